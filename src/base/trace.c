@@ -29,23 +29,28 @@ void trace_line(struct trace_sink *sink, enum trace_level level, const char *for
     sink->write(sink, level, line, used);
 }
 
+static size_t quoted_chars(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '\\' ? 1 : 4;
+}
+
 const char *trace_quote(char *out, size_t out_bytes, struct bytes b)
 {
     ASSERT(out_bytes > 4);
-    size_t at = 0;
+    size_t whole = 0, at = 0;
+    for (size_t i = 0; i < b.n && whole < out_bytes; i++)
+        whole += quoted_chars(b.p[i]);
+    size_t tail = whole < out_bytes ? 0 : 3; // room for "..." only where it is needed
     for (size_t i = 0; i < b.n; i++) {
-        uint8_t c = b.p[i];
-        int plain = c >= 0x20 && c < 0x7f && c != '\\';
-        size_t need = plain ? 1 : 4;
-        size_t tail = i + 1 < b.n ? 3 : 0; // room for "..." unless this is the last byte
+        size_t need = quoted_chars(b.p[i]);
         if (at + need + tail + 1 > out_bytes) {
-            memcpy(out + (at + 4 > out_bytes ? out_bytes - 4 : at), "...", 4);
+            memcpy(out + at, "...", 4);
             return out;
         }
-        if (plain)
-            out[at] = (char)c;
+        if (need == 1)
+            out[at] = (char)b.p[i];
         else
-            snprintf(out + at, 5, "\\x%02x", c);
+            snprintf(out + at, 5, "\\x%02x", b.p[i]);
         at += need;
     }
     out[at] = 0;
