@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The checkpoint file of a log folder: fixed records, appended, each with its own checksum, so that a power cut costs
+// the tail and never the rest; rewritten when it is twice as long as what still counts. Knows nothing of partitions'
+// meaning: log_dir.c keeps the live entries and says what to write again.
+//
+// Record, 64 bytes, big-endian: u8 type, u8 version, u16 flags, i32 partition, 16 bytes topic id, i64 offset,
+// i64 segment base, u32 position, i32 leader epoch, u64 reserved (boot hash in BOOT), u64 XXH3 of the 56 bytes before.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/rc.h"
+#include "base/trace.h"
+#include "io/io.h"
+#include "model/ids.h"
+
+enum { CHECKPOINT_RECORD_BYTES = 64, CHECKPOINT_VERSION = 1 };
+
+enum checkpoint_type {
+    CHECKPOINT_BOOT = 1,           // a process started: hash of the boot id
+    CHECKPOINT_RECOVERY_POINT = 2, // synced up to here
+    CHECKPOINT_MARK = 3,           // written up to here; true only for the boot of the last BOOT record
+    CHECKPOINT_DIRTY = 4,          // something follows the mark
+    CHECKPOINT_HIGH_WATERMARK = 5,
+    CHECKPOINT_START = 6,          // log start
+    CHECKPOINT_REMOVED = 7,        // the partition is gone
+    CHECKPOINT_STOPPED = 8,        // clean stop: everything above is synced, recovery points are the ends
+};
+
+enum { CHECKPOINT_FLAG_CLEAN = 1 }; // MARK: nothing follows
+
+struct checkpoint_record {
+    uint8_t type;
+    uint16_t flags;
+    struct topic_partition id;
+    int64_t offset;
+    int64_t segment_base;
+    uint32_t position;
+    int32_t leader_epoch;
+    uint64_t boot;
+};
+
+struct checkpoint {
+    struct io_file file;
+    struct trace_sink *trace;
+    char path[IO_PATH_BYTES_MAX];
+    uint64_t bytes; // valid length; appends go here
+};
+
+void checkpoint_encode(const struct checkpoint_record *r, uint8_t out[CHECKPOINT_RECORD_BYTES]);
+// RC_CORRUPT: checksum, version or type is wrong.
+enum rc checkpoint_decode(const uint8_t in[CHECKPOINT_RECORD_BYTES], struct checkpoint_record *r);
+
+// Opens or makes the file and calls apply for every valid record in order. A torn tail is cut; a damaged record with
+// valid ones behind it is reported and skipped (older values only cost a longer scan). [boot]
+enum rc checkpoint_open(struct checkpoint *c, struct io *io, struct trace_sink *trace, const char *path,
+                        enum rc (*apply)(void *context, const struct checkpoint_record *r), void *context);
+void checkpoint_close(struct checkpoint *c);
+// Appends one record inline; not synced. RC_NO_SPACE, RC_IO.
+enum rc checkpoint_append(struct checkpoint *c, const struct checkpoint_record *r);
+// Replaces the file by the records in `image` (encoded), durable before it takes the name. Inline: about 1 ms and a
+// sync; done at start, at a clean stop, and when twice the live size is reached.
+enum rc checkpoint_replace(struct checkpoint *c, struct io *io, const char *folder, struct bytes image);

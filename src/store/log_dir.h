@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One folder of log.dirs: its identity and lock, its checkpoint file, its syncs and its health. The log.dirs a node has
+// are few; the partitions in them many.
+//
+// A folder belongs to one shard, its owner: it alone syncs and writes the checkpoint. Logs of other shards reach it
+// through log_dir_submit(), whose `forward` hook the engine fills in; with one shard it stays NULL and a submission is a
+// plain call. The health flags are the one thing other shards read directly; they are atomic.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rc.h"
+#include "base/trace.h"
+#include "io/io.h"
+#include "model/ids.h"
+#include "store/checkpoint.h"
+
+struct store_file;
+struct log_dir;
+struct log_dir_op;
+
+// What an operation asks of the folder.
+enum log_dir_request {
+    LOG_DIR_SYNC,     // make durable what `file` (or everything on the file system, when NULL) holds now
+    LOG_DIR_PUT,      // append `record` to the checkpoint
+    LOG_DIR_PUT_SYNC, // the same, and done when it is durable
+};
+
+typedef void (*log_dir_done_fn)(struct log_dir_op *op, enum rc rc);
+
+enum { LOG_DIR_ROUTE_BYTES = 64 };
+
+// Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard and never
+// inside log_dir_submit().
+struct log_dir_op {
+    enum log_dir_request request;
+    struct io_file *file;             // SYNC: only where submitter and owner are one shard
+    struct checkpoint_record record;  // PUT
+    log_dir_done_fn done;             // NULL: nobody waits
+    struct list_node link;            // private
+    bool busy;                        // private
+    enum rc rc;                       // private
+    _Alignas(16) unsigned char route[LOG_DIR_ROUTE_BYTES]; // the engine's, to carry op between shards
+};
+
+// A place in a log, as a checkpoint names it.
+struct log_dir_mark {
+    int64_t offset;
+    int64_t segment_base;
+    uint32_t position; // in that segment
+    int32_t leader_epoch;
+};
+
+// What the checkpoint knows of one partition.
+struct log_dir_entry {
+    struct map_node node; // private
+    struct topic_partition id;
+    struct log_dir_mark recovery_point; // offset OFFSET_NONE: none
+    struct log_dir_mark mark;           // written mark of this boot
+    bool has_mark;
+    bool clean;                         // nothing follows the mark (or the recovery point, after a clean stop)
+    int64_t high_watermark;             // OFFSET_NONE: none
+    int64_t start;                      // OFFSET_NONE: none
+};
+
+// meta.properties.
+struct log_dir_identity {
+    bool formatted;
+    char cluster_id[64]; // Kafka's 22-character form, or whatever stands there
+    int32_t node_id;
+    struct uuid directory_id;
+};
+
+struct log_dir {
+    struct io *io; // the owner's
+    struct trace_sink *trace;
+    char path[IO_PATH_BYTES_MAX];
+    struct log_dir_identity identity;
+    // health: written by any shard, read by any
+    bool offline;  // by __atomic
+    bool no_space; // by __atomic; below the reserve
+    uint64_t reserve_bytes;
+    uint64_t space_checked_ns;
+    uint32_t partitions; // attached to this folder, for placement; by __atomic
+    // hooks of the engine, may be NULL
+    void (*forward)(struct log_dir *d, struct log_dir_op *op); // carries op to the owner and its answer back
+    void (*failed)(struct log_dir *d, enum rc rc);             // the folder just went offline; once, on the shard that saw it
+    void *owner;
+    // private
+    struct io_file lock, self; // `self`: the folder, open from start to end for syncs
+    struct checkpoint checkpoint;
+    struct map entries; // of struct log_dir_entry, by topic_partition
+    bool clean_stopped, same_boot; // what the checkpoint said at start
+    struct list waiting, syncing; // syncs: the next group and the one in flight
+    struct list settled;          // operations whose done() is due
+    struct io_op sync_op;
+    bool sync_in_flight;
+};
+
+// ------------------------------------------------------------------------------------------------ life [boot]
+
+// Makes the folder if its parent is there, locks it, reads meta.properties, loads the checkpoint. On an error `why`
+// holds a sentence that says what is wrong and what to do.
+// Errors: RC_LOCKED (another process), RC_PERMISSION, RC_IO, RC_CORRUPT (meta.properties), RC_NOMEM.
+enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace, const char *path, char *why,
+                     size_t why_bytes);
+// Writes meta.properties (durable) with a directory id drawn now. Only for a folder that is not formatted.
+enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id);
+// RC_INCONSISTENT_CLUSTER_ID or RC_INVALID (another node id), with a sentence in why, when the folder is another's.
+enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t node_id, char *why, size_t why_bytes);
+// Notes this boot in the checkpoint, durably: from now on logs may be attached and written.
+enum rc log_dir_start(struct log_dir *d);
+// After every log was checkpointed and detached: `clean` syncs everything, writes Kafka's text checkpoints and marks
+// the checkpoint as cleanly stopped; then closes. Not clean (or offline): only closes.
+void log_dir_close(struct log_dir *d, bool clean);
+
+// ------------------------------------------------------------------------------------------------ use
+
+// The folder with the fewest partitions among those that are neither offline nor without space; NULL when none is.
+struct log_dir *log_dir_choose(struct log_dir *const *dirs, unsigned count);
+// What the checkpoint knows, or NULL. Owner's shard; other shards attach through the engine.
+const struct log_dir_entry *log_dir_find(const struct log_dir *d, struct topic_partition id);
+// Hands op over; see enum log_dir_request. On an offline folder it is done with RC_OFFLINE.
+void log_dir_submit(struct log_dir *d, struct log_dir_op *op);
+// The owner's half of log_dir_submit(): what `forward` calls on the owner's shard.
+void log_dir_run(struct log_dir *d, struct log_dir_op *op);
+// Calls done() of operations that finished without the disk. The owner's loop calls it once a turn (store_work() does).
+void log_dir_settle(struct log_dir *d);
+
+static inline bool log_dir_is_offline(const struct log_dir *d)
+{
+    return __atomic_load_n(&d->offline, __ATOMIC_ACQUIRE);
+}
+
+// Takes the folder offline for this process, with a line that says what failed on which path. Any shard.
+void log_dir_fail(struct log_dir *d, enum rc rc, const char *what, const char *path);
+// True when writes must be refused: free space is below the reserve. Asks the system at most once a second.
+bool log_dir_lacks_space(struct log_dir *d, struct io *io);
+
+// Every folder name that lies in the log dir, for the stray check: partition folders, `-delete` and `-stray` ones.
+// Lists the folder inline once. [boot, or as the body of a job]
+enum log_dir_name_kind { LOG_DIR_NAME_PARTITION, LOG_DIR_NAME_DELETE, LOG_DIR_NAME_STRAY };
+enum rc log_dir_each_folder(struct log_dir *d,
+                            void (*visit)(void *context, enum log_dir_name_kind kind, const char *name), void *context);
+// The topic id a partition folder names in partition.metadata; RC_NOT_FOUND, RC_CORRUPT.
+enum rc log_dir_folder_topic_id(struct log_dir *d, const char *folder, struct uuid *topic_id);
+// Renames a partition folder that nobody knows to `<folder>.<uuid>-stray` and keeps it.
+enum rc log_dir_set_stray(struct log_dir *d, const char *folder);

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a log remembers of the producers that wrote to it: epoch, the last five batches, an open transaction (KIP-98).
+// Checks sequences, builds the state, undoes what was queued and never written, and reads and writes Kafka's .snapshot
+// format. Pure but for memory.
+//
+// A producer with several remembered batches has several rows in the snapshot, oldest first. Kafka writes only the last
+// one; its readers keep the last row of an id, ours keeps all five, so that a batch repeated across a restart is still
+// known.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rc.h"
+#include "model/limits.h"
+
+struct producer_batch {
+    int64_t last_offset;
+    int64_t timestamp;
+    int32_t last_sequence;
+    int32_t offset_delta; // last offset less base offset; the first sequence follows from it
+};
+
+struct producer_entry {
+    struct map_node node;
+    struct list_node age;  // of its state, least recently used first
+    int64_t producer_id;
+    int64_t txn_first_offset; // of the open transaction, or OFFSET_NONE
+    int64_t last_timestamp;
+    uint64_t used_ns;         // monotonic: expiry
+    int32_t coordinator_epoch;
+    int16_t epoch;
+    uint8_t batch_count;      // remembered, newest last
+    uint8_t pending;          // queued appends that touch it: not forgotten meanwhile
+    struct producer_batch batches[PRODUCER_BATCHES_KEPT];
+};
+
+struct producer_state {
+    struct map map;
+    struct list by_age;    // initialised with the first entry
+    uint32_t open_txns;
+    bool changed; // since the last snapshot
+};
+
+// One batch, as its header says.
+struct producer_append {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t base_sequence;
+    int32_t records;      // last offset delta + 1
+    int64_t base_offset;  // once assigned
+    int64_t timestamp_max;
+    bool transactional;
+    bool control;
+    bool control_commit;       // of a control batch: commit, else abort
+    int32_t coordinator_epoch; // of a control batch
+};
+
+// What an append replaced, to set it back when the write fails.
+struct producer_undo {
+    struct producer_entry *entry; // NULL: nothing was changed
+    bool made;                    // the entry did not exist
+    int64_t txn_first_offset, last_timestamp;
+    int32_t coordinator_epoch;
+    int16_t epoch;
+    uint8_t batch_count;
+    struct producer_batch batches[PRODUCER_BATCHES_KEPT];
+};
+
+enum producer_verdict {
+    PRODUCER_NEW,           // append it
+    PRODUCER_DUPLICATE,     // of *duplicate
+    PRODUCER_OUT_OF_ORDER,
+    PRODUCER_STALE_EPOCH,
+};
+
+void producer_state_deinit(struct producer_state *s);
+struct producer_entry *producer_state_find(const struct producer_state *s, int64_t producer_id);
+// Judges a data batch of an idempotent producer. Any first sequence where no state exists, 0 for a new epoch, wrap at
+// 2^31-1. *duplicate is set with PRODUCER_DUPLICATE.
+enum producer_verdict producer_state_check(const struct producer_state *s, const struct producer_append *a,
+                                           struct producer_batch *duplicate);
+// Takes the batch in, unchecked. undo may be NULL (recovery, followers). RC_NOMEM: nothing changed.
+enum rc producer_state_apply(struct producer_state *s, const struct producer_append *a, uint64_t now_ns,
+                             struct producer_undo *undo);
+// The append was written / was not; undone newest first.
+void producer_state_commit(struct producer_undo *undo);
+void producer_state_undo(struct producer_state *s, struct producer_undo *undo);
+// Forgets producers unused since before_ns, at most count_max of them, none with pending appends or an open
+// transaction. Returns how many.
+uint32_t producer_state_expire(struct producer_state *s, uint64_t before_ns, uint32_t count_max);
+void producer_state_clear(struct producer_state *s);
+// The lowest first offset of an open transaction, or OFFSET_NONE.
+int64_t producer_state_first_unstable(const struct producer_state *s);
+
+// Kafka's producer snapshot, version 1.
+void producer_snapshot_print(const struct producer_state *s, struct buf *out);
+// Adds what the snapshot holds. RC_CORRUPT (size, version or CRC), the state is empty then. RC_NOMEM.
+enum rc producer_snapshot_parse(struct producer_state *s, struct bytes snapshot, uint64_t now_ns);

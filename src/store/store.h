@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the logs of one shard share: the io, the cache of open files, the lists of logs that need background work, the
+// trash and the figures. One per shard; hangs off the engine.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/rc.h"
+#include "base/trace.h"
+#include "io/io.h"
+#include "store/file_cache.h"
+
+struct log_dir;
+struct plog;
+
+#define STORE_REST_NS UINT64_C(10000000000) // a log not used for this long gives up its files and buffers
+
+struct store_config {
+    uint32_t files_max;               // open files of logs on this shard, at least 8
+    uint64_t unsynced_log_bytes_max;  // a recovery point is made past this: 64 MiB
+    uint64_t unsynced_bytes_max;      // over all logs of the shard: 256 MiB
+    uint64_t mark_bytes;              // a written mark is made past this: 8 MiB
+    uint32_t producers_max;           // producer entries of the shard; the oldest idle ones are forgotten beyond it
+    int64_t producer_expiry_ms;       // producer.id.expiration.ms
+};
+
+extern const struct store_config STORE_CONFIG_DEFAULT;
+
+struct store_counters {
+    uint64_t appends, append_bytes, writes, write_vecs;
+    uint64_t duplicates, producers_forgotten, producers_expired;
+    uint64_t reads, reads_cold, index_reads, header_reads, hint_hits;
+    uint64_t rolls, recovery_points, marks, syncs_forced;
+    uint64_t segments_deleted, files_removed;
+    uint64_t recovered_logs, recovered_bytes, cut_bytes;
+};
+
+struct store_trash; // files and folders to remove when their time has come
+
+struct store {
+    struct io *io;
+    struct trace_sink *trace;
+    struct store_config config;
+    struct file_cache files;
+    struct store_counters counters;
+    // Called when background work came into being while none was: the engine starts its job. May be NULL.
+    void (*work_wanted)(struct store *s);
+    void *owner;
+    // private
+    struct log_dir *const *dirs; // all of the node
+    unsigned dir_count;
+    struct list active_logs;   // least recently used first
+    struct list unsynced_logs; // oldest unsynced bytes first
+    uint64_t unsynced_bytes;
+    struct list checkpoints;   // recovery points under way that the store started
+    struct store_trash *trash;
+    uint32_t producer_count;
+    bool work_known;
+    struct plog_write *spare_write; // one kept, so that the usual inline write allocates nothing
+};
+
+enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, const struct store_config *config,
+                   struct log_dir *const *dirs, unsigned dir_count);
+// Every log must be detached. Waits for nothing: removals under way must have ended (store_is_idle()).
+void store_deinit(struct store *s);
+bool store_is_idle(const struct store *s);
+
+// Background work: recovery points that are due, logs to rest, files to remove, settled folder operations. About
+// budget_ns of loop time. Returns true when there is more to do now; else *next_ns is when it wants to be called again
+// (monotonic; UINT64_MAX: when work_wanted() is called).
+bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns);
+
+// Moves a file or a folder to the trash: it is removed after delay_ms, paced. A folder's files go first. The path is
+// copied. RC_NOMEM: it is left for the next start.
+enum rc store_trash_put(struct store *s, struct log_dir *dir, const char *path, bool is_folder, int64_t delay_ms);
