@@ -289,6 +289,8 @@ class Output:
         self.rows.append(f'const struct schema_message {name}_message = {{&{self.name}_schema, "{name}", {message.key}, '
                          f"{indexes[name]}, {message.low}, {message.high}, {message.flexible}}};\n")
         self.header.append(WRAPPERS.format(name=name, low=message.low, high=message.high))
+        self.header += [NESTED.format(name=name, struct=struct, layout=layout)
+                        for struct, layout in indexes.items() if struct != name]
 
     def field(self, message, struct, field, indexes):
         kind = PRIMITIVES[field.type][0] if field.primitive() else "STRUCT"
@@ -315,6 +317,12 @@ static inline enum rc {name}_decode(struct dec *d, int16_t version, struct arena
 static inline void {name}_encode(struct enc *e, int16_t version, const struct {name} *m)
 {{
     schema_encode(&{name}_message, e, version, m);
+}}
+"""
+
+NESTED = """static inline void {struct}_init(struct {struct} *m)
+{{
+    schema_init_nested(&{name}_message, {layout}, m);
 }}
 """
 

@@ -135,6 +135,11 @@ bool field_is_default(const struct schema *s, const struct schema_field *f, cons
     return memcmp(at, value, field_value_size(s, f)) == 0;
 }
 
+void schema_init_nested(const struct schema_message *m, uint16_t layout, void *out)
+{
+    layout_init(m->schema, layout, out);
+}
+
 void schema_init(const struct schema_message *m, void *out)
 {
     layout_init(m->schema, m->layout, out);

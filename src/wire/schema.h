@@ -77,6 +77,8 @@ static inline bool schema_flexible(const struct schema_message *m, int16_t versi
 // Sets every field of *out to the schema's default. Memory with zeros is no default: preferred_read_replica 0 is a
 // node.
 void schema_init(const struct schema_message *m, void *out);
+// The same for one struct inside m (an element of an array, say); the generated x_init() of nested structs call it.
+void schema_init_nested(const struct schema_message *m, uint16_t layout, void *out);
 
 // Reads a message. Strings, bytes and records in *out are views into d's input; arrays and nullable structs lie in the
 // arena. Fields the version does not have get their defaults. Bytes behind the message are left in d.
