@@ -286,8 +286,8 @@ class Output:
             least = max(1, least_bytes(message, struct, message.low, message.high))
             self.layouts.append(f"    {{{first}, {len(struct.fields)}, sizeof(struct {struct.name}), {least}}},\n")
         name = message.c
-        self.rows.append(f'const struct schema_message {name}_message = {{&{self.name}_schema, "{name}", {message.key}, '
-                         f"{indexes[name]}, {message.low}, {message.high}, {message.flexible}}};\n")
+        self.rows.append(f'const struct schema_message {name}_message = {{&{self.name}_schema, "{message.name}", '
+                         f"{message.key}, {indexes[name]}, {message.low}, {message.high}, {message.flexible}}};\n")
         self.header.append(WRAPPERS.format(name=name, low=message.low, high=message.high))
         self.header += [NESTED.format(name=name, struct=struct, layout=layout)
                         for struct, layout in indexes.items() if struct != name]

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CRC-32C (Castagnoli), the checksum of record batches. ISA-L has it too, but Debian ships no static archive of it and
+// the executable may load nothing but libc. Pure; any thread.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The checksum of what `crc` was computed over, followed by n more bytes. Begin with 0.
+uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+
+// The same by table, one byte at a time: the definition that tests hold the fast one against.
+uint32_t crc32c_plain(uint32_t crc, const void *p, size_t n);
+
+// The checksum of A followed by B, from crc32c(0, A) and crc32c(0, B) and the size of B.
+uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t b_bytes);
