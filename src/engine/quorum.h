@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Joins the Raft core, its journal and the metadata on one shard: boots or formats the node, proposes decisions,
+// applies what is committed, publishes images to all shards, makes snapshots. Plumbing: what is decided is decided in
+// meta/ and raft/. One quorum a process, on the shard it is created for; quorum_submit() may be called from any shard.
+#pragma once
+
+#include "base/list.h"
+#include "meta/controller.h"
+#include "meta/image.h"
+#include "raft/raft.h"
+#include "shard/shard.h"
+#include "store/log_dir.h"
+
+struct quorum;
+struct quorum_op;
+
+// rc RC_OK: committed, applied on every shard, answer filled. RC_NOT_CONTROLLER: this node does not lead (any more);
+// the outcome is unknown if it was queued. RC_TIMED_OUT: the deadline passed first; the outcome is unknown. Other
+// errors are the decision's own (controller_decide). Runs on the shard that submitted.
+typedef void (*quorum_done_fn)(struct quorum_op *op, enum rc rc);
+
+// A request to the controller; embedded by whoever asks, must stay where it is, with request, answer and arena, until
+// done() runs. The arena is used on the quorum's shard meanwhile.
+struct quorum_op {
+    enum controller_kind kind; // set these before quorum_submit()
+    const void *request;
+    void *answer;
+    struct arena *arena;
+    uint64_t deadline_ns; // monotonic; 0: none
+    quorum_done_fn done;
+    uint64_t index; // out: Raft index of the entry that holds it
+    // private
+    struct quorum *quorum;
+    struct list_node link;
+    struct shard_message message;
+    enum rc rc;
+};
+
+// From shard `from` (any shard of the group). Always completes through done(), never inside the call.
+void quorum_submit(struct quorum *q, struct shard *from, struct quorum_op *op);
+
+// ------------------------------------------------------------------------------------------------ images on shards
+
+struct quorum_reader;
+// A newer image for this shard; `old` is NULL the first time. image->changes lists what differs from old (everything,
+// the first time). Both stay valid during the call; reader->image is already the new one.
+typedef void (*quorum_image_fn)(struct quorum_reader *reader, const struct image *old, const struct image *image);
+
+// One a shard; embedded in what lives there.
+struct quorum_reader {
+    const struct image *image; // the version this shard sees; never NULL after quorum_start()
+    quorum_image_fn changed;   // set before quorum_attach()
+    // private
+    struct quorum *quorum;
+    struct shard *shard;
+    struct shard_message message;
+    struct quorum_pending *pending;
+    uint64_t seen_index;
+    struct list_node link;
+};
+
+// Boot only, before the shards run and before quorum_start(): the reader of shard s.
+void quorum_attach(struct quorum *q, struct shard *s, struct quorum_reader *reader);
+
+// ------------------------------------------------------------------------------------------------ life
+
+struct quorum_config {
+    struct shard *shard; // where the quorum lives
+    struct trace_sink *trace;
+    int32_t node_id;
+    struct log_dir *const *log_dirs; // opened by the caller (log_dir_open), not yet checked or formatted; kept by it
+    uint32_t log_dir_count;
+    struct log_dir *metadata_dir;   // where the Raft log lives; may be one of log_dirs. Its directory id is the voter's
+    struct config_layer properties; // static configuration, kept by the caller
+    uint32_t election_timeout_ms, heartbeat_ms;
+    uint64_t snapshot_log_bytes; // a snapshot after this much log
+    struct bytes cluster_id;     // asked for when formatting; empty: draw one
+};
+
+enum { CLUSTER_ID_CHARS = 22 };
+
+// Identity of this node, valid after quorum_create().
+struct quorum_identity {
+    int32_t node_id;
+    char cluster_id[CLUSTER_ID_CHARS + 1];
+    struct uuid incarnation; // of this process
+    struct uuid directory;   // of metadata_dir; those of the log folders are in their log_dir
+    bool formatted;          // this start made the cluster
+    uint64_t replayed_bytes, snapshot_bytes;
+};
+
+// Boot, in three calls:
+//   quorum_create()  checks or formats the folders: all of one cluster and node, or empty. Nothing of a folder that is
+//                    not empty is changed. The identity is valid after it.
+//   quorum_attach()  for every shard.
+//   quorum_start()   replays snapshot and journal, gives every reader its first image (inside the call) and starts the
+//                    core. A single voter leads within the next turns of the shard.
+// On error the text says what is wrong and what to do:
+//   RC_INVALID, RC_INCONSISTENT_CLUSTER_ID  a folder of another node or cluster
+//   RC_CORRUPT      damage that must not be repaired silently: names file and offset and says how to rejoin
+//   RC_UNSUPPORTED  metadata written by a newer version
+//   RC_PERMISSION, RC_NO_SPACE, RC_IO, RC_NOMEM
+enum rc quorum_create(struct quorum **out, const struct quorum_config *config, char *text, size_t text_bytes);
+enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes);
+// Fails what is queued with RC_NOT_CONTROLLER, waits for the journal (boot or stop only), frees. Shards must have let
+// go of their images (quorum_detach).
+void quorum_detach(struct quorum *q, struct quorum_reader *reader);
+void quorum_destroy(struct quorum *q);
+
+const struct quorum_identity *quorum_identity(const struct quorum *q);
+
+// ------------------------------------------------------------------------------------------------ registration
+
+// Registers this process with the controller and, once that is applied here, unfences it: done() runs then. listeners
+// and peer address as clients and peers should see them; borrowed until done().
+struct quorum_registration {
+    const struct image_listener *listeners;
+    uint32_t listener_count;
+    struct bytes rack;
+    const char *peer_host;
+    uint16_t peer_port;
+    bool logs_whole;
+    void (*done)(struct quorum_registration *r, enum rc rc);
+    int64_t broker_epoch; // out
+    // private
+    struct quorum_op op;
+    struct controller_registration registration;
+    struct controller_node_state state;
+    struct quorum *quorum;
+};
+
+void quorum_register(struct quorum *q, struct quorum_registration *r); // on the quorum's shard
+
+// ------------------------------------------------------------------------------------------------ looking
+
+// For DescribeQuorum, DescribeCluster, metrics. On the quorum's shard.
+struct quorum_status {
+    int32_t leader; // NODE_ID_NONE: unknown
+    uint64_t term, commit_index, applied_index, last_index, durable_index, snapshot_index;
+    enum raft_role role;
+    bool leads; // and has committed in its own term
+    uint32_t queued;
+    uint64_t journal_bytes;
+};
+void quorum_status(const struct quorum *q, struct quorum_status *out);
+const struct raft *quorum_raft(const struct quorum *q);
+// The Raft leader as last known, from any shard (an atomic read).
+int32_t quorum_leader(const struct quorum *q);

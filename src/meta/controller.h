@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the controller decides. A decision reads the image as it will be (the committed one plus the records of the
+// batch being built: the view) and adds records to the batch and an answer; nothing else changes. The answer is given
+// away only when the batch is committed. Checks and messages are Kafka's.
+//
+// Pure: no clock, no file. Requests and answers are the wire's own structs; their memory is the request's arena.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/prng.h"
+#include "base/trace.h"
+#include "meta/image.h"
+#include "model/limits.h"
+
+// One batch: the records of one Raft entry.
+struct controller_batch {
+    struct image *view;   // private to the batch; thrown away with it
+    struct buf records;   // the entry's payload so far
+    uint64_t index, term; // the entry it will be
+    uint32_t record_count;
+};
+
+// What decisions depend on besides the image.
+struct controller_env {
+    struct prng *prng;                                 // placement
+    int32_t self;                                      // whose static configuration supplies the defaults
+    struct config_layer properties;                    // static configuration
+    void (*new_uuid)(void *context, struct uuid *out); // random, not reserved
+    void *context;
+    struct trace_sink *trace;
+};
+
+// Starts a batch over base for the entry (index, term). RC_NOMEM.
+enum rc controller_batch_begin(struct controller_batch *b, const struct image *base, uint64_t index, uint64_t term);
+void controller_batch_end(struct controller_batch *b); // frees; the records too
+
+// A request and its answer, by kind:
+//   kind                     request                                       answer
+//   CREATE_TOPICS            struct create_topics_request                  struct create_topics_response
+//   DELETE_TOPICS            struct delete_topics_request (topics or topic_names)  struct delete_topics_response
+//   CREATE_PARTITIONS        struct create_partitions_request              struct create_partitions_response
+//   ALTER_CONFIGS            struct alter_configs_request                  struct alter_configs_response
+//   INCREMENTAL_ALTER_CONFIGS struct incremental_alter_configs_request     struct incremental_alter_configs_response
+//   PRODUCER_IDS             struct controller_producer_ids (both)
+//   REGISTER                 struct controller_registration (both)
+//   HEARTBEAT_STATE          struct controller_node_state (both)
+//   FORMAT                   none: sets the feature levels of a new cluster
+enum controller_kind {
+    CONTROLLER_CREATE_TOPICS,
+    CONTROLLER_DELETE_TOPICS,
+    CONTROLLER_CREATE_PARTITIONS,
+    CONTROLLER_ALTER_CONFIGS,
+    CONTROLLER_INCREMENTAL_ALTER_CONFIGS,
+    CONTROLLER_PRODUCER_IDS,
+    CONTROLLER_REGISTER,
+    CONTROLLER_NODE_STATE,
+    CONTROLLER_FORMAT,
+    CONTROLLER_KINDS,
+};
+
+enum { PRODUCER_ID_BLOCK = 1000 };
+
+struct controller_producer_ids {
+    int32_t node;         // in
+    int64_t broker_epoch; // in
+    int64_t first;        // out: ids [first, first + count)
+    int32_t count;
+};
+
+struct controller_registration {
+    // in; borrowed
+    int32_t node;
+    struct uuid incarnation;
+    struct bytes rack; // p NULL: none
+    const struct image_listener *listeners;
+    uint32_t listener_count;
+    const struct uuid *directories;
+    uint32_t directory_count;
+    const char *peer_host; // NULL: none
+    uint16_t peer_port;
+    bool logs_whole; // false: the node leaves every ISR and ELR
+    // out
+    int64_t broker_epoch;
+};
+
+// Fences or unfences a registered node. A node is registered fenced and unfenced once it has applied its registration.
+struct controller_node_state {
+    int32_t node;
+    int64_t broker_epoch;
+    bool fenced, in_shutdown;
+};
+
+// Decides one request: fills answer (per-topic errors are inside the answer and RC_OK is returned) and adds records.
+// RC_FULL: the batch is too full for it; nothing was added, decide it again in the next one (a request that does not
+// fit an empty batch is answered with POLICY_VIOLATION inside). RC_NOMEM: nothing was added. Other errors answer the
+// whole request: RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION,
+// RC_INVALID_REQUEST.
+enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
+                          const void *request, void *answer, struct arena *arena);
+
+// Kafka feature and the level range this program writes and reads.
+#define FEATURE_METADATA_VERSION "metadata.version"
+enum { METADATA_VERSION_MIN = 7, METADATA_VERSION_MAX = 25 }; // Kafka's numbers: 3.3-IV3 to 4.0-IV3
