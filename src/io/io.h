@@ -4,9 +4,11 @@
 // it in the executable (uring.c, epoll.c); the simulator in test/sim links its own implementation of this header
 // instead. Nothing above makes a system call, and nothing here knows Kafka.
 //
-// One `struct io` belongs to one shard and one thread; only io_wake() may be called from another. Callbacks run inside
-// io_poll() on the owner's thread, never inside the call that started the operation. Paths are UTF-8, absolute or
-// relative to the working folder of the process, at most IO_PATH_BYTES_MAX with the terminating zero.
+// One `struct io` belongs to one shard and one thread: the one that polls first. It may be created elsewhere, and
+// inline calls may be made elsewhere before that; afterwards only io_wake() may be called from another thread.
+// Callbacks run inside io_poll() on the owner's thread, never inside the call that started the operation. Paths are
+// UTF-8, absolute or relative to the working folder of the process, at most IO_PATH_BYTES_MAX with the terminating
+// zero.
 #pragma once
 
 #include <stdbool.h>
@@ -35,7 +37,8 @@ struct io_config {
 // Boot only. RC_UNSUPPORTED when engine is URING and the kernel refuses it (the line says why); AUTO falls back to
 // epoll with one line that names the cause.
 enum rc io_create(struct io **out, const struct io_config *config);
-// Waits for every operation in flight, closes what is open, frees.
+// Waits for every operation in flight and runs its done(), closes the sockets and listeners that are still open, frees.
+// On the owner's thread, or on another after the owner's has ended with nothing in flight.
 void io_destroy(struct io *io);
 // "io_uring" or "epoll" (or "simulated"). Static string.
 const char *io_engine_name(const struct io *io);
@@ -74,8 +77,12 @@ struct io_op {
     void *p;
     size_t n, moved;
     const struct iovec *vecs;
+    unsigned vec_count;
+    uint8_t byte; // where a prefetch reads its last byte to
+    uint64_t started_ns;
+    struct io_op *next; // in the helpers' queues
+    struct io_file *file;
     char *path;
-    void *private_data;
 };
 
 static inline bool io_op_busy(const struct io_op *op)
@@ -92,9 +99,12 @@ struct io_file {
     struct io *io; // NULL when closed
     int fd;
     enum io_file_kind kind;
-    uint64_t written_back_bytes; // private: where io's own write-back has got to
-    uint64_t allocated_bytes;    // private: where preallocation has got to
-    void *private_data;
+    // private to io/
+    uint32_t device;             // place in the io's table of devices
+    uint64_t appended_bytes;     // since it was opened
+    uint64_t written_back_bytes; // offset to which write-back was started
+    uint64_t allocated_bytes;    // offset to which blocks were allocated ahead, 0 when none
+    void *private_data;          // the owner's
 };
 
 enum io_open_flags {
@@ -132,7 +142,7 @@ enum rc io_file_sync_now(struct io_file *f); // [boot]
 enum rc io_file_lock(struct io_file *f);
 
 enum rc io_rename(struct io *io, const char *from, const char *to);
-enum rc io_make_dir(struct io *io, const char *path); // RC_EXISTS when it is there
+enum rc io_make_dir(struct io *io, const char *path);     // RC_EXISTS when it is there
 enum rc io_remove_now(struct io *io, const char *path);   // [boot] a file or an empty folder
 enum rc io_sync_dir_now(struct io *io, const char *path); // [boot] makes names in it durable
 bool io_exists(struct io *io, const char *path);
@@ -209,6 +219,7 @@ struct io_listener {
     int fd;
     uint32_t slot; // private
     bool paused;
+    bool shared; // private: several shards accept from this socket
     io_accept_fn accept;
     struct io_addr addr; // the bound address; the port is real even when 0 was asked for
     void *private_data;
@@ -242,6 +253,7 @@ void io_sock_shutdown(struct io_sock *s);
 void io_sock_buffers(struct io_sock *s, uint32_t send_bytes, uint32_t receive_bytes);
 
 // None of these waits. RC_AGAIN: nothing moved, wait for the event. RC_EOF: the peer will send no more. RC_RESET.
+// A short count from recv or send says that no more can be moved now: the event will come, no second call is needed.
 enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got);
 enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent);
 // Sends file bytes without copying them through the process. RC_EOF: the file ended before offset + n.
@@ -261,7 +273,8 @@ void io_buffers_trim(struct io *io);
 // ------------------------------------------------------------------------------------------------ figures
 
 struct io_counters {
-    uint64_t polls, waits;         // io_poll() calls, and those that slept
+    uint64_t polls, waits;    // io_poll() calls, and those that slept
+    uint64_t accepts_refused; // closed at once because no descriptor was left
     uint64_t recv_bytes, send_bytes, send_file_bytes;
     uint64_t read_bytes[IO_FILE_KINDS], write_bytes[IO_FILE_KINDS]; // by any path, the ring included
     uint64_t writes, writes_deferred, syncs, prefetches;
@@ -278,11 +291,15 @@ uint64_t io_files_limit(struct io *io);
 // CPUs this process may run on, at least 1, and memory of the machine or its control group.
 unsigned io_cpu_count(struct io *io);
 uint64_t io_memory_bytes(struct io *io);
-// Calls stop(context, signal number) from io_poll() on SIGTERM and SIGINT instead of dying. One io a process.
+// Whether a control group limits the CPU time of this process: then nobody may spin.
+bool io_cpu_has_quota(struct io *io);
+// Calls stop(context, signal number) from io_poll() on SIGTERM and SIGINT instead of dying. One io a process, before
+// any other thread is started.
 enum rc io_on_signal(struct io *io, void (*stop)(void *context, int signal_number), void *context);
 // Tells a supervisor ("READY=1", "STOPPING=1") through NOTIFY_SOCKET when it is set.
 void io_notify(struct io *io, const char *state);
-// Runs fn(argument) on a new thread, pinned to cpu of the allowed set unless negative. Boot only.
+// Runs fn(argument) on a new thread, pinned to the cpu-th CPU of the allowed set (modulo its size) unless negative.
+// Boot only.
 struct io_thread {
     unsigned long handle;
 };

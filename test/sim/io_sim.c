@@ -302,6 +302,12 @@ unsigned io_cpu_count(struct io *io)
     return 2;
 }
 
+bool io_cpu_has_quota(struct io *io)
+{
+    (void)io;
+    return false;
+}
+
 uint64_t io_memory_bytes(struct io *io)
 {
     return io->node->memory_machine_bytes;

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How files are appended to. An inline pwritev() costs a sixth of a write through the ring, which hands every buffered
+// write to a worker thread; so writes are inline, until the kernel makes them wait. It does that to bring dirty pages
+// down, and it would stop the whole shard: while a file system is slow its writes go through the engine
+// (io_write_observe() and write_inline() decide, nobody else). io starts write-back itself, so that the kernel seldom
+// has a reason, and allocates the blocks of busy logs ahead, which saves a fifth to a third of the cost of larger
+// appends.
+#include "io/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITE_BACK_BYTES (UINT64_C(8) << 20)     // started for every so many bytes appended
+#define ALLOCATE_AFTER_BYTES (UINT64_C(1) << 20) // a log that has grown by less since it was opened is left alone
+#define ALLOCATE_STEP_BYTES (UINT64_C(1) << 20)
+#define WRITE_SLOW_NS (UINT64_C(4) * 1000 * 1000) // beyond what the bytes themselves take
+#define WRITE_NS_PER_BYTE 1                       // 1 GB/s, a slow memory copy
+#define WRITE_DEFER_NS (UINT64_C(1000) * 1000 * 1000)
+#define WRITE_QUICK_NS (UINT64_C(2) * 1000 * 1000)
+#define WRITE_QUICK_COUNT 32
+
+uint32_t io_device_of(struct io *io, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return 0;
+    for (unsigned i = 0; i < io->device_count; i++) {
+        if (io->devices[i].id == st.st_dev)
+            return i;
+    }
+    if (io->device_count == IO_DEVICES_MAX)
+        return 0; // they share the first one's fate
+    io->devices[io->device_count] = (struct io_device){.id = st.st_dev};
+    return io->device_count++;
+}
+
+// ------------------------------------------------------------------------------------------------ the policy
+
+static bool write_was_slow(uint64_t ns, size_t bytes)
+{
+    return ns > WRITE_SLOW_NS + bytes * WRITE_NS_PER_BYTE;
+}
+
+// An inline write took ns: one that waited is enough to leave.
+static void device_observe_inline(struct io *io, struct io_device *d, uint64_t now_ns, uint64_t ns, size_t bytes)
+{
+    if (!write_was_slow(ns, bytes))
+        return;
+    d->deferred = true;
+    d->deferred_since_ns = now_ns;
+    d->quick_writes = 0;
+    trace_debug(io->trace, "a write of %zu bytes took %llu us: writes to this file system leave the loop", bytes,
+                (unsigned long long)(ns / 1000));
+}
+
+// A deferred write has finished: a row of quick ones, and some time, are needed to come back.
+static void device_observe_deferred(struct io_device *d, uint64_t now_ns, uint64_t ns, size_t bytes)
+{
+    if (ns > WRITE_QUICK_NS + bytes * WRITE_NS_PER_BYTE)
+        d->quick_writes = 0;
+    else
+        d->quick_writes++;
+    if (d->quick_writes >= WRITE_QUICK_COUNT && now_ns - d->deferred_since_ns >= WRITE_DEFER_NS)
+        d->deferred = false;
+}
+
+// ------------------------------------------------------------------------------------------------ ahead and behind
+
+static void log_allocate_ahead(struct io_file *f, uint64_t offset, size_t bytes)
+{
+    uint64_t end = offset + bytes;
+    if (f->appended_bytes < ALLOCATE_AFTER_BYTES || end <= f->allocated_bytes)
+        return;
+    uint64_t from = f->allocated_bytes > offset ? f->allocated_bytes : offset;
+    uint64_t step = end - from + ALLOCATE_STEP_BYTES;
+    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)step) == 0)
+        f->allocated_bytes = from + step;
+    else if (errno == EOPNOTSUPP || errno == ENOSYS)
+        f->allocated_bytes = UINT64_MAX; // not on this file system
+}
+
+static void log_write_back(struct io_file *f, uint64_t offset, size_t bytes)
+{
+    struct io *io = f->io;
+    if (f->appended_bytes == 0 || f->written_back_bytes > offset)
+        f->written_back_bytes = offset;
+    f->appended_bytes += bytes;
+    uint64_t end = offset + bytes;
+    if (end - f->written_back_bytes < WRITE_BACK_BYTES)
+        return;
+    for (unsigned i = 0; i < IO_WRITE_BACK_OPS; i++) {
+        struct io_op *op = &io->write_back[i];
+        if (io_op_busy(op))
+            continue;
+        // The file may be closed before this runs: then the number names another file or none, and starting write-back
+        // of that does no harm. Nothing waits for it and its result is not looked at.
+        op->done = io_write_back_done;
+        io_op_start(io, op, IO_OP_WRITE_BACK);
+        op->file = NULL;
+        op->fd = f->fd;
+        op->offset = f->written_back_bytes;
+        op->n = (size_t)(end - f->written_back_bytes);
+        f->written_back_bytes = end;
+        io->calls->submit(io, op);
+        return;
+    }
+}
+
+void io_write_back_done(struct io_op *op, enum rc rc, size_t bytes)
+{
+    (void)op;
+    (void)rc;
+    (void)bytes;
+}
+
+// ------------------------------------------------------------------------------------------------ writing
+
+void io_write_observe(struct io_op *op)
+{
+    struct io *io = op->io;
+    struct io_file *f = op->file;
+    io->counters.write_bytes[f->kind] += op->moved;
+    uint64_t now_ns = io_clock_now();
+    device_observe_deferred(&io->devices[f->device], now_ns, now_ns - op->started_ns, op->n);
+    if (op->rc == RC_OK && f->kind == IO_FILE_LOG)
+        log_write_back(f, op->offset, op->n);
+}
+
+// The operation serves as the loop's state and is free again when this returns.
+static enum rc write_inline(struct io_op *op, struct io_file *f)
+{
+    struct io *io = f->io;
+    if (f->kind == IO_FILE_LOG)
+        log_allocate_ahead(f, op->offset, op->n);
+    uint64_t start_ns = io_clock_now();
+    op->kind = IO_OP_WRITE;
+    io_op_run(op);
+    uint64_t now_ns = io_clock_now();
+    device_observe_inline(io, &io->devices[f->device], now_ns, now_ns - start_ns, op->n);
+    io->counters.write_bytes[f->kind] += op->moved;
+    if (op->rc == RC_OK && f->kind == IO_FILE_LOG)
+        log_write_back(f, op->offset, op->n);
+    return op->rc;
+}
+
+enum rc io_file_write(struct io_op *op, struct io_file *f, const struct iovec *vecs, unsigned vec_count,
+                      uint64_t offset)
+{
+    ASSERT(f->io && !io_op_busy(op));
+    struct io *io = f->io;
+    size_t bytes = 0;
+    for (unsigned i = 0; i < vec_count; i++)
+        bytes += vecs[i].iov_len;
+    io->counters.writes++;
+    if (bytes == 0)
+        return RC_OK;
+    op->file = f;
+    op->fd = f->fd;
+    op->offset = offset;
+    op->n = bytes;
+    op->moved = 0;
+    op->vecs = vecs;
+    op->vec_count = vec_count;
+    if (!io->devices[f->device].deferred) {
+        enum rc rc = write_inline(op, f);
+        return rc == RC_AGAIN ? RC_IO : rc; // RC_AGAIN means "in flight" here
+    }
+    io->counters.writes_deferred++;
+    io_op_start(io, op, IO_OP_WRITE);
+    op->started_ns = io_clock_now();
+    io->calls->submit(io, op);
+    return RC_AGAIN;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rig.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+IO_TEST(buffers, sizes_are_counted_and_reused)
+{
+    static const size_t sizes[] = {1, 4096, 4097, 65536, 65537, 100000, 1 << 20, (1 << 20) + 1, 5 << 20};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint8_t *p = io_buffer_acquire(r->io, sizes[i]);
+        cr_assert_not_null(p);
+        cr_assert_eq((uintptr_t)p % 4096, 0);
+        memset(p, 1, sizes[i]);
+        cr_assert(io_counters(r->io)->buffer_bytes >= sizes[i]);
+        cr_assert(io_counters(r->io)->buffer_bytes <= sizes[i] * 3 / 2 + 4096);
+        io_buffer_release(r->io, p, sizes[i]);
+        cr_assert_eq(io_counters(r->io)->buffer_bytes, 0);
+        if (sizes[i] <= 1 << 20) {
+            uint8_t *q = io_buffer_acquire(r->io, sizes[i]);
+            cr_assert_eq(p, q, "the warmest first");
+            io_buffer_release(r->io, q, sizes[i]);
+        }
+    }
+    io_buffer_release(r->io, NULL, 100);
+}
+
+IO_TEST(buffers, many_at_once_do_not_overlap)
+{
+    enum { N = 500 };
+    uint8_t *p[N];
+    for (size_t i = 0; i < N; i++) {
+        p[i] = io_buffer_acquire(r->io, (size_t)4096 << i % 5);
+        memset(p[i], (int)(i & 0xff), (size_t)4096 << i % 5);
+    }
+    for (size_t i = 0; i < N; i++) {
+        for (size_t at = 0; at < (size_t)4096 << i % 5; at += 512)
+            cr_assert_eq(p[i][at], i & 0xff);
+        io_buffer_release(r->io, p[i], (size_t)4096 << i % 5);
+    }
+    cr_assert_eq(io_counters(r->io)->buffer_bytes, 0);
+    cr_assert(io_counters(r->io)->buffer_cached_bytes > 0);
+    io_buffers_trim(r->io);
+    cr_assert(io_counters(r->io)->buffer_cached_bytes > 0, "warm for ten seconds");
+}
+
+#if WEIR_VERIFY && !defined(__SANITIZE_ADDRESS__)
+IO_TEST(buffers, free_memory_is_poisoned)
+{
+    uint8_t *p = io_buffer_acquire(r->io, 4096);
+    memset(p, 1, 4096);
+    io_buffer_release(r->io, p, 4096);
+    cr_assert_eq(p[0], 0xdb);
+    cr_assert_eq(p[4095], 0xdb);
+}
+#endif
+
+#if WEIR_VERIFY
+static void release_under_operation(struct rig *r)
+{
+    // A read from a pipe stays in flight as long as nobody writes.
+    int fds[2];
+    cr_assert_eq(pipe(fds), 0);
+    struct io_file f = {.io = r->io, .fd = fds[0]};
+    uint8_t *p = io_buffer_acquire(r->io, 8192);
+    struct rig_op o = RIG_OP();
+    io_file_read(&o.op, &f, p + 100, 10, 0);
+    io_buffer_release(r->io, p, 8192);
+}
+
+Test(buffers, release_under_an_operation_stops_the_process, .signal = SIGABRT)
+{
+    rig_run(IO_ENGINE_EPOLL, release_under_operation);
+}
+#endif
