@@ -53,9 +53,12 @@ typedef void (*shard_task_fn)(struct shard_task *t);
 struct shard_task {
     struct list_node link;
     shard_task_fn run;
+    struct list *on; // private
 };
 
+// A task that asks for itself each time it runs is put off to the next turn after 16 rounds.
 void shard_defer(struct shard *s, struct shard_task *t, shard_task_fn run);
+// Also takes back shard_mailbox_wait().
 void shard_defer_cancel(struct shard *s, struct shard_task *t);
 
 // ------------------------------------------------------------------------------------------------ jobs
@@ -71,11 +74,13 @@ typedef enum shard_job_state (*shard_job_fn)(struct shard_job *j, uint64_t budge
 struct shard_job {
     struct list_node link;
     shard_job_fn run;
-    bool started;
+    bool started; // runnable or waiting
 };
 
 void shard_job_start(struct shard *s, struct shard_job *j, shard_job_fn run);
+// A waiting job runs in a coming turn; may be called from inside run(). Nothing when it is not started.
 void shard_job_wake(struct shard *s, struct shard_job *j);
+// Also from inside run(): what that returns counts no more, and j is not touched again.
 void shard_job_cancel(struct shard *s, struct shard_job *j);
 
 // ------------------------------------------------------------------------------------------------ mailboxes
@@ -121,12 +126,19 @@ struct shard {
     // private
     struct heap timers;
     struct list tasks, jobs;
+    struct shard_job *job_running;
+    bool job_woken;
+    bool may_spin;
+    bool mailbox_waiters; // somebody waits for room
     struct shard_mailbox *mailboxes;
     struct shard_group *group;
-    bool stopping;
-    uint32_t sleeping; // atomic: another shard must wake us
-    uint64_t spin_until_ns;
+    struct shard_queue {
+        struct shard_message *first, *last;
+    } local_requests, local_answers; // to and from this shard itself
     uint64_t answers_awaited;
+    uint64_t slow_line_ns, slow_since_line, slow_ns_max;
+    _Atomic bool stopping;
+    _Atomic uint32_t sleeping; // another shard must wake us
 };
 
 // The shards of one process (or of one simulated node) and the mailboxes between them.
