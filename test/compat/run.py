@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The compatibility suite: real, unmodified Kafka clients against a broker.
+
+    run.py [--bootstrap HOST:PORT] [--weir FILE] [--only CLIENT[,CLIENT]] [--json] [--groups] [--data DIR]
+
+Without --bootstrap a fresh `weir server` is started on a free port with an empty data folder, and stopped at the end. Every
+client is installed first (install.sh, cached) and reported as skipped by name when that fails. The last line is
+`N passed, N failed, N skipped`; the exit code is 1 when anything failed."""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPOSITORY = os.path.join(HERE, '..', '..')
+CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
+CLIENT_SECONDS = 240
+sys.path.insert(0, HERE)
+import batches                                                                      # noqa: E402
+
+
+def java(*arguments):
+    return ['java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'] + list(arguments)
+
+
+def class_path(name):
+    """The class path that install.sh wrote; empty before it did."""
+    path = os.path.join(CACHE, name + '.classpath')
+    return open(path).read().strip() if os.path.exists(path) else ''
+
+
+def cached(*parts):
+    return os.path.join(CACHE, *parts)
+
+
+def local(*parts):
+    return os.path.join(HERE, *parts)
+
+
+# Name: the command that runs the client's cases, given bootstrap address, prefix for topic names, and name.
+CLIENTS = {
+    'kcat': lambda: [sys.executable, local('kcat', 'compat.py')],
+    'confluent': lambda: [cached('py-confluent', 'bin', 'python'), local('confluent', 'compat.py')],
+    'kafka-python-2.0.2': lambda: [cached('py-kafka-python-2.0.2', 'bin', 'python'), local('kafka-python', 'compat.py')],
+    'kafka-python': lambda: [cached('py-kafka-python', 'bin', 'python'), local('kafka-python', 'compat.py')],
+    'java': lambda: java('-cp', cached('java') + ':' + class_path('kafka-clients-4.4.0'), 'Compat'),
+    'java-3.9': lambda: java('-cp', cached('java-3.9') + ':' + class_path('kafka-clients-3.9.1'), 'Compat'),
+    'java-tools': lambda: [sys.executable, local('java', 'tools.py')],
+    'franz-go': lambda: [cached('bin', 'franz-go')],
+    'sarama': lambda: [cached('bin', 'sarama')],
+    'kafka-go': lambda: [cached('bin', 'kafka-go')],
+    'kafka-go-0.4.47': lambda: [cached('bin', 'kafka-go-0.4.47')],
+    'kafkajs': lambda: ['node', local('kafkajs', 'compat.js')],
+}
+# What needs nothing but Python and the product: run like a client, but never installed.
+OWN = {
+}
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+class Broker:
+    """A weir server with an empty data folder."""
+
+    def __init__(self, weir, settings=()):
+        self.folder = tempfile.mkdtemp(prefix='weir-compat-')
+        self.data = os.path.join(self.folder, 'data')
+        self.log_path = os.path.join(self.folder, 'log')
+        self.port = free_port()
+        self.bootstrap = '127.0.0.1:%d' % self.port
+        command = [weir, 'server', '--data', self.data, '--listen', self.bootstrap]
+        for setting in settings:
+            command += ['--set', setting]
+        with open(self.log_path, 'wb') as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        self.wait()
+
+    def wait(self):
+        end = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(('127.0.0.1', self.port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit('the broker did not start:\n' + self.log()[-2000:])
+                time.sleep(0.01)
+
+    def log(self):
+        with open(self.log_path, errors='replace') as file:
+            return file.read()
+
+    def stop(self):
+        """Ends the server; a short text when it did not end well."""
+        problem = ''
+        if self.process.poll() is not None:
+            problem = 'the broker died: exit code %d\n%s' % (self.process.returncode, self.log()[-3000:])
+        else:
+            self.process.terminate()
+            try:
+                code = self.process.wait(20)
+                problem = '' if code == 0 else 'the broker ended with %d\n%s' % (code, self.log()[-3000:])
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                problem = 'the broker did not end within 20 s of SIGTERM'
+        if not problem:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return problem
+
+
+class Totals:
+    """Counts and prints the cases as they come."""
+
+    def __init__(self, as_json):
+        self.as_json = as_json
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, line):
+        result = line['result']
+        self.passed += result == 'ok'
+        self.failed += result == 'failed'
+        self.skipped += result == 'skipped'
+        if self.as_json:
+            print(json.dumps(line), flush=True)
+        else:
+            print('%-7s %-18s %-32s %s' % (result, line['client'], line['case'], line.get('detail', '')[:300]), flush=True)
+
+    def summary(self):
+        print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped))
+
+
+def check_codec(line, data):
+    """Clients drop a codec silently: what lies on disk must carry the one that was asked for."""
+    if 'codec' not in line or line['result'] != 'ok' or not data:
+        return
+    try:
+        codecs, count = batches.stored_codecs(data, line['topic'])
+    except batches.BadBatch as error:
+        codecs, count = {'unreadable: %s' % error}, 1
+    if codecs == {line['codec']}:
+        line['detail'] = (line.get('detail') or 'ok') + ', stored as %s in %d batches' % (line['codec'], count)
+    else:
+        line['result'] = 'failed'
+        line['detail'] = 'asked for %s, stored %d batches as %s' % (line['codec'], count, ', '.join(sorted(codecs)) or 'nothing')
+
+
+def check_dump(line, data, weir):
+    """The product's own log dump must say the same."""
+    if 'codec' not in line or line['result'] != 'ok' or not data or not weir:
+        return
+    for folder in batches.partition_folders(data, line['topic']).values():
+        done = subprocess.run([weir, 'admin', 'log', 'dump', '--json', folder], capture_output=True, text=True, timeout=30)
+        if done.returncode != 0:
+            line.update(result='failed', detail='weir admin log dump: exit %d: %s' % (done.returncode, done.stderr[-200:]))
+            return
+        want = line['codec'].lower()
+        if batches.read_log(folder) and want not in done.stdout.lower():
+            line.update(result='failed', detail='weir admin log dump does not say %s: %s' % (want, done.stdout[:200]))
+            return
+
+
+def run_program(name, command, totals, data, weir, environment=None):
+    """Runs one client's program and takes its lines; whatever else goes wrong with it is a failed case."""
+    begin = time.monotonic()
+    with tempfile.TemporaryFile('w+', errors='replace') as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        late = threading.Timer(CLIENT_SECONDS, process.kill)
+        late.start()
+        lines = 0
+        for text in process.stdout:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            lines += 1
+            check_codec(line, data)
+            check_dump(line, data, weir)
+            totals.add(line)
+        code = process.wait()
+        late.cancel()
+        errors.seek(0)
+        tail = ' | '.join(errors.read().strip().splitlines()[-6:])
+    seconds = time.monotonic() - begin
+    if seconds >= CLIENT_SECONDS:
+        totals.add(dict(client=name, case='program', result='failed', detail='killed after %d s: %s' % (CLIENT_SECONDS, tail)))
+    elif code != 0 or not lines:
+        totals.add(dict(client=name, case='program', result='failed', detail='exit %d after %d cases: %s' % (code, lines, tail)))
+
+
+def client_command(name, bootstrap, groups, data):
+    prefix = 'c%d-%s' % (os.getpid() % 10000, name.replace('.', '-'))
+    command = CLIENTS[name]() + [bootstrap, prefix, name]
+    if name == 'java-tools':
+        command.append(cached('kafka-4.1.1.classpath'))
+    if name in ('java-tools', 'raw') and data:
+        command += ['--data', data]
+    if groups:
+        command.append('--groups')
+    return command
+
+
+def run_client(name, broker, totals, arguments, weir):
+    """Installs and runs one client."""
+    if name != 'raw':
+        subprocess.run([local('install.sh'), name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if os.path.exists(cached(name + '.missing')):
+            reason = open(cached(name + '.missing')).read().strip()
+            totals.add(dict(client=name, case='install', result='skipped', detail='cannot be installed: ' + reason))
+            return
+    environment = dict(os.environ, NODE_PATH=cached('node-' + name, 'node_modules'))
+    bootstrap = broker.bootstrap if broker else arguments.bootstrap
+    data = broker.data if broker else arguments.data
+    run_program(name, client_command(name, bootstrap, arguments.groups, data), totals, data, weir, environment)
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Real Kafka clients against a broker.')
+    parser.add_argument('--bootstrap', metavar='HOST:PORT', help='a broker that runs; default: start weir')
+    parser.add_argument('--weir', metavar='FILE', default=os.path.join(REPOSITORY, 'build', 'weir'), help='default: build/weir')
+    parser.add_argument('--only', metavar='CLIENT', help='these of: ' + ', '.join(list(CLIENTS) + list(OWN)))
+    parser.add_argument('--json', action='store_true', help='one JSON object a case')
+    parser.add_argument('--groups', action='store_true', help='the cases of consumer groups and transactions too')
+    parser.add_argument('--data', metavar='DIR', help="the broker's data folder, to check stored codecs (with --bootstrap)")
+    arguments = parser.parse_args()
+    names = arguments.only.split(',') if arguments.only else list(CLIENTS) + list(OWN)
+    for name in names:
+        if name not in CLIENTS and name not in OWN:
+            parser.error('no client %s; known: %s' % (name, ', '.join(list(CLIENTS) + list(OWN))))
+    weir = os.path.abspath(arguments.weir) if os.access(arguments.weir, os.X_OK) else None
+    if not arguments.bootstrap and not weir:
+        parser.error('%s is not there: build it with tools/build, or give --bootstrap' % arguments.weir)
+
+    totals = Totals(arguments.json)
+    broker = None if arguments.bootstrap or not set(names) & set(CLIENTS) else Broker(weir)
+    try:
+        for name in names:
+            if name in CLIENTS:
+                run_client(name, broker, totals, arguments, weir if broker else None)
+                if broker and broker.process.poll() is not None:
+                    totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.stop()))
+                    broker = Broker(weir)
+            elif weir and not arguments.bootstrap:
+                run_program(name, OWN[name](weir), totals, None, weir)
+            else:
+                totals.add(dict(client=name, case='all', result='skipped', detail='works only with a weir of its own'))
+    finally:
+        problem = broker.stop() if broker else ''
+    if problem:
+        totals.add(dict(client='broker', case='stop', result='failed', detail=problem))
+    totals.summary()
+    sys.exit(1 if totals.failed or not totals.passed else 0)
+
+
+if __name__ == '__main__':
+    main()
