@@ -107,8 +107,10 @@ bool batch_iter_next(struct batch_iter *it, struct record *out);
 bool record_header_next(struct bytes *headers, struct bytes *key, struct bytes *value);
 
 // The records of a batch ready for batch_iter: a view when not compressed, else decompressed into scratch (from its
-// beginning). RC_UNSUPPORTED_COMPRESSION_TYPE, RC_MALFORMED, RC_NOMEM, RC_FULL when more than scratch->size_max.
-enum rc batch_inflate(struct bytes batch, struct buf *scratch, struct bytes *records);
+// beginning). workspace as in codec.h, or NULL. RC_UNSUPPORTED_COMPRESSION_TYPE, RC_MALFORMED, RC_NOMEM, RC_FULL when
+// more than scratch->size_max.
+enum rc batch_inflate(struct bytes batch, struct buf *scratch, struct bytes *records, void *workspace,
+                      size_t workspace_bytes);
 
 struct record_header {
     struct bytes key, value;
@@ -134,6 +136,7 @@ struct batch_builder {
     int32_t record_count;
     int64_t base_timestamp, max_timestamp;
     size_t bytes_max;
+    void *workspace; // for the codec, allocated when first used
 };
 
 // bytes_max bounds the uncompressed batch, header included.

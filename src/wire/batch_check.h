@@ -6,6 +6,7 @@
 #pragma once
 
 #include "wire/batch.h"
+#include "wire/record_walk.h"
 
 struct batch_rules {
     int16_t produce_version; // 3 or later: earlier is answered before anyone looks at bytes
@@ -28,20 +29,6 @@ struct batch_record_error {
     int32_t index; // of the record in the batch
     enum rc rc;
     int64_t timestamp;
-};
-
-// Bytes of records taken apart one by one, in pieces of any size.
-struct record_walk {
-    uint8_t stage;
-    uint8_t varint_shift;
-    uint64_t varint;
-    int64_t record_left; // bytes the record's length still promises
-    int64_t skip;        // of a key, value or header, not yet seen
-    int32_t headers_left;
-    int32_t record; // index of the record being read
-    bool key_null;
-    int64_t timestamp_delta;
-    int32_t offset_delta;
 };
 
 struct batch_check {

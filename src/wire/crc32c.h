@@ -10,7 +10,8 @@
 // The checksum of what `crc` was computed over, followed by n more bytes. Begin with 0.
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 
-// The same by table, one byte at a time: the definition that tests hold the fast one against.
+// The same by table, four bits at a time: for processors without the instruction, and what tests hold the fast one
+// against.
 uint32_t crc32c_plain(uint32_t crc, const void *p, size_t n);
 
 // The checksum of A followed by B, from crc32c(0, A) and crc32c(0, B) and the size of B.
