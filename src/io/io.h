@@ -277,7 +277,7 @@ struct io_counters {
     uint64_t accepts_refused; // closed at once because no descriptor was left
     uint64_t recv_bytes, send_bytes, send_file_bytes;
     uint64_t read_bytes[IO_FILE_KINDS], write_bytes[IO_FILE_KINDS]; // by any path, the ring included
-    uint64_t writes, writes_deferred, syncs, prefetches;
+    uint64_t writes, writes_deferred, write_backs, syncs, prefetches; // write_backs: started by io itself
     uint64_t buffer_bytes; // acquired now
     uint64_t buffer_cached_bytes;
 };

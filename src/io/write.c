@@ -104,6 +104,7 @@ static void log_write_back(struct io_file *f, uint64_t offset, size_t bytes)
         op->offset = f->written_back_bytes;
         op->n = (size_t)(end - f->written_back_bytes);
         f->written_back_bytes = end;
+        io->counters.write_backs++;
         io->calls->submit(io, op);
         return;
     }

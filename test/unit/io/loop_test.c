@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rig.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -158,23 +163,63 @@ IO_TEST(addr, text_and_kinds)
 // ------------------------------------------------------------------------------------------------ engine choice
 
 static char last_line[1024];
+static unsigned line_count;
 
 static void keep_line(struct trace_sink *sink, enum trace_level level, const char *line, size_t n)
 {
     (void)sink;
     (void)level;
+    line_count++;
     snprintf(last_line, sizeof(last_line), "%.*s", (int)n, line);
 }
 
-Test(engine, fallback_names_its_cause)
+// From here on io_uring_setup() fails with this error in this process (each test is one).
+static void forbid_ring(int error)
 {
-    // No memory for a ring of this size: the line says why, and the loop works all the same.
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = 4, .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        cr_skip_test("seccomp filters cannot be set here");
+}
+
+static void fall_back(int error, const char *cause)
+{
     struct trace_sink sink = {.level_min = TRACE_DEBUG, .write = keep_line};
-    struct io_config config = {.engine = IO_ENGINE_AUTO, .ring_entries = 1u << 31, .trace = &sink};
+    struct io_config config = {.engine = IO_ENGINE_AUTO, .trace = &sink};
     struct io *io;
+    forbid_ring(error);
     cr_assert_eq(io_create(&io, &config), RC_OK);
-    if (strcmp(io_engine_name(io), "epoll") == 0)
-        cr_assert(strstr(last_line, "falling back to epoll"), "%s", last_line);
+    cr_assert_str_eq(io_engine_name(io), "epoll");
+    cr_assert_eq(line_count, 1, "one line");
+    cr_assert(strstr(last_line, "falling back to epoll") && strstr(last_line, cause), "%s", last_line);
     io_poll(io, 0);
     io_destroy(io);
+    config.engine = IO_ENGINE_URING;
+    cr_assert_eq(io_create(&io, &config), RC_UNSUPPORTED);
+    cr_assert(strstr(last_line, cause), "%s", last_line);
+}
+
+Test(engine, seccomp_is_named)
+{
+    fall_back(EPERM, "seccomp");
+}
+
+Test(engine, an_old_kernel_is_named)
+{
+    fall_back(EINVAL, "older than 6.1");
+}
+
+Test(engine, a_kernel_without_it_is_named)
+{
+    fall_back(ENOSYS, "ENOSYS");
+}
+
+Test(engine, the_memory_limit_is_named)
+{
+    fall_back(ENOMEM, "locked memory");
 }

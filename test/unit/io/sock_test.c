@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rig.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ struct pair {
     struct end client, server;
     bool accepted;
     int refuse;
+    bool close_listener;
 };
 
 static void on_ready(struct io_sock *s, unsigned events)
@@ -35,6 +37,8 @@ static void on_accept(struct io_listener *l, int fd, const struct io_addr *peer)
     cr_assert(io_addr_is_loopback(peer));
     cr_assert(peer->port > 0);
     p->accepted = true;
+    if (p->close_listener)
+        io_listener_close(l);
     if (p->refuse > 0) {
         p->refuse--;
         io_sock_refuse(p->io, fd);
@@ -392,6 +396,53 @@ IO_TEST(listener, pause_keeps_connections_waiting)
     poll_some(r, 5);
     cr_assert(!p.accepted);
     io_listener_resume(&p.listener);
+    cr_assert(rig_until(r, &p.accepted));
+    close_pair(&p);
+}
+
+IO_TEST(listener, closing_inside_accept)
+{
+    struct pair p = {.refuse = 3, .close_listener = true};
+    listen_any(r, &p);
+    struct io_addr addr = p.listener.addr;
+    struct end ends[3] = {0};
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(io_sock_connect(r->io, &ends[i].sock, &addr, on_ready), RC_OK);
+    cr_assert(rig_until(r, &p.accepted));
+    cr_assert_null(p.listener.io);
+    cr_assert_eq(p.refuse, 2, "nothing is accepted after it");
+    poll_some(r, 3);
+    for (int i = 0; i < 3; i++)
+        io_sock_close(&ends[i].sock);
+}
+
+// Whoever cannot be served is told so, and the listener goes on when there are descriptors again.
+IO_TEST(listener, no_descriptor_left)
+{
+    struct pair p = {.refuse = 1};
+    listen_any(r, &p);
+    cr_assert_eq(io_sock_connect(r->io, &p.client.sock, &p.listener.addr, on_ready), RC_OK);
+    io_sock_want(&p.client.sock, IO_READABLE);
+    struct rlimit before, small;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    small = before;
+    small.rlim_cur = 128;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
+    int taken[128], count = 0;
+    while (count < 128 && (taken[count] = dup(0)) >= 0)
+        count++;
+    cr_assert(next_event(r, &p.client) & IO_READABLE);
+    char c;
+    size_t got;
+    enum rc rc = io_sock_recv(&p.client.sock, &c, 1, &got);
+    cr_assert(rc == RC_EOF || rc == RC_RESET);
+    cr_assert(!p.accepted);
+    cr_assert_eq(io_counters(r->io)->accepts_refused, 1);
+    while (count > 0)
+        close(taken[--count]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    io_sock_close(&p.client.sock);
+    cr_assert_eq(io_sock_connect(r->io, &p.client.sock, &p.listener.addr, on_ready), RC_OK);
     cr_assert(rig_until(r, &p.accepted));
     close_pair(&p);
 }

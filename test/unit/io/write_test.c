@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The write policy: what moves a file system's writes off the loop and back, write-back, blocks allocated ahead.
+#include "rig.h"
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/internal.h"
+
+enum { BLOCK = 256 * 1024 };
+static uint8_t block[BLOCK], back[BLOCK];
+
+static struct io_file open_log(struct rig *r, const char *name)
+{
+    struct io_file f = {0};
+    enum rc rc = io_file_open(r->io, &f, rig_path(r, name), IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, IO_FILE_LOG);
+    cr_assert_eq(rc, RC_OK);
+    return f;
+}
+
+// Appends n bytes, inline or not, and says how.
+static enum rc append(struct rig *r, struct io_file *f, uint64_t offset, size_t n)
+{
+    struct rig_op o = RIG_OP();
+    struct iovec v = {.iov_base = block, .iov_len = n};
+    enum rc rc = io_file_write(&o.op, f, &v, 1, offset);
+    if (rc == RC_AGAIN) {
+        cr_assert(io_op_busy(&o.op));
+        cr_assert(rig_until(r, &o.done));
+        cr_assert_eq(o.rc, RC_OK);
+        cr_assert_eq(o.bytes, n);
+    } else {
+        cr_assert(!o.done);
+    }
+    return rc;
+}
+
+IO_TEST(write, a_slow_file_system_leaves_the_loop_and_comes_back)
+{
+    struct io_file f = open_log(r, "a");
+    cr_assert_eq(append(r, &f, 0, 100), RC_OK);
+    struct io_device *d = &r->io->devices[f.device];
+    cr_assert(!d->deferred);
+    // What an inline write that waited for the disk would leave behind.
+    d->deferred = true;
+    d->deferred_since_ns = io_clock_ns(r->io);
+    d->quick_writes = 0;
+    uint64_t offset = 100;
+    for (int i = 0; i < 40; i++, offset += 100)
+        cr_assert_eq(append(r, &f, offset, 100), RC_AGAIN, "not before a second has passed");
+    cr_assert_eq(io_counters(r->io)->writes_deferred, 40);
+    d->deferred_since_ns -= UINT64_C(2000000000);
+    for (int i = 0; i < 400 && d->deferred; i++, offset += 100)
+        append(r, &f, offset, 100);
+    cr_assert(!d->deferred, "quick writes bring it back");
+    cr_assert_eq(append(r, &f, offset, 100), RC_OK);
+    offset += 100;
+    uint64_t bytes;
+    cr_assert_eq(io_file_size(&f, &bytes), RC_OK);
+    cr_assert_eq(bytes, offset);
+    cr_assert_eq(io_counters(r->io)->write_bytes[IO_FILE_LOG], offset);
+    io_file_close(&f);
+}
+
+IO_TEST(write, gathered_in_flight)
+{
+    struct io_file f = open_log(r, "a");
+    cr_assert_eq(append(r, &f, 0, 10), RC_OK);
+    r->io->devices[f.device].deferred = true;
+    r->io->devices[f.device].deferred_since_ns = io_clock_ns(r->io);
+    enum { N = 600 }; // more vectors than one call takes
+    static struct iovec vecs[N];
+    for (size_t i = 0; i < BLOCK; i++)
+        block[i] = (uint8_t)(i * 13 >> 4);
+    size_t total = 0;
+    for (size_t i = 0; i < N; i++) {
+        vecs[i] = (struct iovec){.iov_base = block + total, .iov_len = i % 5 * 100};
+        total += vecs[i].iov_len;
+    }
+    struct rig_op o = RIG_OP();
+    cr_assert_eq(io_file_write(&o.op, &f, vecs, N, 10), RC_AGAIN);
+    cr_assert(!o.done);
+    cr_assert(rig_until(r, &o.done));
+    cr_assert(o.rc == RC_OK && o.bytes == total);
+    size_t got;
+    cr_assert_eq(io_file_read_now(&f, back, total, 10, &got), RC_OK);
+    cr_assert(got == total && memcmp(back, block, total) == 0);
+    io_file_close(&f);
+}
+
+IO_TEST(write, an_error_in_flight_is_told)
+{
+    struct io_file f = {0};
+    cr_assert_eq(io_file_open(r->io, &f, "/dev/full", IO_OPEN_WRITE, IO_FILE_OTHER), RC_OK);
+    r->io->devices[f.device].deferred = true;
+    r->io->devices[f.device].deferred_since_ns = io_clock_ns(r->io);
+    struct rig_op o = RIG_OP();
+    struct iovec v = {.iov_base = block, .iov_len = 100};
+    cr_assert_eq(io_file_write(&o.op, &f, &v, 1, 0), RC_AGAIN);
+    cr_assert(rig_until(r, &o.done));
+    cr_assert_eq(o.rc, RC_NO_SPACE);
+    io_file_close(&f);
+}
+
+IO_TEST(write, write_back_starts_by_itself)
+{
+    struct io_file f = open_log(r, "a");
+    for (uint64_t offset = 0; offset < 20 << 20; offset += BLOCK)
+        append(r, &f, offset, BLOCK);
+    cr_assert_eq(io_counters(r->io)->write_backs, 2);
+    io_poll(r->io, 0);
+    io_file_close(&f); // with one of them perhaps still under way
+    // A file that already was large is not written back as a whole by its first append.
+    f = open_log(r, "a");
+    append(r, &f, 20 << 20, BLOCK);
+    cr_assert_eq(io_counters(r->io)->write_backs, 2);
+    io_file_close(&f);
+}
+
+static uint64_t blocks_bytes(struct io_file *f)
+{
+    struct stat st;
+    cr_assert_eq(fstat(f->fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+IO_TEST(write, blocks_are_allocated_ahead_of_busy_logs_only)
+{
+    struct io_file f = open_log(r, "small"), g = open_log(r, "busy");
+    append(r, &f, 0, BLOCK);
+    cr_assert_eq(f.allocated_bytes, 0);
+    uint64_t offset = 0, bytes;
+    for (; offset < 3 << 20; offset += BLOCK)
+        append(r, &g, offset, BLOCK);
+    if (g.allocated_bytes == UINT64_MAX || g.allocated_bytes == 0)
+        cr_skip_test("this file system cannot allocate ahead");
+    cr_assert(g.allocated_bytes >= offset);
+    cr_assert_eq(io_file_size(&g, &bytes), RC_OK);
+    cr_assert_eq(bytes, offset, "the size does not show it");
+    // Closing gives back what was not used.
+    io_file_sync_now(&g);
+    io_file_close(&g);
+    g = open_log(r, "busy");
+    cr_assert_eq(io_file_size(&g, &bytes), RC_OK);
+    cr_assert_eq(bytes, offset);
+    cr_assert(blocks_bytes(&g) <= offset + 64 * 1024, "%lu", (unsigned long)blocks_bytes(&g));
+    io_file_close(&f);
+    io_file_close(&g);
+}
