@@ -74,8 +74,10 @@ void sim_io_touch_disk(struct io *io);
 void sim_io_attention(struct io *io);
 
 // io_sim_files.c
-// Every operation ends (in part when the process died), every handle is given back.
-void sim_files_end(struct io *io, bool process_died);
+// Operations in flight are done; their callbacks are due.
+void sim_files_land(struct io *io);
+// The process is gone: its operations end in part, every handle is given back.
+void sim_files_end(struct io *io);
 // What the mutations still hold back is lost.
 void sim_late_end(struct sim_node *n, enum sim_death how);
 // io_sim_socks.c

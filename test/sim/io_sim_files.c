@@ -518,17 +518,31 @@ static enum rc flight_act(struct sim_flight *f, bool part)
     UNREACHABLE();
 }
 
+static void flight_finish(struct sim_flight *f)
+{
+    struct io *io = f->io;
+    struct io_op *op = f->op;
+    op->rc = flight_act(f, false);
+    sim_note(io->sim, SIM_NOTE_READ, io->node, (uint64_t)op->kind << 32 | op->rc, op->moved);
+    op->state = SIM_OP_FINISHED;
+    list_push_back(&io->finished, &op->link);
+    flight_free(f);
+}
+
 static void flight_land(struct sim *sim, struct sim_event *e)
 {
     struct sim_flight *f = container_of(e, struct sim_flight, event);
     struct io *io = f->io;
-    struct io_op *op = f->op;
-    op->rc = flight_act(f, false);
-    sim_note(sim, SIM_NOTE_READ, io->node, (uint64_t)op->kind << 32 | op->rc, op->moved);
-    op->state = SIM_OP_FINISHED;
-    list_push_back(&io->finished, &op->link);
-    flight_free(f);
+    (void)sim;
+    flight_finish(f);
     sim_io_attention(io);
+}
+
+void sim_files_land(struct io *io)
+{
+    struct list_node *n;
+    while ((n = list_first(&io->flights)))
+        flight_finish(list_entry(n, struct sim_flight, link));
 }
 
 static struct sim_flight *flight_start(struct io_op *op, struct io *io, enum sim_op_kind kind, struct io_file *f,
@@ -633,12 +647,12 @@ void io_remove(struct io_op *op, struct io *io, const char *path)
     f->fails = take(&io->node->faults.write_errors, &io->node->faults.taken_write_errors);
 }
 
-void sim_files_end(struct io *io, bool process_died)
+void sim_files_end(struct io *io)
 {
     struct list_node *n;
     while ((n = list_first(&io->flights))) {
         struct sim_flight *f = list_entry(n, struct sim_flight, link);
-        flight_act(f, process_died);
+        flight_act(f, true);
         flight_free(f);
     }
     for (uint32_t k = 0; k < io->file_cap; k++)

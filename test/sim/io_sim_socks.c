@@ -356,6 +356,8 @@ enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got)
         net_put(net_peer(e), NET_SPACE, NULL, e->consumed, sim_io_here_ns(io));
         e->consumed = 0;
     }
+    if (k < n && (e->fin_in || e->reset))
+        net_ready(e, IO_READABLE); // a short count promises another event
     return RC_OK;
 }
 
