@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir admin brokers and quorum: who is in the cluster, who leads its metadata.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "model/kerr.h"
+
+struct brokers_options {
+    struct cli_common common;
+    bool check;
+};
+
+// ------------------------------------------------------------------------------------------------ brokers
+
+static int by_id(const void *a, const void *b)
+{
+    const struct metadata_response_broker *x = a, *y = b;
+    return (x->node_id > y->node_id) - (x->node_id < y->node_id);
+}
+
+// How many partitions a broker leads and holds.
+struct share {
+    uint32_t leads, holds;
+};
+
+static struct share share_of(const struct metadata_response *all, int32_t id)
+{
+    struct share s = {0};
+    for (uint32_t i = 0; i < all->topics_count; i++) {
+        for (uint32_t k = 0; k < all->topics[i].partitions_count; k++) {
+            const struct metadata_response_partition *p = &all->topics[i].partitions[k];
+            s.leads += p->leader_id == id;
+            for (uint32_t r = 0; r < p->replica_nodes_count; r++)
+                s.holds += p->replica_nodes[r] == id;
+        }
+    }
+    return s;
+}
+
+// Connects to a broker at the address it advertises; NULL when that works, else why not.
+static const char *check_broker(struct cli *cli, int32_t id)
+{
+    struct metadata_request in;
+    struct metadata_response out;
+    struct metadata_request_topic none[1];
+    metadata_request_init(&in);
+    in.topics = none;
+    in.allow_auto_topic_creation = false;
+    struct client_call call = {.node_id = id, .request = &metadata_request_message,
+                               .answer = &metadata_response_message, .in = &in, .out = &out, .arena = &cli->arena};
+    return client_call(&cli->client, &call) == RC_OK ? NULL : cli->client.error;
+}
+
+static void one_broker(struct cli *cli, const struct metadata_response *all, const struct metadata_response_broker *b,
+                       bool check, bool *bad, struct json *j, struct table *t)
+{
+    struct share s = share_of(all, b->node_id);
+    const char *wrong = check ? check_broker(cli, b->node_id) : NULL;
+    *bad |= wrong != NULL;
+    if (j) {
+        json_object(j);
+        json_key_int(j, "id", b->node_id);
+        json_key_text(j, "host", b->host);
+        json_key_int(j, "port", b->port);
+        json_key_text(j, "rack", b->rack);
+        json_key_bool(j, "controller", b->node_id == all->controller_id);
+        json_key_int(j, "leads", s.leads);
+        json_key_int(j, "replicas", s.holds);
+        if (check)
+            json_key_str(j, "unreachable", wrong);
+        json_object_end(j);
+        return;
+    }
+    table_cell(t, "%d", b->node_id);
+    table_cell(t, "%.*s:%d", (int)b->host.n, (const char *)b->host.p, b->port);
+    table_cell(t, "%.*s", b->rack.n ? (int)b->rack.n : 1, b->rack.n ? (const char *)b->rack.p : "-");
+    table_cell(t, "%u", s.leads);
+    table_cell(t, "%u", s.holds);
+    table_cell(t, "%s", b->node_id == all->controller_id ? "controller" : "");
+    if (check)
+        table_cell(t, "%s", wrong ? wrong : "reached");
+}
+
+static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct brokers_options *o = parsed->options;
+    struct metadata_request in;
+    struct metadata_response all;
+    struct table t;
+    struct json j;
+    bool bad = false;
+    metadata_request_init(&in);
+    in.topics = NULL; // all: for the partitions each holds
+    in.allow_auto_topic_creation = false;
+    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_ANY, &metadata_request_message, &in,
+                                                  &metadata_response_message, &all))
+        return CLI_FAILED;
+    qsort(all.brokers, all.brokers_count, sizeof(*all.brokers), by_id);
+    json_init(&j, &cli->out, true);
+    table_init(&t, &cli->arena, o->check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK"
+                                         : ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE");
+    if (o->common.json) {
+        json_object(&j);
+        json_key_text(&j, "cluster_id", all.cluster_id);
+        json_key_int(&j, "controller", all.controller_id);
+        json_key(&j, "brokers");
+        json_array(&j);
+    }
+    for (uint32_t i = 0; i < all.brokers_count; i++)
+        one_broker(cli, &all, &all.brokers[i], o->check, &bad, o->common.json ? &j : NULL, &t);
+    if (o->common.json) {
+        json_array_end(&j);
+        json_object_end(&j);
+        buf_printf(&cli->out, "\n");
+    } else {
+        buf_printf(&cli->out, "cluster %.*s\n", (int)all.cluster_id.n,
+                   all.cluster_id.p ? (const char *)all.cluster_id.p : "");
+        table_print(&t, &cli->out);
+    }
+    int code = cli_done(cli);
+    return bad ? cli_fail(cli, "at least one broker cannot be reached at the address it advertises; see "
+                               "advertised.listeners or --advertise")
+               : code;
+}
+
+#define PLACE(member) offsetof(struct brokers_options, member)
+
+static const struct cli_option brokers_options[] = {
+    {.name = "check", .kind = CLI_FLAG, .offset = PLACE(check),
+     .help = "connect to each at the address it advertises; exit 1 when one cannot be reached"},
+    {0},
+};
+
+const struct cli_command admin_brokers_commands[] = {
+    {.name = "list", .summary = "Show every broker with its address and share of the partitions.",
+     .options = brokers_options, .shared = cli_common_options, .options_bytes = sizeof(struct brokers_options),
+     .run = brokers_list, .examples = "weir admin brokers list\nweir admin brokers list --check"},
+    {0},
+};
+
+// ------------------------------------------------------------------------------------------------ quorum
+
+struct quorum_table {
+    struct json *j;
+    struct table *t;
+    int64_t leader_end;
+    int32_t leader_id;
+};
+
+static void one_replica(const struct quorum_table *q, const struct describe_quorum_response_replica_state *r,
+                        const char *role)
+{
+    char id[UUID_TEXT_CHARS + 1];
+    int64_t lag = q->leader_end >= r->log_end_offset && r->log_end_offset >= 0 ? q->leader_end - r->log_end_offset : -1;
+    uuid_format(r->replica_directory_id, id);
+    bool has_id = !uuid_is_zero(r->replica_directory_id);
+    if (q->j) {
+        json_object(q->j);
+        json_key_int(q->j, "id", r->replica_id);
+        json_key_str(q->j, "role", role);
+        json_key_str(q->j, "directory_id", has_id ? id : NULL);
+        json_key_int(q->j, "log_end", r->log_end_offset);
+        json_key_int(q->j, "lag", lag);
+        json_key_int(q->j, "last_fetch_ms", r->last_fetch_timestamp);
+        json_key_int(q->j, "last_caught_up_ms", r->last_caught_up_timestamp);
+        json_object_end(q->j);
+        return;
+    }
+    table_cell(q->t, "%d", r->replica_id);
+    table_cell(q->t, "%s", role);
+    table_cell(q->t, "%lld", (long long)r->log_end_offset);
+    table_int(q->t, lag);
+    table_cell(q->t, "%s", has_id ? id : "-");
+}
+
+static void all_replicas(const struct quorum_table *q, const struct describe_quorum_response_partition *p)
+{
+    for (uint32_t i = 0; i < p->current_voters_count; i++)
+        one_replica(q, &p->current_voters[i], p->current_voters[i].replica_id == p->leader_id ? "leader" : "voter");
+    for (uint32_t i = 0; i < p->observers_count; i++)
+        one_replica(q, &p->observers[i], "observer");
+}
+
+static int show_quorum(struct cli *cli, bool as_json, const struct describe_quorum_response_partition *p)
+{
+    struct table t;
+    struct json j;
+    struct quorum_table q = {.j = as_json ? &j : NULL, .t = &t, .leader_end = p->high_watermark};
+    json_init(&j, &cli->out, true);
+    table_init(&t, &cli->arena, ">ID|ROLE|>LOG END|>LAG|DIRECTORY");
+    for (uint32_t i = 0; i < p->current_voters_count; i++)
+        if (p->current_voters[i].replica_id == p->leader_id)
+            q.leader_end = p->current_voters[i].log_end_offset;
+    if (as_json) {
+        json_object(&j);
+        json_key_int(&j, "leader", p->leader_id);
+        json_key_int(&j, "term", p->leader_epoch);
+        json_key_int(&j, "committed", p->high_watermark);
+        json_key(&j, "replicas");
+        json_array(&j);
+        all_replicas(&q, p);
+        json_array_end(&j);
+        json_object_end(&j);
+        buf_printf(&cli->out, "\n");
+    } else {
+        buf_printf(&cli->out, "leader %d, term %d, committed up to %lld\n", p->leader_id, p->leader_epoch,
+                   (long long)p->high_watermark);
+        all_replicas(&q, p);
+        table_print(&t, &cli->out);
+    }
+    return cli_done(cli);
+}
+
+static int quorum_status(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct cli_common *o = parsed->options;
+    struct describe_quorum_request in;
+    struct describe_quorum_response out;
+    struct describe_quorum_request_partition partition = {.partition_index = 0};
+    struct describe_quorum_request_topic topic = {.topic_name = bytes_str("__cluster_metadata"),
+                                                  .partitions = &partition, .partitions_count = 1};
+    describe_quorum_request_init(&in);
+    in.topics = &topic;
+    in.topics_count = 1;
+    if (!cli_connect(cli, o) || !cli_ask(cli, CLIENT_NODE_ANY, &describe_quorum_request_message, &in,
+                                         &describe_quorum_response_message, &out))
+        return CLI_FAILED;
+    if (out.error_code)
+        return cli_fail_code(cli, "the quorum", out.error_code, out.error_message);
+    if (out.topics_count != 1 || out.topics[0].partitions_count != 1)
+        return cli_fail(cli, "the broker's answer does not describe the metadata quorum");
+    const struct describe_quorum_response_partition *p = &out.topics[0].partitions[0];
+    if (p->error_code)
+        return cli_fail_code(cli, "the quorum", p->error_code, p->error_message);
+    return show_quorum(cli, o->json, p);
+}
+
+const struct cli_command admin_quorum_commands[] = {
+    {.name = "status", .summary = "Show leader, voters and observers of the metadata log and how far each is.",
+     .shared = cli_common_options, .options_bytes = sizeof(struct cli_common), .run = quorum_status,
+     .examples = "weir admin quorum status\nweir admin quorum status --json"},
+    {0},
+};

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir admin configs: describe, set, delete, for topics and brokers.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/suggest.h"
+#include "model/kerr.h"
+
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { OPERATION_SET = 0, OPERATION_DELETE = 1, OPERATION_APPEND = 2, OPERATION_SUBTRACT = 3 };
+
+struct configs_options {
+    struct cli_common common;
+    bool all, dry_run, documentation;
+};
+
+struct target {
+    int8_t type;
+    struct bytes name; // empty: the default of all brokers
+    int32_t node_id;   // who must be asked
+    char about[TOPIC_NAME_BYTES_MAX + 16];
+};
+
+// "topic NAME", "broker ID" or "broker default". False after a message.
+static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct target *out)
+{
+    const char *type = parsed->arguments[0], *name = parsed->arguments[1];
+    int64_t id = -1;
+    out->node_id = CLIENT_NODE_ANY;
+    out->name = bytes_str(name);
+    if (strcmp(type, "topic") == 0 || strcmp(type, "topics") == 0) {
+        out->type = RESOURCE_TOPIC;
+        snprintf(out->about, sizeof(out->about), "topic '%s'", name);
+        return true;
+    }
+    if (strcmp(type, "broker") != 0 && strcmp(type, "brokers") != 0) {
+        cli_wrong(cli, "'%s' has no configuration; write topic NAME, broker ID or broker default.", type);
+        return false;
+    }
+    out->type = RESOURCE_BROKER;
+    if (strcmp(name, "default") == 0) {
+        out->name = bytes_str("");
+        snprintf(out->about, sizeof(out->about), "every broker");
+        return true;
+    }
+    if (!cli_number_parse(name, &id) || id < 0 || id > INT32_MAX) {
+        cli_wrong(cli, "'%s' is not a broker's id; write a number or default.", name);
+        return false;
+    }
+    out->node_id = (int32_t)id;
+    snprintf(out->about, sizeof(out->about), "broker %lld", (long long)id);
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------ describe
+
+static const char *source_text(int8_t source)
+{
+    static const char *const texts[] = {"-",           "topic",    "broker", "all brokers", "configuration file",
+                                        "default", "logger", "client metrics", "group"};
+    return source >= 0 && (size_t)source < ARRAY_COUNT(texts) ? texts[source] : "-";
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct describe_configs_response_config *x = a, *y = b;
+    return bytes_cmp(x->name, y->name);
+}
+
+static void one_config(struct json *j, struct table *t, const struct describe_configs_response_config *c,
+                       bool documentation)
+{
+    enum { SOURCE_DEFAULT = 5 };
+    int8_t source = c->is_default ? SOURCE_DEFAULT : c->config_source;
+    if (j) {
+        json_object(j);
+        json_key_text(j, "name", c->name);
+        json_key_text(j, "value", c->value);
+        json_key_str(j, "source", source_text(source));
+        json_key_bool(j, "read_only", c->read_only);
+        json_key_bool(j, "sensitive", c->is_sensitive);
+        if (documentation)
+            json_key_text(j, "documentation", c->documentation);
+        json_object_end(j);
+        return;
+    }
+    table_cell_bytes(t, c->name);
+    if (c->is_sensitive)
+        table_cell(t, "(hidden)");
+    else
+        table_cell_bytes(t, c->value);
+    table_cell(t, "%s%s", source_text(source), c->read_only ? ", read only" : "");
+    if (documentation)
+        table_cell_bytes(t, c->documentation);
+}
+
+static bool is_shown(const struct describe_configs_response_config *c, int8_t type, bool all)
+{
+    enum { SOURCE_TOPIC = 1, SOURCE_BROKER = 2, SOURCE_ALL_BROKERS = 3 };
+    if (all)
+        return true;
+    if (type == RESOURCE_TOPIC)
+        return c->config_source == SOURCE_TOPIC;
+    return c->config_source == SOURCE_BROKER || c->config_source == SOURCE_ALL_BROKERS;
+}
+
+static int show_configs(struct cli *cli, const struct configs_options *o, const struct target *target,
+                        struct describe_configs_response_result *r)
+{
+    struct table t;
+    struct json j;
+    uint32_t shown = 0;
+    json_init(&j, &cli->out, true);
+    table_init(&t, &cli->arena, o->documentation ? "NAME|VALUE|FROM|MEANING" : "NAME|VALUE|FROM");
+    qsort(r->configs, r->configs_count, sizeof(*r->configs), by_name);
+    if (o->common.json)
+        json_array(&j);
+    for (uint32_t i = 0; i < r->configs_count; i++) {
+        if (!is_shown(&r->configs[i], target->type, o->all))
+            continue;
+        shown++;
+        one_config(o->common.json ? &j : NULL, &t, &r->configs[i], o->documentation);
+    }
+    if (o->common.json) {
+        json_array_end(&j);
+        buf_printf(&cli->out, "\n");
+    } else if (shown) {
+        table_print(&t, &cli->out);
+    } else {
+        buf_printf(&cli->out, "Nothing is set on %s; --all shows the settings it inherits.\n", target->about);
+    }
+    return cli_done(cli);
+}
+
+static int describe(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct configs_options *o = parsed->options;
+    struct target target;
+    struct describe_configs_request in;
+    struct describe_configs_response out;
+    struct describe_configs_request_resource resource;
+    if (!take_target(cli, parsed, &target))
+        return CLI_WRONG;
+    describe_configs_request_init(&in);
+    describe_configs_request_resource_init(&resource);
+    resource.resource_type = target.type;
+    resource.resource_name = target.name;
+    in.resources = &resource;
+    in.resources_count = 1;
+    in.include_documentation = o->documentation;
+    if (!cli_connect(cli, &o->common) || !cli_ask(cli, target.node_id, &describe_configs_request_message, &in,
+                                                  &describe_configs_response_message, &out))
+        return CLI_FAILED;
+    if (out.results_count != 1)
+        return cli_fail(cli, "the broker's answer does not name %s", target.about);
+    if (out.results[0].error_code)
+        return cli_fail_code(cli, target.about, out.results[0].error_code, out.results[0].error_message);
+    return show_configs(cli, o, &target, &out.results[0]);
+}
+
+// ------------------------------------------------------------------------------------------------ set and delete
+
+static int change(struct cli *cli, const struct cli_parsed *parsed, const struct target *target,
+                  struct incremental_alter_configs_request_config *configs, uint32_t count)
+{
+    const struct configs_options *o = parsed->options;
+    struct incremental_alter_configs_request in;
+    struct incremental_alter_configs_response out;
+    struct incremental_alter_configs_request_resource resource;
+    incremental_alter_configs_request_init(&in);
+    incremental_alter_configs_request_resource_init(&resource);
+    resource.resource_type = target->type;
+    resource.resource_name = target->name;
+    resource.configs = configs;
+    resource.configs_count = count;
+    in.resources = &resource;
+    in.resources_count = 1;
+    in.validate_only = o->dry_run;
+    if (!cli_connect(cli, &o->common) || !cli_ask(cli, target->node_id, &incremental_alter_configs_request_message, &in,
+                                                  &incremental_alter_configs_response_message, &out))
+        return CLI_FAILED;
+    if (out.responses_count != 1)
+        return cli_fail(cli, "the broker's answer does not name %s", target->about);
+    if (out.responses[0].error_code)
+        return cli_fail_code(cli, target->about, out.responses[0].error_code, out.responses[0].error_message);
+    if (o->common.json)
+        buf_printf(&cli->out, "{\"changed\":%u}\n", o->dry_run ? 0 : count);
+    else
+        buf_printf(&cli->out, "%s %u setting%s of %s\n", o->dry_run ? "would change" : "changed", count,
+                   count == 1 ? "" : "s", target->about);
+    return cli_done(cli);
+}
+
+static int set(struct cli *cli, const struct cli_parsed *parsed)
+{
+    struct target target;
+    uint32_t count = parsed->argument_count - 2;
+    struct incremental_alter_configs_request_config *configs = cli_alloc(cli, count, sizeof(*configs));
+    if (!take_target(cli, parsed, &target))
+        return CLI_WRONG;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *word = parsed->arguments[i + 2], *equals = strchr(word, '=');
+        if (!equals || equals == word)
+            return cli_wrong(cli, "a setting is KEY=VALUE, not '%s'.", word);
+        size_t n = (size_t)(equals - word);
+        incremental_alter_configs_request_config_init(&configs[i]);
+        configs[i].config_operation = OPERATION_SET;
+        if (word[n - 1] == '+')
+            configs[i].config_operation = OPERATION_APPEND;
+        else if (word[n - 1] == '-')
+            configs[i].config_operation = OPERATION_SUBTRACT;
+        configs[i].name = bytes_of(word, n - (configs[i].config_operation != OPERATION_SET));
+        configs[i].value = bytes_str(equals + 1);
+    }
+    return change(cli, parsed, &target, configs, count);
+}
+
+static int delete(struct cli *cli, const struct cli_parsed *parsed)
+{
+    struct target target;
+    uint32_t count = parsed->argument_count - 2;
+    struct incremental_alter_configs_request_config *configs = cli_alloc(cli, count, sizeof(*configs));
+    if (!take_target(cli, parsed, &target))
+        return CLI_WRONG;
+    for (uint32_t i = 0; i < count; i++) {
+        incremental_alter_configs_request_config_init(&configs[i]);
+        configs[i].config_operation = OPERATION_DELETE;
+        configs[i].name = bytes_str(parsed->arguments[i + 2]);
+    }
+    return change(cli, parsed, &target, configs, count);
+}
+
+#define PLACE(member) offsetof(struct configs_options, member)
+
+static const struct cli_option describe_options[] = {
+    {.name = "all", .letter = 'a', .kind = CLI_FLAG, .offset = PLACE(all),
+     .help = "inherited settings too, not only those set on it"},
+    {.name = "documentation", .kind = CLI_FLAG, .offset = PLACE(documentation), .help = "say what each setting means"},
+    {0},
+};
+
+static const struct cli_option change_options[] = {
+    {.name = "dry-run", .kind = CLI_FLAG, .offset = PLACE(dry_run), .help = "only ask whether it could be done"},
+    {0},
+};
+
+const struct cli_command admin_configs_commands[] = {
+    {.name = "describe", .arguments = "topic NAME | broker ID | broker default", .summary = "Show settings.",
+     .options = describe_options, .shared = cli_common_options, .options_bytes = sizeof(struct configs_options),
+     .arguments_min = 2, .arguments_max = 2, .run = describe,
+     .examples = "weir admin configs describe topic orders\nweir admin configs describe broker 1 --all"},
+    {.name = "set", .arguments = "topic NAME | broker ID | broker default  KEY=VALUE...", .summary = "Change settings.",
+     .details = "KEY+=VALUE adds to a list and KEY-=VALUE takes from it.", .options = change_options,
+     .shared = cli_common_options, .options_bytes = sizeof(struct configs_options), .arguments_min = 3,
+     .arguments_max = 255, .run = set,
+     .examples = "weir admin configs set topic orders retention.ms=86400000 cleanup.policy=compact\n"
+                 "weir admin configs set broker default log.retention.hours=48"},
+    {.name = "delete", .arguments = "topic NAME | broker ID | broker default  KEY...",
+     .summary = "Take settings back to what they inherit.", .options = change_options, .shared = cli_common_options,
+     .options_bytes = sizeof(struct configs_options), .arguments_min = 3, .arguments_max = 255, .run = delete,
+     .examples = "weir admin configs delete topic orders retention.ms"},
+    {0},
+};

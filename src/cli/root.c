@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The first level of commands.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+// What follows is the server's own business; it gets "server" as its name and everything behind it.
+static int run_server(struct cli *cli, const struct cli_parsed *parsed)
+{
+    if (!cli->server)
+        return cli_fail(cli, "this program was built without the server");
+    int argc = (int)parsed->argument_count + 1;
+    char **argv = cli_alloc(cli, (size_t)argc + 1, sizeof(*argv));
+    argv[0] = "server";
+    for (uint32_t i = 0; i < parsed->argument_count; i++) {
+        size_t n = strlen(parsed->arguments[i]);
+        argv[i + 1] = arena_copy(&cli->arena, parsed->arguments[i], n);
+        if (!argv[i + 1])
+            return cli_fail(cli, "out of memory");
+    }
+    return cli->server(argc, argv);
+}
+
+static int run_help(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct cli_command *c = &cli_root;
+    char path[96] = "weir";
+    for (uint32_t i = 0; i < parsed->argument_count; i++) {
+        const struct cli_command *child = c->children;
+        while (child && child->name && strcmp(child->name, parsed->arguments[i]) != 0)
+            child++;
+        if (!child || !child->name)
+            return cli_wrong(cli, "there is no command '%s %s'.", path, parsed->arguments[i]);
+        size_t n = strlen(path);
+        snprintf(path + n, sizeof(path) - n, " %s", child->name);
+        c = child;
+    }
+    if (c->raw) // explains itself
+        return cli->server ? cli->server(2, (char *[]){"server", "--help", NULL}) : CLI_FAILED;
+    cli_help(c, path, &cli->out);
+    return cli_done(cli);
+}
+
+static int run_version(struct cli *cli, const struct cli_parsed *parsed)
+{
+    (void)parsed;
+    buf_printf(&cli->out, "weir %s\n", cli_version());
+    return cli_done(cli);
+}
+
+static const struct cli_command commands[] = {
+    {.name = "server", .arguments = "[FILE]", .summary = "Run a node.", .raw = true, .run = run_server},
+    {.name = "admin", .summary = "Look at a cluster and change it: topics, configurations, brokers, logs.",
+     .children = admin_commands, .shared = cli_common_options,
+     .examples = "weir admin topics list\n"
+                 "weir admin topics create orders --partitions 12\n"
+                 "weir admin configs set topic orders retention.ms=86400000\n"
+                 "weir admin log dump /var/lib/weir/orders-0"},
+    {.name = "help", .arguments = "[COMMAND...]", .summary = "Explain a command.", .arguments_max = CLI_DEPTH_MAX,
+     .run = run_help},
+    {.name = "version", .summary = "Print the version of this program.", .run = run_version},
+    {0},
+};
+
+const struct cli_command cli_root = {
+    .name = "weir",
+    .summary = "A Kafka-compatible broker and its tools in one executable.",
+    .children = commands,
+    .examples = "weir server                          # a working node on 127.0.0.1:9092\n"
+                "weir admin topics create greetings\n"
+                "echo hello | weir produce greetings\n"
+                "weir consume greetings --from-beginning --exit-at-end",
+};
