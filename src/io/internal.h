@@ -196,6 +196,8 @@ enum rc io_buffers_init(struct io *io);
 void io_buffers_deinit(struct io *io);
 
 uint32_t io_device_of(struct io *io, int fd);
-// An engine's write of op has finished: the write policy takes note.
+// An inline write of `bytes` has taken ns: the write policy takes note.
+void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes);
+// An engine's write has finished: the write policy takes note.
 void io_write_observe(struct io_op *op);
 void io_write_back_done(struct io_op *op, enum rc rc, size_t bytes);

@@ -179,9 +179,11 @@ void io_destroy(struct io *io)
     for (uint32_t i = 0; i < io->slot_cap; i++) {
         if (io->slots[i].kind == IO_SLOT_FREE)
             continue;
-        int fd = io->slots[i].fd;
-        io_slot_close(io, i);
-        close(fd);
+        // The kernel takes a ring apart in its own time: peers and ports are not to wait for that.
+        struct io_listener *l = io->slots[i].kind == IO_SLOT_LISTENER ? io->slots[i].owner : NULL;
+        if (!l || !l->shared)
+            shutdown(io->slots[i].fd, SHUT_RDWR);
+        close(io->slots[i].fd);
     }
     io->calls->destroy(io);
     io_helpers_deinit(io);

@@ -38,7 +38,7 @@ struct io_config {
 // epoll with one line that names the cause.
 enum rc io_create(struct io **out, const struct io_config *config);
 // Waits for every operation in flight and runs its done(), closes the sockets and listeners that are still open, frees.
-// On the owner's thread, or on another after the owner's has ended with nothing in flight.
+// On the owner's thread, or on another after the owner's has ended and nothing is in flight.
 void io_destroy(struct io *io);
 // "io_uring" or "epoll" (or "simulated"). Static string.
 const char *io_engine_name(const struct io *io);
@@ -254,8 +254,12 @@ void io_sock_buffers(struct io_sock *s, uint32_t send_bytes, uint32_t receive_by
 
 // None of these waits. RC_AGAIN: nothing moved, wait for the event. RC_EOF: the peer will send no more. RC_RESET.
 // A short count from recv or send says that no more can be moved now: the event will come, no second call is needed.
+// After a short io_sock_send_file() call it again or want IO_WRITABLE anew: the file may have ended.
 enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got);
 enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent);
+// The same, and the kernel may hold the last packet back because more follows at once: an answer's head before its file
+// range leaves together with it. Never as the last thing sent.
+enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent);
 // Sends file bytes without copying them through the process. RC_EOF: the file ended before offset + n.
 // `more`: further bytes of the same answer follow at once.
 enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent);
@@ -276,9 +280,9 @@ struct io_counters {
     uint64_t polls, waits;    // io_poll() calls, and those that slept
     uint64_t accepts_refused; // closed at once because no descriptor was left
     uint64_t recv_bytes, send_bytes, send_file_bytes;
-    uint64_t read_bytes[IO_FILE_KINDS], write_bytes[IO_FILE_KINDS]; // by any path, the ring included
+    uint64_t read_bytes[IO_FILE_KINDS], write_bytes[IO_FILE_KINDS];   // by any path, the ring included
     uint64_t writes, writes_deferred, write_backs, syncs, prefetches; // write_backs: started by io itself
-    uint64_t buffer_bytes; // acquired now
+    uint64_t buffer_bytes;                                            // acquired now
     uint64_t buffer_cached_bytes;
 };
 

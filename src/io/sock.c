@@ -313,7 +313,7 @@ enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got)
     return RC_OK;
 }
 
-enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+static enum rc sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, int flags, size_t *sent)
 {
     struct io_slot *slot = slot_of(s);
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)vecs,
@@ -321,7 +321,7 @@ enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_c
     *sent = 0;
     ssize_t r;
     do
-        r = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+        r = sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
     while (r < 0 && errno == EINTR);
     if (r < 0) {
         if (errno == EAGAIN)
@@ -338,13 +338,23 @@ enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_c
     return RC_OK;
 }
 
+enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+{
+    return sock_send(s, vecs, vec_count, 0, sent);
+}
+
+enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+{
+    return sock_send(s, vecs, vec_count, MSG_MORE, sent);
+}
+
 enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent)
 {
     ASSERT(n > 0);
     struct io_slot *slot = slot_of(s);
     off_t at = (off_t)offset;
     *sent = 0;
-    // sendfile() has no flag for "more follows"; with TCP_NODELAY a cork would cost two calls to save one small packet.
+    // sendfile() has no flag for "more follows", and a cork would cost two calls to save one small packet.
     (void)more;
     ssize_t r;
     do

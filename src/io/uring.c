@@ -139,7 +139,6 @@ static void uring_enable(struct uring *u)
     u->enabled = true;
     int rc = io_uring_enable_rings(&u->ring);
     ASSERT(rc == 0);
-    io_uring_register_ring_fd(&u->ring); // saves a descriptor look-up a call; harmless when refused
     uring_set_worker_cpus(u);
     uring_arm_wake(u);
 }

@@ -3,7 +3,7 @@
 // How files are appended to. An inline pwritev() costs a sixth of a write through the ring, which hands every buffered
 // write to a worker thread; so writes are inline, until the kernel makes them wait. It does that to bring dirty pages
 // down, and it would stop the whole shard: while a file system is slow its writes go through the engine
-// (io_write_observe() and write_inline() decide, nobody else). io starts write-back itself, so that the kernel seldom
+// (io_write_took() and io_write_observe() decide, nobody else). io starts write-back itself, so that the kernel seldom
 // has a reason, and allocates the blocks of busy logs ahead, which saves a fifth to a third of the cost of larger
 // appends.
 #include "io/internal.h"
@@ -44,9 +44,10 @@ static bool write_was_slow(uint64_t ns, size_t bytes)
     return ns > WRITE_SLOW_NS + bytes * WRITE_NS_PER_BYTE;
 }
 
-// An inline write took ns: one that waited is enough to leave.
-static void device_observe_inline(struct io *io, struct io_device *d, uint64_t now_ns, uint64_t ns, size_t bytes)
+// One that waited is enough to leave.
+void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes)
 {
+    struct io_device *d = &io->devices[device];
     if (!write_was_slow(ns, bytes))
         return;
     d->deferred = true;
@@ -140,7 +141,7 @@ static enum rc write_inline(struct io_op *op, struct io_file *f)
     op->kind = IO_OP_WRITE;
     io_op_run(op);
     uint64_t now_ns = io_clock_now();
-    device_observe_inline(io, &io->devices[f->device], now_ns, now_ns - start_ns, op->n);
+    io_write_took(io, f->device, now_ns, now_ns - start_ns, op->n);
     io->counters.write_bytes[f->kind] += op->moved;
     if (op->rc == RC_OK && f->kind == IO_FILE_LOG)
         log_write_back(f, op->offset, op->n);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What io/ costs, as ratios of one run: small requests on both engines, appends by size, inline and through the engine,
-// sendfile against pread and send. CPU is that of the measured thread and, for operations, of the whole process, from
-// getrusage(). Usage: io_bench [folder] [port]
+// sendfile against pread and send. CPU is that of the serving thread for requests, of the whole process for the rest,
+// from getrusage(). Usage: io_bench [folder] [port]
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,7 +277,7 @@ static void source_ready(struct io_sock *sock, unsigned events)
     can_write |= (events & IO_WRITABLE) != 0;
 }
 
-// CPU seconds a GB of the sending thread.
+// CPU seconds a GB, both ends.
 static double send_run(struct io *io, struct io_file *f, size_t chunk, bool by_sendfile, uint16_t port)
 {
     static struct sink k;
@@ -294,7 +294,7 @@ static double send_run(struct io *io, struct io_file *f, size_t chunk, bool by_s
     ASSERT(io_sock_connect(io, &sock, &k.listener.addr, source_ready) == RC_OK);
     uint8_t *p = io_buffer_acquire(io, chunk);
     size_t total = 256u << 20, file_bytes = 64u << 20, held = 0, n;
-    uint64_t start_ns = cpu_ns(RUSAGE_THREAD);
+    uint64_t start_ns = cpu_ns(RUSAGE_SELF);
     for (size_t sent = 0; sent < total;) {
         size_t at = sent % chunk, left = chunk - at;
         uint64_t offset = (sent - at) % file_bytes;
@@ -318,7 +318,7 @@ static double send_run(struct io *io, struct io_file *f, size_t chunk, bool by_s
                 io_poll(io, -1);
         }
     }
-    double result = SECONDS(cpu_ns(RUSAGE_THREAD) - start_ns) / ((double)total / 1e9);
+    double result = SECONDS(cpu_ns(RUSAGE_SELF) - start_ns) / ((double)total / 1e9);
     io_sock_close(&sock);
     io_poll(io, 0);
     io_thread_join(&thread);

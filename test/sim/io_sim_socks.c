@@ -408,6 +408,11 @@ enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_c
     return *sent || !asked ? RC_OK : RC_AGAIN;
 }
 
+enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+{
+    return io_sock_send(s, vecs, vec_count, sent);
+}
+
 enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent)
 {
     struct sim_end *e = end_of(s);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rig.h"
 
+#include "io/internal.h"
+
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,6 +46,42 @@ IO_TEST(buffers, many_at_once_do_not_overlap)
     cr_assert(io_counters(r->io)->buffer_cached_bytes > 0);
     io_buffers_trim(r->io);
     cr_assert(io_counters(r->io)->buffer_cached_bytes > 0, "warm for ten seconds");
+}
+
+// Pages of [p, p + bytes) that are in memory.
+static unsigned resident(uint8_t *p, size_t bytes)
+{
+    unsigned char pages[256];
+    unsigned count = 0;
+    cr_assert(bytes / 4096 <= sizeof(pages));
+    cr_assert_eq(mincore(p, bytes, pages), 0);
+    for (size_t i = 0; i < bytes / 4096; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+IO_TEST(buffers, what_lies_free_for_ten_seconds_goes_back)
+{
+    uint8_t *a = io_buffer_acquire(r->io, 65536), *b = io_buffer_acquire(r->io, 1 << 20);
+    memset(a, 1, 65536);
+    memset(b, 1, 1 << 20);
+    io_buffer_release(r->io, a, 65536);
+    r->io->now_ns += UINT64_C(6000000000);
+    io_buffer_release(r->io, b, 1 << 20);
+    r->io->now_ns += UINT64_C(6000000000);
+    io_buffers_trim(r->io);
+    cr_assert_eq(resident(a, 65536), 0);
+    cr_assert_eq(resident(b, 1 << 20), 256);
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 1 << 20);
+    r->io->now_ns += UINT64_C(6000000000);
+    io_buffers_trim(r->io);
+    cr_assert_eq(resident(b, 1 << 20), 0);
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 0);
+    uint8_t *c = io_buffer_acquire(r->io, 65536);
+    cr_assert_eq(a, c, "the address is kept");
+    memset(c, 1, 65536);
+    io_buffer_release(r->io, c, 65536);
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 65536);
 }
 
 #if WEIR_VERIFY && !defined(__SANITIZE_ADDRESS__)

@@ -252,6 +252,14 @@ IO_TEST(sock, slow_reader_stops_the_writer)
     close_pair(&p);
 }
 
+static void receive_head(struct end *e)
+{
+    char head[4];
+    size_t got;
+    cr_assert_eq(io_sock_recv(&e->sock, head, 4, &got), RC_OK);
+    cr_assert(got == 4 && memcmp(head, "head", 4) == 0);
+}
+
 IO_TEST(sock, send_file)
 {
     struct pair p = {0};
@@ -264,10 +272,18 @@ IO_TEST(sock, send_file)
         block[i] = (uint8_t)(i * 7 >> 2);
     cr_assert_eq(io_file_write_now(&f, block, sizeof(block), 0), RC_OK);
     size_t sent = 0, n, got, total = 0;
+    // A head that waits for what follows.
+    struct iovec head = {.iov_base = "head", .iov_len = 4};
+    cr_assert_eq(io_sock_send_more(&p.server.sock, &head, 1, &n), RC_OK);
+    cr_assert_eq(n, 4);
     while (total < 150000) {
+        if (sent == 0)
+            cr_assert_eq(io_sock_recv(&p.client.sock, back, 1, &got), RC_AGAIN, "it has not left yet");
         if (sent < 150000) {
             enum rc rc = io_sock_send_file(&p.server.sock, &f, 1000 + sent, 150000 - sent, true, &n);
             cr_assert(rc == RC_OK || rc == RC_AGAIN);
+            if (sent == 0)
+                receive_head(&p.client);
             sent += n;
         }
         enum rc rc = io_sock_recv(&p.client.sock, back + total, sizeof(back) - total, &got);

@@ -43,10 +43,11 @@ IO_TEST(write, a_slow_file_system_leaves_the_loop_and_comes_back)
     cr_assert_eq(append(r, &f, 0, 100), RC_OK);
     struct io_device *d = &r->io->devices[f.device];
     cr_assert(!d->deferred);
-    // What an inline write that waited for the disk would leave behind.
-    d->deferred = true;
-    d->deferred_since_ns = io_clock_ns(r->io);
-    d->quick_writes = 0;
+    // An inline write that took its time but had much to copy, then one that must have waited for the disk.
+    io_write_took(r->io, f.device, io_clock_ns(r->io), 60 * 1000 * 1000, 64 << 20);
+    cr_assert(!d->deferred);
+    io_write_took(r->io, f.device, io_clock_ns(r->io), 20 * 1000 * 1000, 1024);
+    cr_assert(d->deferred);
     uint64_t offset = 100;
     for (int i = 0; i < 40; i++, offset += 100)
         cr_assert_eq(append(r, &f, offset, 100), RC_AGAIN, "not before a second has passed");
