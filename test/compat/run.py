@@ -59,6 +59,7 @@ CLIENTS = {
     'kafka-go': lambda: [cached('bin', 'kafka-go')],
     'kafka-go-0.4.47': lambda: [cached('bin', 'kafka-go-0.4.47')],
     'kafkajs': lambda: ['node', local('kafkajs', 'compat.js')],
+    'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
 # What needs nothing but Python and the product: run like a client, but never installed.
 OWN = {
@@ -199,13 +200,15 @@ def run_program(name, command, totals, data, weir, environment=None):
         totals.add(dict(client=name, case='program', result='failed', detail='exit %d after %d cases: %s' % (code, lines, tail)))
 
 
-def client_command(name, bootstrap, groups, data):
+def client_command(name, bootstrap, groups, data, broker):
     prefix = 'c%d-%s' % (os.getpid() % 10000, name.replace('.', '-'))
     command = CLIENTS[name]() + [bootstrap, prefix, name]
     if name == 'java-tools':
         command.append(cached('kafka-4.1.1.classpath'))
     if name in ('java-tools', 'raw') and data:
         command += ['--data', data]
+    if name == 'raw' and broker:
+        command += ['--weir', '--pid', str(broker.process.pid), '--log', broker.log_path]
     if groups:
         command.append('--groups')
     return command
@@ -222,7 +225,7 @@ def run_client(name, broker, totals, arguments, weir):
     environment = dict(os.environ, NODE_PATH=cached('node-' + name, 'node_modules'))
     bootstrap = broker.bootstrap if broker else arguments.bootstrap
     data = broker.data if broker else arguments.data
-    run_program(name, client_command(name, bootstrap, arguments.groups, data), totals, data, weir, environment)
+    run_program(name, client_command(name, bootstrap, arguments.groups, data, broker), totals, data, weir, environment)
 
 
 def main():

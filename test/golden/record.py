@@ -40,7 +40,7 @@ API_NAMES = {
     51: 'AlterUserScramCredentials', 55: 'DescribeQuorum', 57: 'UpdateFeatures', 60: 'DescribeCluster',
     61: 'DescribeProducers', 64: 'UnregisterBroker', 65: 'DescribeTransactions', 66: 'ListTransactions',
     68: 'ConsumerGroupHeartbeat', 69: 'ConsumerGroupDescribe', 71: 'GetTelemetrySubscriptions', 72: 'PushTelemetry',
-    74: 'ListConfigResources', 75: 'DescribeTopicPartitions', 76: 'ShareGroupHeartbeat', 77: 'ShareGroupDescribe',
+    74: 'ListClientMetricsResources', 75: 'DescribeTopicPartitions', 76: 'ShareGroupHeartbeat', 77: 'ShareGroupDescribe',
     78: 'ShareFetch', 79: 'ShareAcknowledge', 80: 'AddRaftVoter', 81: 'RemoveRaftVoter',
     90: 'DescribeShareGroupOffsets', 91: 'AlterShareGroupOffsets', 92: 'DeleteShareGroupOffsets',
 }
@@ -119,6 +119,14 @@ def produce_acks(frame, version):
     return struct.unpack_from('>h', frame, at)[0]
 
 
+def expects_nothing(frame, version):
+    """A Produce with acks=0; a frame that is cut short is none."""
+    try:
+        return produce_acks(frame, version) == 0
+    except (IndexError, struct.error):
+        return False
+
+
 class Link:
     """One client connection and its connection to the broker."""
 
@@ -132,7 +140,7 @@ class Link:
         try:
             while (frame := read_frame(self.client)) is not None:
                 key, version, correlation = struct.unpack_from('>hhi', frame)
-                if key == 0 and produce_acks(frame, version) == 0:
+                if key == 0 and expects_nothing(frame, version):
                     self.store.offer(key, version, frame, None)
                 else:
                     with self.lock:
