@@ -147,9 +147,9 @@ static enum rc check_record(struct batch_check *c)
     if (w->offset_delta != index)
         return check_refuse(c, RC_INVALID_RECORD, "record %" PRId32 " has offset delta %" PRId32, index,
                             w->offset_delta);
+    // A producer that marked its batch as LogAppendTime loses the mark under CreateTime: the records' own times count.
     bool append_time = c->header.attributes & BATCH_ATTR_LOG_APPEND_TIME;
-    int64_t timestamp = append_time ? c->header.max_timestamp
-                                    : (int64_t)((uint64_t)c->header.base_timestamp + (uint64_t)w->timestamp_delta);
+    int64_t timestamp = (int64_t)((uint64_t)c->header.base_timestamp + (uint64_t)w->timestamp_delta);
     if (c->rules.compacted && w->key_null)
         check_record_error(c, index, RC_INVALID_RECORD, timestamp);
     else if (!c->rules.log_append_time && timestamp != TIMESTAMP_NONE) {

@@ -79,12 +79,14 @@ enum rc codec_reader_next(struct codec_reader *r, size_t out_max, struct bytes *
         r->out_bytes += out->n;
         return out->n > 0 ? RC_OK : RC_EOF;
     }
+    if (r->ended != RC_OK)
+        return r->ended;
+    *out = (struct bytes){0};
     enum rc rc = codec_ops(r->codec)->reader_next(r, most, out);
-    if (rc == RC_OK) {
-        ASSERT(out->n > 0 && out->n <= most);
-        r->out_bytes += out->n;
-    }
-    return rc;
+    ASSERT(out->n <= most && (rc != RC_OK || out->n > 0));
+    r->ended = rc;
+    r->out_bytes += out->n;
+    return out->n > 0 ? RC_OK : rc;
 }
 
 enum rc codec_writer_start(struct codec_writer *w, enum codec codec, int level, size_t size_hint, void *workspace,

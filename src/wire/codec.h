@@ -33,6 +33,7 @@ struct codec_reader {
     enum codec codec;
     struct bytes in;    // what is left of the input
     uint64_t out_bytes; // given so far
+    enum rc ended;      // how, once it has; what came out before damage is given first
     void *state;        // in the workspace
 };
 

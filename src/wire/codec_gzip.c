@@ -9,7 +9,6 @@
 struct gzip {
     struct codec_space space; // zlib allocates from it
     z_stream z;
-    bool ended;
     uint8_t window[CODEC_WINDOW_BYTES]; // a reader's output
 };
 
@@ -34,7 +33,6 @@ static struct gzip *gzip_create(struct codec_space *s, size_t used)
         return NULL;
     g->space = *s;
     g->z = (z_stream){.zalloc = gzip_alloc, .zfree = gzip_free, .opaque = &g->space};
-    g->ended = false;
     return g;
 }
 
@@ -60,7 +58,8 @@ static enum rc gzip_reader_next(struct codec_reader *r, size_t out_max, struct b
     struct gzip *g = r->state;
     g->z.next_out = g->window;
     g->z.avail_out = (unsigned)out_max;
-    while (!g->ended && g->z.avail_out > 0) {
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && g->z.avail_out > 0) {
         size_t give = r->in.n < INT32_MAX ? r->in.n : INT32_MAX;
         g->z.next_in = (uint8_t *)(uintptr_t)r->in.p; // zlib's const is a build option
         g->z.avail_in = (unsigned)give;
@@ -69,14 +68,12 @@ static enum rc gzip_reader_next(struct codec_reader *r, size_t out_max, struct b
         r->in.p += taken;
         r->in.n -= taken;
         if (z == Z_STREAM_END)
-            g->ended = !gzip_next_member(r, g);
-        else if (z == Z_MEM_ERROR)
-            return RC_NOMEM;
-        else if (z != Z_OK)
-            return RC_MALFORMED; // Z_BUF_ERROR too: there was room, so the input has ended too soon
+            rc = gzip_next_member(r, g) ? RC_OK : RC_EOF;
+        else if (z != Z_OK) // Z_BUF_ERROR too: there was room, so the input has ended too soon
+            rc = z == Z_MEM_ERROR ? RC_NOMEM : RC_MALFORMED;
     }
     *out = bytes_of(g->window, out_max - g->z.avail_out);
-    return out->n > 0 ? RC_OK : RC_EOF;
+    return rc;
 }
 
 static enum rc gzip_writer_start(struct codec_writer *w, int level, size_t size_hint, struct codec_space *s)

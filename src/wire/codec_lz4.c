@@ -67,8 +67,10 @@ static enum rc lz4_reader_next(struct codec_reader *r, size_t out_max, struct by
     while (filled < out_max && (r->in.n > 0 || l->begun)) {
         size_t room = out_max - filled, taken = r->in.n;
         size_t code = LZ4F_decompress(l->reader, l->window + filled, &room, r->in.p, &taken, NULL);
-        if (LZ4F_isError(code))
+        if (LZ4F_isError(code)) {
+            *out = bytes_of(l->window, filled);
             return LZ4F_getErrorCode(code) == LZ4F_ERROR_allocation_failed ? RC_NOMEM : RC_MALFORMED;
+        }
         r->in.p += taken;
         r->in.n -= taken;
         filled += room;

@@ -167,10 +167,8 @@ static enum rc snappy_reader_next(struct codec_reader *r, size_t out_max, struct
                 rc = RC_MALFORMED;
         }
     }
-    if (rc == RC_MALFORMED)
-        return rc;
     *out = bytes_of(x->window + from, x->at - from);
-    return out->n > 0 ? RC_OK : rc;
+    return rc;
 }
 
 // ---- writing ----

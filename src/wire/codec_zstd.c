@@ -56,8 +56,10 @@ static enum rc zstd_reader_next(struct codec_reader *r, size_t out_max, struct b
         size_t before = o.pos;
         ZSTD_inBuffer i = {.src = r->in.p, .size = r->in.n};
         size_t code = ZSTD_decompressStream(z->reader, &o, &i);
-        if (ZSTD_isError(code))
+        if (ZSTD_isError(code)) {
+            *out = bytes_of(z->window, o.pos);
             return zstd_rc(code);
+        }
         r->in.p += i.pos;
         r->in.n -= i.pos;
         z->begun = code != 0;
