@@ -108,6 +108,7 @@ enum { IO_DEVICES_MAX = 16, IO_WRITE_BACK_OPS = 8 };
 struct io_device {
     dev_t id;
     bool deferred;         // writes go through the engine
+    uint64_t slow_ns;      // when an inline write last waited
     unsigned quick_writes; // deferred writes in a row that were quick
     uint64_t deferred_since_ns;
 };

@@ -17,7 +17,9 @@
 #define ALLOCATE_AFTER_BYTES (UINT64_C(1) << 20) // a log that has grown by less since it was opened is left alone
 #define ALLOCATE_STEP_BYTES (UINT64_C(1) << 20)
 #define WRITE_SLOW_NS (UINT64_C(4) * 1000 * 1000) // beyond what the bytes themselves take
-#define WRITE_NS_PER_BYTE 1                       // 1 GB/s, a slow memory copy
+#define WRITE_VERY_SLOW_NS (UINT64_C(25) * 1000 * 1000)
+#define WRITE_SLOW_AGAIN_NS (UINT64_C(200) * 1000 * 1000)
+#define WRITE_NS_PER_BYTE 1 // 1 GB/s, a slow memory copy
 #define WRITE_DEFER_NS (UINT64_C(1000) * 1000 * 1000)
 #define WRITE_QUICK_NS (UINT64_C(2) * 1000 * 1000)
 #define WRITE_QUICK_COUNT 32
@@ -39,16 +41,16 @@ uint32_t io_device_of(struct io *io, int fd)
 
 // ------------------------------------------------------------------------------------------------ the policy
 
-static bool write_was_slow(uint64_t ns, size_t bytes)
-{
-    return ns > WRITE_SLOW_NS + bytes * WRITE_NS_PER_BYTE;
-}
-
-// One that waited is enough to leave.
+// One long wait, or two short ones close together, are enough to leave: a single short one may be the scheduler's.
 void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes)
 {
     struct io_device *d = &io->devices[device];
-    if (!write_was_slow(ns, bytes))
+    uint64_t copy_ns = bytes * WRITE_NS_PER_BYTE;
+    if (ns <= WRITE_SLOW_NS + copy_ns)
+        return;
+    bool again = d->slow_ns != 0 && now_ns - d->slow_ns < WRITE_SLOW_AGAIN_NS;
+    d->slow_ns = now_ns;
+    if (!again && ns <= WRITE_VERY_SLOW_NS + copy_ns)
         return;
     d->deferred = true;
     d->deferred_since_ns = now_ns;
