@@ -30,7 +30,10 @@ enum checkpoint_type {
     CHECKPOINT_STOPPED = 8,        // clean stop: everything above is synced, recovery points are the ends
 };
 
-enum { CHECKPOINT_FLAG_CLEAN = 1 }; // MARK: nothing follows
+enum {
+    CHECKPOINT_FLAG_CLEAN = 1, // RECOVERY_POINT, MARK: nothing follows
+    CHECKPOINT_FLAG_RESET = 2, // RECOVERY_POINT: the log was cut; marks past it are void
+};
 
 struct checkpoint_record {
     uint8_t type;
@@ -45,9 +48,11 @@ struct checkpoint_record {
 
 struct checkpoint {
     struct io_file file;
+    struct io_file next; // the file that will replace it; open between begin and finish
     struct trace_sink *trace;
     char path[IO_PATH_BYTES_MAX];
     uint64_t bytes; // valid length; appends go here
+    uint64_t next_bytes;
 };
 
 void checkpoint_encode(const struct checkpoint_record *r, uint8_t out[CHECKPOINT_RECORD_BYTES]);
@@ -59,8 +64,9 @@ enum rc checkpoint_decode(const uint8_t in[CHECKPOINT_RECORD_BYTES], struct chec
 enum rc checkpoint_open(struct checkpoint *c, struct io *io, struct trace_sink *trace, const char *path,
                         enum rc (*apply)(void *context, const struct checkpoint_record *r), void *context);
 void checkpoint_close(struct checkpoint *c);
-// Appends one record inline; not synced. RC_NO_SPACE, RC_IO.
+// Appends one record inline, to both files while one replaces the other; not synced. RC_NO_SPACE, RC_IO.
 enum rc checkpoint_append(struct checkpoint *c, const struct checkpoint_record *r);
-// Replaces the file by the records in `image` (encoded), durable before it takes the name. Inline: about 1 ms and a
-// sync; done at start, at a clean stop, and when twice the live size is reached.
-enum rc checkpoint_replace(struct checkpoint *c, struct io *io, const char *folder, struct bytes image);
+// Replacement by a file with only the records in `image` (encoded): begin writes it beside the old one; the caller syncs
+// c->next; finish gives it the name; the caller syncs the folder. A crash at any moment leaves one whole file.
+enum rc checkpoint_replace_begin(struct checkpoint *c, struct io *io, struct bytes image);
+enum rc checkpoint_replace_finish(struct checkpoint *c, struct io *io);

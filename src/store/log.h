@@ -64,6 +64,7 @@ enum plog_state {
 };
 
 struct plog_write; // a gathered write in flight; private
+struct plog_sync;  // a sync in flight; private
 
 // A position found before: where the batch that starts at `offset` lies.
 struct plog_hint {
@@ -81,14 +82,18 @@ struct plog {
     struct topic_partition id;
     enum plog_state state;
     bool names_dirty;  // files or folders were made since the last sync that covers names
-    bool clean_marked; // the checkpoint says that nothing follows the written mark
-    bool write_failed; // the queue behind a failed write is being failed
+    bool clean_marked; // the checkpoint says that nothing follows its latest mark
+    bool marking;      // the word that something does is on its way to the folder's shard
+    bool flushing;     // plog_flush() is on the stack
+    bool due_mark, due_checkpoint; // what the store has been asked to do
     uint8_t hint_next;
-    int32_t leader_epoch; // of the last batch
+    int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
     // offsets, see above
     int64_t start, local_start;
     int64_t next, written, offered, durable, recovery_point;
-    int64_t mark; // written mark: recovery scans from here after a process death
+    int64_t mark;           // written mark: recovery scans from here after a process death
+    int64_t snapshot;       // offset of the newest producer snapshot written, OFFSET_NONE
+    int64_t noted_high_watermark; // what the checkpoint has
     int64_t high_watermark; // as told by plog_note_high_watermark()
     // work
     struct list queued;  // appends not handed to the kernel yet
@@ -98,8 +103,7 @@ struct plog {
     uint64_t unsynced_bytes, unmarked_bytes;
     int64_t unsynced_messages; // since the last sync was asked for
     uint64_t unsynced_since_ns;
-    struct log_dir_op sync_op; // the forced sync in flight
-    int64_t sync_offset;       // what it will have covered
+    struct plog_sync *sync; // the sync in flight, or NULL
     // segments: sealed ones in order, and the one that is written to
     struct segment *sealed;
     uint32_t sealed_count, sealed_cap;
@@ -108,12 +112,11 @@ struct plog {
     struct epoch_cache epochs;
     struct producer_state producers;
     struct plog_hint hints[PLOG_HINTS];
-    uint32_t pins;  // slices out
-    uint32_t files; // entries of the file cache that belong to this log
-    struct list open_files;
+    struct list open_files; // of the file cache
     // places in the store's lists
-    struct list_node active_link;   // logs with something in memory, least recently used first
+    struct list_node active_link;   // logs with files or buffers, least recently used first
     struct list_node unsynced_link; // logs with unsynced bytes, oldest first
+    struct list_node due_link;      // logs that wait for a mark or a recovery point
     uint64_t used_ns;
     struct plog_checkpoint *checkpointing; // the recovery point being made, or NULL
     struct plog_recovery *recovery;        // the recovery under way, or NULL
@@ -135,8 +138,9 @@ void plog_configure(struct plog *l, const struct plog_config *config);
 bool plog_is_idle(const struct plog *l);
 // Opens a log AT_REST now (every call that needs the files does so by itself). Inline, about 100 us warm.
 enum rc plog_open(struct plog *l);
-// Gives back memory and files of an open log that is idle; it is AT_REST afterwards. The written mark is renewed, so
-// that a process death costs no scan. The store does this to logs that were not used for STORE_REST_NS.
+// Gives back buffers and files of an open log that is idle but for pins; the written mark is renewed, so that a process
+// death costs no scan. The log stays OPEN. The store does this to logs that were not used for STORE_REST_NS; the engine
+// to all of them at a clean stop.
 enum rc plog_rest(struct plog *l);
 // The topic is gone: renames the folder to `<folder>.<uuid>-delete` and leaves its removal to the store's trash,
 // file.delete.delay.ms from now. The log must be idle but for pins: pinned files stay readable until their unpin.
@@ -312,14 +316,12 @@ int64_t plog_first_unstable_offset(const struct plog *l);
 // ------------------------------------------------------------------------------------------------ log start, retention
 
 // Raises log start to offset (DeleteRecords, a leader's log start) and makes it durable; segments wholly below go with
-// the next retention step. offset at or below the current start: done at once with RC_OK. The caller has checked
-// offset against the high watermark. RC_OK: op->done() follows, never from inside. RC_OFFSET_OUT_OF_RANGE: past the
-// written end.
-struct plog_start_op;
+// the next retention step. The caller has checked offset against the high watermark. RC_OK: it is there already and
+// durable, done() is not called. RC_AGAIN: on its way, done() follows. Readers see the new start at once.
+// RC_OFFSET_OUT_OF_RANGE: past the written end.
 struct plog_start_op {
     void (*done)(struct plog_start_op *op, enum rc rc);
     struct log_dir_op dir_op; // private
-    struct plog *log;
 };
 enum rc plog_raise_start(struct plog *l, int64_t offset, struct plog_start_op *op);
 
@@ -351,17 +353,15 @@ struct plog_recovery_report {
 // RC_CORRUPT: damage below the recovery point; the log is DAMAGED and a line names folder, offset and command.
 enum rc plog_recover_step(struct plog *l, uint64_t budget_ns, struct plog_recovery_report *report);
 
-// Makes a recovery point at the written end: see recovery_point.c for the order. done() is never called from inside.
-// RC_AGAIN: one is being made. RC_OK with nothing to do is reported through done() too.
-// The store makes them by itself at rolls and when unsynced bytes pass their limits; engine calls this at a clean stop.
+// Makes a recovery point at the written end: see recovery_point.c for the order. RC_OK: nothing to do, done() is not
+// called. RC_AGAIN: on its way, done() follows. RC_FULL: one is being made already. Else it could not begin.
+// The store makes them by itself at rolls and when unsynced bytes pass their limits. The log must be open.
 struct plog_checkpoint {
     void (*done)(struct plog_checkpoint *op, enum rc rc);
     // private
     struct plog *log;
     struct log_dir_op dir_op;
-    int64_t offset;
-    uint64_t bytes;
     struct log_dir_mark at;
-    bool owned_by_store;
+    uint64_t bytes;
 };
 enum rc plog_checkpoint(struct plog *l, struct plog_checkpoint *op);

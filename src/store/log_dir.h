@@ -23,18 +23,22 @@ struct store_file;
 struct log_dir;
 struct log_dir_op;
 
+// IDLE -> SYNCING -> IDLE; IDLE -> NEXT_FILE -> NEXT_NAME -> IDLE while the checkpoint is replaced.
+enum log_dir_sync_state { LOG_DIR_IDLE, LOG_DIR_SYNCING, LOG_DIR_NEXT_FILE, LOG_DIR_NEXT_NAME };
+
 // What an operation asks of the folder.
 enum log_dir_request {
     LOG_DIR_SYNC,     // make durable what `file` (or everything on the file system, when NULL) holds now
     LOG_DIR_PUT,      // append `record` to the checkpoint
     LOG_DIR_PUT_SYNC, // the same, and done when it is durable
+    LOG_DIR_STOP,     // clean stop, see log_dir_close()
 };
 
 typedef void (*log_dir_done_fn)(struct log_dir_op *op, enum rc rc);
 
 enum { LOG_DIR_ROUTE_BYTES = 64 };
 
-// Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard and never
+// Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard, possibly
 // inside log_dir_submit().
 struct log_dir_op {
     enum log_dir_request request;
@@ -42,8 +46,7 @@ struct log_dir_op {
     struct checkpoint_record record;  // PUT
     log_dir_done_fn done;             // NULL: nobody waits
     struct list_node link;            // private
-    bool busy;                        // private
-    enum rc rc;                       // private
+    enum rc rc;                       // for `forward`: the answer on its way back
     _Alignas(16) unsigned char route[LOG_DIR_ROUTE_BYTES]; // the engine's, to carry op between shards
 };
 
@@ -62,10 +65,16 @@ struct log_dir_entry {
     struct log_dir_mark recovery_point; // offset OFFSET_NONE: none
     struct log_dir_mark mark;           // written mark of this boot
     bool has_mark;
-    bool clean;                         // nothing follows the mark (or the recovery point, after a clean stop)
+    bool clean;                         // nothing follows the later of the two
     int64_t high_watermark;             // OFFSET_NONE: none
     int64_t start;                      // OFFSET_NONE: none
 };
+
+// The later of mark and recovery point; offset OFFSET_NONE when there is neither.
+static inline const struct log_dir_mark *log_dir_entry_latest(const struct log_dir_entry *e)
+{
+    return e->has_mark && e->mark.offset >= e->recovery_point.offset ? &e->mark : &e->recovery_point;
+}
 
 // meta.properties.
 struct log_dir_identity {
@@ -89,16 +98,20 @@ struct log_dir {
     // hooks of the engine, may be NULL
     void (*forward)(struct log_dir *d, struct log_dir_op *op); // carries op to the owner and its answer back
     void (*failed)(struct log_dir *d, enum rc rc);             // the folder just went offline; once, on the shard that saw it
+    // The name of a topic, for the text checkpoints of a clean stop; false: unknown, left out.
+    bool (*topic_name)(struct log_dir *d, struct uuid topic_id, struct bytes *name);
     void *owner;
     // private
     struct io_file lock, self; // `self`: the folder, open from start to end for syncs
     struct checkpoint checkpoint;
     struct map entries; // of struct log_dir_entry, by topic_partition
-    bool clean_stopped, same_boot; // what the checkpoint said at start
-    struct list waiting, syncing; // syncs: the next group and the one in flight
-    struct list settled;          // operations whose done() is due
+    uint64_t boot, boot_seen; // hash of this boot's id, and of the last BOOT record read
+    bool stopped_seen;        // the last record read was STOPPED
+    bool clean_stopped;       // what the checkpoint said at start
+    bool started;
+    enum log_dir_sync_state sync_state;
+    struct list waiting, syncing; // operations: of the next group and of the one in flight
     struct io_op sync_op;
-    bool sync_in_flight;
 };
 
 // ------------------------------------------------------------------------------------------------ life [boot]
@@ -114,9 +127,10 @@ enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_i
 enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t node_id, char *why, size_t why_bytes);
 // Notes this boot in the checkpoint, durably: from now on logs may be attached and written.
 enum rc log_dir_start(struct log_dir *d);
-// After every log was checkpointed and detached: `clean` syncs everything, writes Kafka's text checkpoints and marks
-// the checkpoint as cleanly stopped; then closes. Not clean (or offline): only closes.
-void log_dir_close(struct log_dir *d, bool clean);
+// Closes; no operation may be in flight. For a clean stop first plog_rest() and plog_detach() every log, then submit a
+// LOG_DIR_STOP: it writes Kafka's text checkpoints, syncs everything and marks the checkpoint as cleanly stopped, so that
+// the next start looks into no folder, whatever happens to the machine meanwhile.
+void log_dir_close(struct log_dir *d);
 
 // ------------------------------------------------------------------------------------------------ use
 
@@ -128,8 +142,11 @@ const struct log_dir_entry *log_dir_find(const struct log_dir *d, struct topic_p
 void log_dir_submit(struct log_dir *d, struct log_dir_op *op);
 // The owner's half of log_dir_submit(): what `forward` calls on the owner's shard.
 void log_dir_run(struct log_dir *d, struct log_dir_op *op);
-// Calls done() of operations that finished without the disk. The owner's loop calls it once a turn (store_work() does).
-void log_dir_settle(struct log_dir *d);
+// A PUT nobody waits for: RC_OK says that it is written or, on another shard, on its way. RC_NO_SPACE and RC_NOMEM pass;
+// any other failure has taken the folder offline.
+enum rc log_dir_put(struct log_dir *d, const struct checkpoint_record *r);
+// True when no operation is waiting or in flight.
+bool log_dir_is_idle(const struct log_dir *d);
 
 static inline bool log_dir_is_offline(const struct log_dir *d)
 {

@@ -25,9 +25,12 @@ struct producer_batch {
     int32_t offset_delta; // last offset less base offset; the first sequence follows from it
 };
 
+struct producer_state;
+
 struct producer_entry {
     struct map_node node;
-    struct list_node age;  // of its state, least recently used first
+    struct list_node age;  // in the registry, least recently used first
+    struct producer_state *home;
     int64_t producer_id;
     int64_t txn_first_offset; // of the open transaction, or OFFSET_NONE
     int64_t last_timestamp;
@@ -39,9 +42,14 @@ struct producer_entry {
     struct producer_batch batches[PRODUCER_BATCHES_KEPT];
 };
 
+// The producers of all logs of a shard by age: expiry and the budget look at the oldest, never at every log.
+struct producer_registry {
+    struct list by_age; // least recently used first; its count is the number of entries
+};
+
 struct producer_state {
+    struct producer_registry *registry; // set by the owner before use
     struct map map;
-    struct list by_age;    // initialised with the first entry
     uint32_t open_txns;
     bool changed; // since the last snapshot
 };
@@ -78,6 +86,12 @@ enum producer_verdict {
     PRODUCER_STALE_EPOCH,
 };
 
+void producer_registry_init(struct producer_registry *r);
+// Forgets producers unused since before_ns, at most count_max of them, none with pending appends or an open
+// transaction. Returns how many.
+uint32_t producer_registry_expire(struct producer_registry *r, uint64_t before_ns, uint32_t count_max);
+
+// A zeroed state with its registry set is empty and valid.
 void producer_state_deinit(struct producer_state *s);
 struct producer_entry *producer_state_find(const struct producer_state *s, int64_t producer_id);
 // Judges a data batch of an idempotent producer. Any first sequence where no state exists, 0 for a new epoch, wrap at
@@ -90,14 +104,16 @@ enum rc producer_state_apply(struct producer_state *s, const struct producer_app
 // The append was written / was not; undone newest first.
 void producer_state_commit(struct producer_undo *undo);
 void producer_state_undo(struct producer_state *s, struct producer_undo *undo);
-// Forgets producers unused since before_ns, at most count_max of them, none with pending appends or an open
-// transaction. Returns how many.
-uint32_t producer_state_expire(struct producer_state *s, uint64_t before_ns, uint32_t count_max);
 void producer_state_clear(struct producer_state *s);
 // The lowest first offset of an open transaction, or OFFSET_NONE.
 int64_t producer_state_first_unstable(const struct producer_state *s);
 
-// Kafka's producer snapshot, version 1.
-void producer_snapshot_print(const struct producer_state *s, struct buf *out);
+// Takes in one row of a snapshot. RC_CORRUPT: values no log can have. RC_NOMEM.
+enum rc producer_state_restore(struct producer_state *s, int64_t producer_id, int16_t epoch,
+                               const struct producer_batch *b, int32_t coordinator_epoch, int64_t txn_first_offset,
+                               uint64_t now_ns);
+
+// Kafka's producer snapshot, version 1, of the log as it ends at `end`: batches queued beyond are left out.
+void producer_snapshot_print(const struct producer_state *s, int64_t end, struct buf *out);
 // Adds what the snapshot holds. RC_CORRUPT (size, version or CRC), the state is empty then. RC_NOMEM.
 enum rc producer_snapshot_parse(struct producer_state *s, struct bytes snapshot, uint64_t now_ns);

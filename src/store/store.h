@@ -12,6 +12,7 @@
 #include "base/trace.h"
 #include "io/io.h"
 #include "store/file_cache.h"
+#include "store/producer_state.h"
 
 struct log_dir;
 struct plog;
@@ -48,16 +49,20 @@ struct store {
     struct store_counters counters;
     // Called when background work came into being while none was: the engine starts its job. May be NULL.
     void (*work_wanted)(struct store *s);
+    // The offered end of a log moved although no append was done (a sync in the background). May be NULL.
+    void (*offered_moved)(struct store *s, struct plog *l);
     void *owner;
     // private
     struct log_dir *const *dirs; // all of the node
     unsigned dir_count;
     struct list active_logs;   // least recently used first
     struct list unsynced_logs; // oldest unsynced bytes first
+    struct list due_logs;      // a mark or a recovery point is wanted
     uint64_t unsynced_bytes;
-    struct list checkpoints;   // recovery points under way that the store started
+    uint32_t checkpoints;      // recovery points under way that the store started
+    uint32_t timed_logs;       // unsynced logs with a flush.ms
     struct store_trash *trash;
-    uint32_t producer_count;
+    struct producer_registry producers;
     bool work_known;
     struct plog_write *spare_write; // one kept, so that the usual inline write allocates nothing
 };
@@ -72,6 +77,9 @@ bool store_is_idle(const struct store *s);
 // budget_ns of loop time. Returns true when there is more to do now; else *next_ns is when it wants to be called again
 // (monotonic; UINT64_MAX: when work_wanted() is called).
 bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns);
+
+// Background work has come into being: calls work_wanted(), once until store_work() runs.
+void store_want_work(struct store *s);
 
 // Moves a file or a folder to the trash: it is removed after delay_ms, paced. A folder's files go first. The path is
 // copied. RC_NOMEM: it is left for the next start.

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening a partition log after a start: what the folder holds against what the checkpoint says, the small files loaded,
+// and, when something follows the point the checkpoint names, the scan of it (recovery_scan.c).
+#include "base/assert.h"
+#include "store/recovery.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL_FILE_BYTES_MAX = 256 << 20 };
+
+void plog_recovery_free(struct plog *l)
+{
+    struct plog_recovery *r = l->recovery;
+    if (!r)
+        return;
+    index_tail_deinit(&r->rebuilt.index);
+    index_tail_deinit(&r->rebuilt.time_index);
+    io_buffer_release(l->store->io, r->buffer, RECOVERY_BUFFER_BYTES);
+    free(r->segments);
+    free(r);
+    l->recovery = NULL;
+}
+
+// ------------------------------------------------------------------------------------------------ the folder
+
+struct recovery_listing {
+    struct plog *log;
+    struct plog_recovery *recovery;
+};
+
+static struct recovery_segment *recovery_segment_get(struct plog_recovery *r, int64_t base_offset)
+{
+    // Names come in byte order, so the newest segment is the one a name belongs to.
+    if (r->count && r->segments[r->count - 1].base_offset == base_offset)
+        return &r->segments[r->count - 1];
+    if (r->count == r->cap) {
+        uint32_t cap = r->cap ? r->cap * 2 : 4;
+        struct recovery_segment *segments = realloc(r->segments, cap * sizeof(*segments));
+        if (!segments) {
+            r->nomem = true;
+            return NULL;
+        }
+        r->segments = segments;
+        r->cap = cap;
+    }
+    r->segments[r->count] = (struct recovery_segment){.base_offset = base_offset, .bytes = UINT32_MAX};
+    return &r->segments[r->count++];
+}
+
+// A file the last process was about to remove, or had not finished.
+static void recovery_leftover(struct plog *l, const char *name)
+{
+    char path[IO_PATH_BYTES_MAX];
+    if (plog_path(l, path, name) == RC_OK)
+        (void)store_trash_put(l->store, l->dir, path, false, 0);
+}
+
+static void recovery_visit(void *context, const char *name, bool is_dir)
+{
+    struct recovery_listing *listing = context;
+    const char *suffix;
+    int64_t base;
+    if (is_dir || !segment_name_parse(name, &base, &suffix))
+        return;
+    size_t n = strlen(suffix);
+    if ((n > 8 && strcmp(suffix + n - 8, ".deleted") == 0) || (n > 4 && strcmp(suffix + n - 4, ".tmp") == 0)) {
+        recovery_leftover(listing->log, name);
+        return;
+    }
+    struct recovery_segment *s = recovery_segment_get(listing->recovery, base);
+    if (!s)
+        return;
+    if (strcmp(suffix, ".log") == 0)
+        s->bytes = 0;
+    else if (strcmp(suffix, ".index") == 0)
+        s->has_index = true;
+    else if (strcmp(suffix, ".timeindex") == 0)
+        s->has_time_index = true;
+}
+
+// Sizes of the .log files; what has none (a lone index, a snapshot) is no segment.
+static enum rc recovery_sizes(struct plog *l, struct plog_recovery *r)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct recovery_segment s = r->segments[i];
+        char name[SEGMENT_NAME_BYTES], path[IO_PATH_BYTES_MAX];
+        struct io_file f;
+        uint64_t size;
+        if (s.bytes == UINT32_MAX)
+            continue;
+        segment_name(name, s.base_offset, ".log");
+        enum rc rc = plog_path(l, path, name);
+        if (rc == RC_OK)
+            rc = io_file_open(l->store->io, &f, path, IO_OPEN_READ, IO_FILE_LOG);
+        if (rc)
+            return rc;
+        rc = io_file_size(&f, &size);
+        io_file_close(&f);
+        if (rc)
+            return rc;
+        if (size > INT32_MAX)
+            return RC_CORRUPT; // no segment can be that large
+        s.bytes = (uint32_t)size;
+        r->segments[kept++] = s;
+    }
+    r->count = kept;
+    return RC_OK;
+}
+
+static enum rc recovery_list(struct plog *l, struct plog_recovery *r)
+{
+    struct recovery_listing listing = {l, r};
+    char path[IO_PATH_BYTES_MAX];
+    enum rc rc = plog_path(l, path, "");
+    if (rc == RC_OK)
+        rc = io_list_dir(l->store->io, path, recovery_visit, &listing);
+    if (rc == RC_NOT_FOUND) // nothing there; what the checkpoint says decides whether that is right
+        return RC_OK;
+    if (rc)
+        return rc;
+    return r->nomem ? RC_NOMEM : recovery_sizes(l, r);
+}
+
+// ------------------------------------------------------------------------------------------------ the point
+
+enum rc plog_damaged(struct plog *l, int64_t offset, const char *what)
+{
+    l->state = PLOG_DAMAGED;
+    trace_error(l->store->trace,
+                "%s/%s is damaged: %s at offset %lld, below its recovery point: the partition is refused. Look with "
+                "'weir admin log dump %s/%s', restore the folder from a copy or delete the topic",
+                l->dir->path, l->folder, what, (long long)offset, l->dir->path, l->folder);
+    plog_recovery_free(l);
+    return RC_CORRUPT;
+}
+
+// The segment a mark lies in, when the folder bears the mark out; count when it begins a segment that is not made yet;
+// UINT32_MAX when the folder holds less than the mark says.
+static uint32_t recovery_place(const struct plog_recovery *r, const struct log_dir_mark *m)
+{
+    uint32_t i = 0;
+    while (i < r->count && r->segments[i].base_offset < m->segment_base)
+        i++;
+    if (i < r->count && r->segments[i].base_offset == m->segment_base)
+        return r->segments[i].bytes >= m->position ? i : UINT32_MAX;
+    if (m->position > 0)
+        return UINT32_MAX;
+    return i;
+}
+
+// Chooses where to begin. RC_CORRUPT: the folder holds less than what was synced.
+static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
+{
+    const struct log_dir_entry *e = log_dir_find(l->dir, l->id);
+    if (e && e->has_mark && e->mark.offset >= e->recovery_point.offset) {
+        r->from = e->mark;
+        r->from_mark = true;
+        r->current = recovery_place(r, &r->from);
+        if (r->current != UINT32_MAX)
+            return RC_OK;
+        trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld; scanning from the recovery point",
+                   l->dir->path, l->folder, (long long)e->mark.offset);
+    }
+    r->from_mark = false;
+    if (e && e->recovery_point.offset != OFFSET_NONE) {
+        r->from = e->recovery_point;
+        r->current = recovery_place(r, &r->from);
+        return r->current == UINT32_MAX ? RC_CORRUPT : RC_OK;
+    }
+    int64_t first = r->count ? r->segments[0].base_offset : l->start;
+    r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};
+    r->from_nothing = true;
+    r->current = 0;
+    return RC_OK;
+}
+
+// ------------------------------------------------------------------------------------------------ the small files
+
+static enum rc recovery_load_small(struct plog *l, const char *name, struct buf *out)
+{
+    char path[IO_PATH_BYTES_MAX];
+    enum rc rc = plog_path(l, path, name);
+    return rc ? rc : log_dir_read_file(l->store->io, path, out);
+}
+
+static enum rc recovery_load_epochs(struct plog *l, const struct plog_recovery *r)
+{
+    struct buf text;
+    buf_init(&text, SMALL_FILE_BYTES_MAX);
+    enum rc rc = recovery_load_small(l, "leader-epoch-checkpoint", &text);
+    if (rc == RC_OK)
+        rc = epoch_cache_parse(&l->epochs, buf_bytes(&text));
+    buf_deinit(&text);
+    if (rc == RC_CORRUPT)
+        trace_warn(l->store->trace, "%s/%s: leader-epoch-checkpoint is damaged; older epochs are forgotten",
+                   l->dir->path, l->folder);
+    if (rc == RC_CORRUPT || rc == RC_NOT_FOUND)
+        rc = RC_OK;
+    epoch_cache_cut_end(&l->epochs, r->from.offset);
+    return rc;
+}
+
+static enum rc recovery_load_producers(struct plog *l, const struct plog_recovery *r)
+{
+    struct buf snapshot;
+    char name[SEGMENT_NAME_BYTES];
+    producer_state_clear(&l->producers);
+    buf_init(&snapshot, SMALL_FILE_BYTES_MAX);
+    segment_name(name, r->from.offset, ".snapshot");
+    enum rc rc = recovery_load_small(l, name, &snapshot);
+    if (rc == RC_OK) {
+        rc = producer_snapshot_parse(&l->producers, buf_bytes(&snapshot), io_now_ns(l->store->io));
+        l->snapshot = r->from.offset;
+    }
+    buf_deinit(&snapshot);
+    if (rc == RC_CORRUPT)
+        trace_warn(l->store->trace, "%s/%s: %s is damaged; its producers are forgotten", l->dir->path, l->folder, name);
+    return rc == RC_CORRUPT || rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+// Cuts an index of the active segment to the entries below the point and loads what the next entry needs to know.
+static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r, enum store_file_kind kind,
+                                   struct index_tail *t, bool *whole)
+{
+    struct index_view v = {.entry_bytes = kind == STORE_FILE_INDEX ? INDEX_ENTRY_BYTES : TIME_INDEX_ENTRY_BYTES};
+    struct store_file *file;
+    uint64_t size;
+    enum rc rc = plog_file(l, kind, l->active.base_offset, 0, &file);
+    if (rc == RC_NOT_FOUND) {
+        *whole = false;
+        return RC_OK;
+    }
+    if (rc == RC_OK)
+        rc = io_file_size(&file->file, &size);
+    if (rc)
+        return rc;
+    v.file = &file->file;
+    v.file_bytes = (uint32_t)(size > UINT32_MAX ? 0 : size - size % v.entry_bytes);
+    *whole = size == v.file_bytes;
+    uint32_t keep = index_view_count(&v);
+    int64_t offset_end = r->from.offset - l->active.base_offset;
+    while (keep > 0) { // those past the point are few: a background mark's worth
+        struct index_entry e = {0};
+        struct time_index_entry te = {0};
+        rc = kind == STORE_FILE_INDEX ? index_view_at(&v, keep - 1, &e) : time_index_view_at(&v, keep - 1, &te);
+        if (rc)
+            return rc;
+        // Entries of zeros are what Kafka allocates ahead.
+        if (kind == STORE_FILE_INDEX && e.position < r->from.position && e.relative < offset_end &&
+            (e.position > 0 || keep == 1)) {
+            t->last_key = e.relative;
+            l->active.bytes_since_index = r->from.position - e.position;
+            break;
+        }
+        if (kind == STORE_FILE_TIME_INDEX && te.relative < offset_end && (te.timestamp > 0 || keep == 1)) {
+            t->last_key = te.timestamp;
+            l->active.timestamp_max = te.timestamp;
+            l->active.timestamp_max_offset = l->active.base_offset + te.relative;
+            break;
+        }
+        keep--;
+    }
+    t->file_bytes = keep * v.entry_bytes;
+    return t->file_bytes == size ? RC_OK : io_file_truncate(&file->file, t->file_bytes);
+}
+
+// Whether the last index entry leads to a batch that ends where it says.
+static enum rc recovery_probe_index(struct plog *l, bool *whole)
+{
+    struct store_file *log_file, *file;
+    struct batch_scan scan;
+    struct batch_header h;
+    struct index_entry e;
+    struct index_view v = {.entry_bytes = INDEX_ENTRY_BYTES, .file_bytes = l->active.index.file_bytes};
+    if (v.file_bytes == 0)
+        return RC_OK;
+    enum rc rc = plog_file(l, STORE_FILE_LOG, l->active.base_offset, 0, &log_file);
+    if (rc)
+        return rc;
+    file_cache_pin(log_file);
+    rc = plog_file(l, STORE_FILE_INDEX, l->active.base_offset, 0, &file);
+    if (rc == RC_OK) {
+        v.file = &file->file;
+        rc = index_view_at(&v, index_view_count(&v) - 1, &e);
+    }
+    if (rc == RC_OK) {
+        batch_scan_init(&scan, &log_file->file, l->active.bytes, false);
+        rc = batch_scan_at(&scan, e.position, &h);
+        if (rc == RC_CORRUPT || (rc == RC_OK && batch_last_offset(&h) != l->active.base_offset + e.relative))
+            *whole = false, rc = RC_OK;
+    }
+    file_cache_unpin(log_file);
+    return rc;
+}
+
+// The active segment as of the point. *whole is false when its indexes have to be built again.
+static enum rc recovery_load_active(struct plog *l, struct plog_recovery *r, bool *whole)
+{
+    bool whole_index = true, whole_time = true;
+    plog_active_init(l, r->from.segment_base);
+    l->active.bytes = r->from.position;
+    l->active.bytes_since_index = r->from.position;
+    l->active.made = r->current < r->count && r->segments[r->current].base_offset == r->from.segment_base;
+    *whole = true;
+    if (!l->active.made)
+        return RC_OK;
+    enum rc rc = recovery_load_index(l, r, STORE_FILE_INDEX, &l->active.index, &whole_index);
+    if (rc == RC_OK)
+        rc = recovery_load_index(l, r, STORE_FILE_TIME_INDEX, &l->active.time_index, &whole_time);
+    if (rc == RC_OK)
+        rc = recovery_probe_index(l, &whole_index);
+    // A mark always leaves the greatest timestamp in the time index. An index that ends far before the point has lost
+    // entries: between two of them lies the interval and one batch.
+    bool far = l->active.bytes_since_index > 4 * (uint64_t)l->config->index_interval_bytes + (2u << 20);
+    if (r->from.position > 0)
+        *whole = whole_index && whole_time && !far && l->active.timestamp_max_offset != OFFSET_NONE;
+    return rc;
+}
+
+static enum rc recovery_load_first_timestamp(struct plog *l)
+{
+    struct store_file *file;
+    struct batch_scan scan;
+    struct batch_header h;
+    if (l->active.bytes == 0)
+        return RC_OK;
+    enum rc rc = plog_file(l, STORE_FILE_LOG, l->active.base_offset, 0, &file);
+    if (rc)
+        return rc;
+    batch_scan_init(&scan, &file->file, l->active.bytes, false);
+    rc = batch_scan_at(&scan, 0, &h);
+    if (rc == RC_OK)
+        l->active.timestamp_first = h.max_timestamp;
+    return rc;
+}
+
+static enum rc recovery_load_sealed(struct plog *l, const struct plog_recovery *r)
+{
+    l->sealed_count = 0;
+    l->sealed_bytes = 0;
+    for (uint32_t i = 0; i < r->current && i < r->count; i++) {
+        const struct segment s = {
+            .base_offset = r->segments[i].base_offset,
+            .timestamp_max = SEGMENT_TIMESTAMP_UNKNOWN,
+            .sealed_ms = io_wall_ms(l->store->io),
+            .bytes = r->segments[i].bytes,
+        };
+        enum rc rc = plog_sealed_push(l, &s);
+        if (rc)
+            return rc;
+    }
+    return RC_OK;
+}
+
+static enum rc recovery_load(struct plog *l, struct plog_recovery *r, bool *whole)
+{
+    enum rc rc = recovery_load_sealed(l, r);
+    if (rc == RC_OK)
+        rc = recovery_load_epochs(l, r);
+    if (rc == RC_OK)
+        rc = recovery_load_producers(l, r);
+    if (rc == RC_OK)
+        rc = recovery_load_active(l, r, whole);
+    if (rc == RC_OK)
+        rc = recovery_load_first_timestamp(l);
+    l->written = l->next = r->from.offset;
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------------------ begin and end
+
+bool plog_indexes_missing(const struct plog_recovery *r, uint32_t i)
+{
+    return !r->segments[i].has_index || !r->segments[i].has_time_index;
+}
+
+static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
+{
+    struct plog_recovery *r = l->recovery;
+    struct store *store = l->store;
+    if (report)
+        *report = (struct plog_recovery_report){
+            .from_offset = r->from.offset,
+            .from_mark = r->from_mark,
+            .scanned_bytes = r->scanned_bytes,
+            .cut_bytes = r->cut_bytes,
+            .end_offset = l->written,
+        };
+    store->counters.recovered_bytes += r->scanned_bytes;
+    store->counters.cut_bytes += r->cut_bytes;
+    uint64_t scanned = r->scanned_bytes;
+    bool sealed = r->count || l->sealed_count;
+    l->state = sealed || l->active.made ? PLOG_OPEN : PLOG_UNMADE;
+    l->next = l->written;
+    int64_t first = plog_segment_at(l, 0).base_offset;
+    if (l->start < first)
+        l->start = l->local_start = first;
+    if (l->recovery_point > l->written)
+        l->recovery_point = l->written;
+    l->durable = l->recovery_point;
+    l->offered = plog_forces_sync(l) ? l->durable : l->written;
+    plog_recovery_free(l);
+    epoch_cache_cut_end(&l->epochs, l->written);
+    if (l->start > l->written) { // raised durably, then a power cut took what lay below it
+        enum rc rc = plog_reset(l, l->start);
+        if (rc)
+            return rc;
+    }
+    if (l->epoch_to_begin != LEADER_EPOCH_NONE) {
+        enum rc rc = epoch_cache_begin(&l->epochs, l->epoch_to_begin, l->written);
+        if (rc)
+            return rc;
+        l->epoch_to_begin = LEADER_EPOCH_NONE;
+    }
+    plog_touch(l);
+    if (l->durable < l->written) {
+        store_note_unsynced(store, l, scanned ? scanned : 1);
+        if (plog_forces_sync(l))
+            plog_sync(l);
+    }
+    if (scanned) {
+        l->clean_marked = false;
+        store_want_mark(store, l);
+    }
+    return RC_OK;
+}
+
+enum rc plog_recovery_begin(struct plog *l)
+{
+    ASSERT(!l->recovery);
+    struct plog_recovery *r = calloc(1, sizeof(*r));
+    if (!r)
+        return RC_NOMEM;
+    l->recovery = r;
+    bool whole;
+    enum rc rc = recovery_list(l, r);
+    if (rc == RC_OK) {
+        rc = recovery_choose(l, r);
+        if (rc == RC_CORRUPT)
+            return plog_damaged(l, r->from.offset, "bytes are missing");
+    }
+    if (rc == RC_OK)
+        rc = recovery_load(l, r, &whole);
+    if (rc) {
+        plog_recovery_free(l);
+        return rc;
+    }
+    bool rebuild = !whole;
+    for (uint32_t i = 0; i < r->current && i < r->count; i++)
+        rebuild = rebuild || plog_indexes_missing(r, i);
+    if (!whole) // of the active segment: what is left of them is not trusted
+        r->segments[r->current].has_index = false;
+    bool more = r->current < r->count &&
+                (r->segments[r->current].bytes > r->from.position || r->current + 1 < r->count);
+    r->phase = rebuild ? RECOVERY_REBUILD : RECOVERY_SCAN;
+    if (!rebuild && !more)
+        return recovery_end(l, NULL);
+    l->state = PLOG_UNCLEAN;
+    return RC_AGAIN;
+}
+
+enum rc plog_recover_step(struct plog *l, uint64_t budget_ns, struct plog_recovery_report *report)
+{
+    enum rc rc = RC_OK;
+    if (log_dir_is_offline(l->dir))
+        l->state = PLOG_OFFLINE;
+    if (l->state != PLOG_UNCLEAN)
+        return plog_ready(l);
+    uint64_t deadline = io_clock_ns(l->store->io) + budget_ns;
+    if (!l->recovery) {
+        rc = plog_recovery_begin(l);
+        if (rc == RC_OK && report) // nothing to scan after all
+            *report = (struct plog_recovery_report){.from_offset = l->written, .end_offset = l->written};
+        if (rc != RC_AGAIN)
+            return rc;
+    }
+    struct plog_recovery *r = l->recovery;
+    rc = RC_OK;
+    if (r->phase == RECOVERY_REBUILD) {
+        rc = plog_rebuild_step(l, r, deadline);
+        if (rc == RC_OK)
+            r->phase = RECOVERY_SCAN;
+    }
+    if (rc == RC_OK)
+        rc = plog_scan_step(l, r, deadline);
+    if (rc == RC_OK) {
+        l->store->counters.recovered_logs++;
+        return recovery_end(l, report);
+    }
+    if (rc != RC_AGAIN && l->recovery)
+        plog_recovery_free(l); // begins anew with the next step
+    return rc;
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What bounds the work of a restart: recovery points, which hold after a power cut, and written marks, which hold after
+// the death of the process.
+//
+// A recovery point at X is made in this order, and in no other:
+//
+//   1. plog_checkpoint():       everything below X is in the .log files (X is the written end)
+//   2. plog_write_derived():    indexes, epochs and producer snapshot up to X are written
+//   3. LOG_DIR_SYNC:            one sync of the whole file system makes 1 and 2 durable, names included
+//   4. plog_checkpoint_synced(): only when it succeeded, the checkpoint is moved to X
+//
+// A written mark is steps 1, 2 and 4 without the sync: the page cache keeps them.
+#include "base/assert.h"
+#include "store/log_private.h"
+
+#include <stdlib.h>
+
+struct log_dir_mark plog_mark_here(const struct plog *l)
+{
+    return (struct log_dir_mark){
+        .offset = l->written,
+        .segment_base = l->active.base_offset,
+        .position = l->active.bytes,
+        .leader_epoch = epoch_cache_latest(&l->epochs),
+    };
+}
+
+static enum rc plog_write_small(struct plog *l, const char *name, const struct buf *content)
+{
+    char path[IO_PATH_BYTES_MAX];
+    if (content->failed)
+        return RC_NOMEM;
+    enum rc rc = plog_path(l, path, name);
+    if (rc == RC_OK)
+        rc = log_dir_write_file(l->store->io, path, buf_bytes(content), false);
+    if (rc == RC_OK)
+        l->names_dirty = true;
+    return rc;
+}
+
+static enum rc plog_write_epochs(struct plog *l)
+{
+    if (!l->epochs.changed)
+        return RC_OK;
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    epoch_cache_print(&l->epochs, &text);
+    enum rc rc = plog_write_small(l, "leader-epoch-checkpoint", &text);
+    buf_deinit(&text);
+    if (rc == RC_OK)
+        l->epochs.changed = false;
+    return rc;
+}
+
+// Whether a snapshot is still needed: at the base of a segment (for truncation, and Kafka's tools), at the recovery
+// point, at the one being made, or the newest.
+static bool plog_snapshot_is_needed(const struct plog *l, int64_t offset)
+{
+    return plog_segment_of(l, offset).base_offset == offset || offset == l->recovery_point || offset == l->snapshot ||
+           (l->checkpointing && offset == l->checkpointing->at.offset);
+}
+
+static void plog_drop_snapshot(struct plog *l, int64_t offset)
+{
+    char name[SEGMENT_NAME_BYTES], path[IO_PATH_BYTES_MAX];
+    if (offset == OFFSET_NONE || l->snapshot == OFFSET_NONE || plog_snapshot_is_needed(l, offset))
+        return;
+    segment_name(name, offset, ".snapshot");
+    if (plog_path(l, path, name) == RC_OK)
+        (void)store_trash_put(l->store, l->dir, path, false, 0);
+}
+
+enum rc plog_write_snapshot(struct plog *l)
+{
+    if (l->snapshot == l->written || (l->producers.map.count == 0 && l->snapshot == OFFSET_NONE))
+        return RC_OK;
+    struct buf snapshot;
+    char name[SEGMENT_NAME_BYTES];
+    buf_init(&snapshot, SIZE_MAX);
+    producer_snapshot_print(&l->producers, l->written, &snapshot);
+    segment_name(name, l->written, ".snapshot");
+    enum rc rc = plog_write_small(l, name, &snapshot);
+    buf_deinit(&snapshot);
+    if (rc)
+        return rc;
+    int64_t superseded = l->snapshot;
+    l->snapshot = l->written;
+    l->producers.changed = false;
+    plog_drop_snapshot(l, superseded);
+    return RC_OK;
+}
+
+// The greatest timestamp so far goes to the time index, so that recovery need not look for it below the mark.
+static enum rc plog_write_indexes(struct plog *l)
+{
+    enum rc rc = plog_put_time_index(l, &l->active);
+    return rc ? rc : plog_tails_write(l, &l->active);
+}
+
+enum rc plog_write_derived(struct plog *l)
+{
+    enum rc rc = plog_write_indexes(l);
+    if (rc == RC_OK)
+        rc = plog_write_epochs(l);
+    if (rc == RC_OK)
+        rc = plog_write_snapshot(l);
+    return rc;
+}
+
+static struct checkpoint_record plog_record(const struct plog *l, enum checkpoint_type type,
+                                            const struct log_dir_mark *at, bool clean)
+{
+    return (struct checkpoint_record){
+        .type = (uint8_t)type,
+        .flags = clean ? CHECKPOINT_FLAG_CLEAN : 0,
+        .id = l->id,
+        .offset = at->offset,
+        .segment_base = at->segment_base,
+        .position = at->position,
+        .leader_epoch = at->leader_epoch,
+    };
+}
+
+// Nothing is queued or in flight behind the written end.
+static bool plog_is_quiet(const struct plog *l)
+{
+    return list_empty(&l->queued) && list_empty(&l->writing) && !l->write;
+}
+
+enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at)
+{
+    struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
+    r.flags |= CHECKPOINT_FLAG_RESET;
+    enum rc rc = log_dir_put(l->dir, &r);
+    if (rc == RC_OK && !l->dir->forward)
+        rc = io_file_sync_now(&l->dir->checkpoint.file);
+    if (rc)
+        return rc;
+    l->recovery_point = at->offset;
+    l->mark = at->offset;
+    l->clean_marked = false;
+    return RC_OK;
+}
+
+// ------------------------------------------------------------------------------------------------ written marks
+
+enum rc plog_put_mark(struct plog *l)
+{
+    if (!plog_is_made(l) || l->clean_marked)
+        return RC_OK;
+    enum rc rc = plog_write_derived(l);
+    if (rc)
+        return rc;
+    bool clean = plog_is_quiet(l);
+    const struct log_dir_mark here = plog_mark_here(l);
+    const struct checkpoint_record r = plog_record(l, CHECKPOINT_MARK, &here, clean);
+    rc = log_dir_put(l->dir, &r);
+    if (rc)
+        return rc;
+    l->mark = here.offset;
+    l->unmarked_bytes = 0;
+    l->clean_marked = clean;
+    l->store->counters.marks++;
+    return RC_OK;
+}
+
+void plog_put_high_watermark(struct plog *l)
+{
+    if (l->high_watermark == l->noted_high_watermark || l->state == PLOG_UNMADE)
+        return;
+    const struct checkpoint_record r = {
+        .type = CHECKPOINT_HIGH_WATERMARK, .id = l->id, .offset = l->high_watermark};
+    if (log_dir_put(l->dir, &r) == RC_OK)
+        l->noted_high_watermark = l->high_watermark;
+}
+
+enum rc plog_put_start(struct plog *l)
+{
+    const struct checkpoint_record r = {.type = CHECKPOINT_START, .id = l->id, .offset = l->start};
+    return log_dir_put(l->dir, &r);
+}
+
+struct plog_dirty {
+    struct log_dir_op op;
+    struct plog *log;
+};
+
+static void plog_dirty_done(struct log_dir_op *op, enum rc rc)
+{
+    struct plog_dirty *y = container_of(op, struct plog_dirty, op);
+    struct plog *l = y->log;
+    free(y);
+    l->marking = false;
+    l->clean_marked = rc != RC_OK;
+    plog_flush(l);
+}
+
+enum rc plog_put_dirty(struct plog *l)
+{
+    if (!l->clean_marked)
+        return RC_OK;
+    const struct checkpoint_record r = {.type = CHECKPOINT_DIRTY, .id = l->id};
+    if (!l->dir->forward) {
+        enum rc rc = log_dir_put(l->dir, &r);
+        l->clean_marked = rc != RC_OK;
+        return rc;
+    }
+    // The folder is another shard's: not a byte may be appended before its checkpoint says so.
+    struct plog_dirty *y = calloc(1, sizeof(*y));
+    if (!y)
+        return RC_NOMEM;
+    y->log = l;
+    y->op.request = LOG_DIR_PUT;
+    y->op.record = r;
+    y->op.done = plog_dirty_done;
+    l->marking = true;
+    log_dir_submit(l->dir, &y->op);
+    return RC_AGAIN;
+}
+
+// ------------------------------------------------------------------------------------------------ recovery points
+
+static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
+{
+    struct plog_checkpoint *op = container_of(dir_op, struct plog_checkpoint, dir_op);
+    struct plog *l = op->log;
+    l->checkpointing = NULL;
+    if (rc == RC_OK) {
+        bool clean = plog_is_quiet(l) && l->written == op->at.offset;
+        const struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, &op->at, clean);
+        rc = log_dir_put(l->dir, &r);
+        if (rc == RC_OK) {
+            int64_t before = l->recovery_point;
+            l->recovery_point = op->at.offset;
+            plog_drop_snapshot(l, before);
+            l->clean_marked = l->clean_marked || clean;
+            plog_put_high_watermark(l);
+        }
+        if (op->at.offset > l->durable)
+            l->durable = op->at.offset;
+        store_note_synced(l->store, l, op->bytes);
+        l->store->counters.recovery_points++;
+    }
+    op->done(op, rc);
+}
+
+enum rc plog_checkpoint(struct plog *l, struct plog_checkpoint *op)
+{
+    if (l->checkpointing)
+        return RC_FULL;
+    enum rc rc = plog_ready(l);
+    if (rc || !plog_is_made(l) || l->recovery_point == l->written)
+        return rc;
+    rc = plog_write_derived(l);
+    if (rc)
+        return rc;
+    op->log = l;
+    op->at = plog_mark_here(l);
+    op->bytes = l->unsynced_bytes;
+    op->dir_op.request = LOG_DIR_SYNC;
+    op->dir_op.file = NULL;
+    op->dir_op.done = plog_checkpoint_synced;
+    l->checkpointing = op;
+    l->names_dirty = false; // a failed sync takes the folder offline, so that nobody asks again
+    log_dir_submit(l->dir, &op->dir_op);
+    return RC_AGAIN;
+}

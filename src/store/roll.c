@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The active segment of a partition log: making it, noting what is written to it, and sealing it for the next one.
+#include "base/assert.h"
+#include "store/log_private.h"
+
+#include <stdio.h>
+
+// The folder and its partition.metadata, in Kafka's form.
+static enum rc plog_make_folder(struct plog *l)
+{
+    char path[IO_PATH_BYTES_MAX], id[UUID_TEXT_CHARS + 1], text[64];
+    enum rc rc = plog_path(l, path, "");
+    if (rc == RC_OK)
+        rc = io_make_dir(l->store->io, path);
+    if (rc && rc != RC_EXISTS)
+        return rc;
+    uuid_format(l->id.topic_id, id);
+    int n = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s\n", id);
+    rc = plog_path(l, path, "partition.metadata");
+    return rc ? rc : log_dir_write_file(l->store->io, path, bytes_of(text, (size_t)n), false);
+}
+
+enum rc plog_make_active(struct plog *l, struct store_file **file)
+{
+    if (l->active.made)
+        return plog_file(l, STORE_FILE_LOG, l->active.base_offset, 0, file);
+    if (l->state == PLOG_UNMADE) {
+        enum rc rc = plog_make_folder(l);
+        if (rc)
+            return rc;
+        l->names_dirty = true;
+    }
+    enum rc rc =
+        plog_file(l, STORE_FILE_LOG, l->active.base_offset, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
+    if (rc)
+        return rc;
+    l->state = PLOG_OPEN;
+    l->active.made = true;
+    l->active.made_ms = io_wall_ms(l->store->io);
+    l->names_dirty = true;
+    return RC_OK;
+}
+
+// The age that segment.ms looks at: by the first batch's timestamp against the one that comes, as Kafka does (KIP-32),
+// or by the clock where the first batch has none.
+static int64_t plog_active_age_ms(const struct plog *l, int64_t timestamp)
+{
+    if (l->active.timestamp_first != TIMESTAMP_NONE && timestamp != TIMESTAMP_NONE)
+        return timestamp - l->active.timestamp_first;
+    return io_wall_ms(l->store->io) - l->active.made_ms;
+}
+
+bool plog_wants_roll(const struct plog *l, uint32_t pending_bytes, unsigned pending_entries,
+                     const struct plog_append *op)
+{
+    const struct segment_active *a = &l->active;
+    uint64_t bytes = (uint64_t)a->bytes + pending_bytes;
+    if (bytes == 0)
+        return false;
+    if (bytes + op->bytes > l->config->segment_bytes || op->last_offset - a->base_offset > INT32_MAX)
+        return true;
+    uint32_t pending = pending_entries + 1;
+    if (a->index.file_bytes + a->index.bytes + pending * INDEX_ENTRY_BYTES > l->config->segment_index_bytes ||
+        a->time_index.file_bytes + a->time_index.bytes + (pending + 1) * TIME_INDEX_ENTRY_BYTES >
+            l->config->segment_index_bytes)
+        return a->index.bytes + a->index.file_bytes > 0; // an index too small for one entry must not roll for ever
+    return pending_bytes == 0 && plog_active_age_ms(l, op->timestamp_max) > l->config->segment_ms - a->jitter_ms;
+}
+
+// ------------------------------------------------------------------------------------------------ indexes
+
+static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *t, enum store_file_kind kind)
+{
+    struct store_file *file;
+    if (t->bytes == 0)
+        return RC_OK;
+    if (t->file_bytes == 0)
+        l->names_dirty = true;
+    enum rc rc = plog_file(l, kind, base, IO_OPEN_CREATE, &file);
+    return rc ? rc : index_tail_write(t, &file->file);
+}
+
+enum rc plog_tails_write(struct plog *l, struct segment_active *a)
+{
+    enum rc rc = plog_tail_write(l, a->base_offset, &a->index, STORE_FILE_INDEX);
+    return rc ? rc : plog_tail_write(l, a->base_offset, &a->time_index, STORE_FILE_TIME_INDEX);
+}
+
+static enum rc plog_put_index(struct plog *l, struct segment_active *a, struct index_entry e)
+{
+    enum rc rc = index_put(&a->index, e);
+    if (rc != RC_FULL)
+        return rc;
+    rc = plog_tails_write(l, a);
+    return rc ? rc : index_put(&a->index, e);
+}
+
+enum rc plog_put_time_index(struct plog *l, struct segment_active *a)
+{
+    struct time_index_entry e = {a->timestamp_max, (uint32_t)(a->timestamp_max_offset - a->base_offset)};
+    if (a->timestamp_max_offset == OFFSET_NONE || a->timestamp_max <= a->time_index.last_key)
+        return RC_OK;
+    enum rc rc = time_index_put(&a->time_index, e);
+    if (rc != RC_FULL)
+        return rc;
+    rc = plog_tails_write(l, a);
+    return rc ? rc : time_index_put(&a->time_index, e);
+}
+
+enum rc plog_note_batch(struct plog *l, struct segment_active *a, uint32_t bytes, int64_t last_offset,
+                        int64_t timestamp_max)
+{
+    enum rc rc = RC_OK;
+    uint32_t position = a->bytes;
+    if (timestamp_max > a->timestamp_max) {
+        a->timestamp_max = timestamp_max;
+        a->timestamp_max_offset = last_offset;
+    }
+    if (position == 0)
+        a->timestamp_first = timestamp_max;
+    if (a->bytes_since_index > l->config->index_interval_bytes) {
+        rc = plog_put_index(l, a, (struct index_entry){(uint32_t)(last_offset - a->base_offset), position});
+        if (rc == RC_OK)
+            rc = plog_put_time_index(l, a);
+        a->bytes_since_index = 0;
+    }
+    a->bytes += bytes;
+    a->bytes_since_index += bytes;
+    return rc;
+}
+
+// Kafka expects both index files beside each segment, empty ones too.
+enum rc plog_seal_indexes(struct plog *l, struct segment_active *a)
+{
+    struct store_file *file;
+    enum rc rc = plog_put_time_index(l, a);
+    if (rc == RC_OK)
+        rc = plog_tails_write(l, a);
+    if (rc == RC_OK)
+        rc = plog_file(l, STORE_FILE_INDEX, a->base_offset, IO_OPEN_CREATE, &file);
+    if (rc == RC_OK)
+        rc = plog_file(l, STORE_FILE_TIME_INDEX, a->base_offset, IO_OPEN_CREATE, &file);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------------------ sealing
+
+enum rc plog_roll(struct plog *l)
+{
+    struct segment_active *a = &l->active;
+    struct store_file *file;
+    ASSERT(a->made && a->bytes > 0);
+    enum rc rc = plog_seal_indexes(l, a);
+    if (rc == RC_OK)
+        rc = plog_file(l, STORE_FILE_LOG, a->base_offset, 0, &file);
+    if (rc == RC_OK)
+        rc = io_file_truncate(&file->file, a->bytes); // gives back what was allocated ahead
+    if (rc)
+        return rc;
+    const struct segment sealed = {
+        .base_offset = a->base_offset,
+        .timestamp_max = a->timestamp_max,
+        .sealed_ms = io_wall_ms(l->store->io),
+        .bytes = a->bytes,
+    };
+    rc = plog_sealed_push(l, &sealed);
+    if (rc)
+        return rc;
+    plog_active_init(l, l->written);
+    // For truncation: where a segment begins, so does what is known of the producers. One that cannot be written costs a
+    // longer scan then, nothing now.
+    (void)plog_write_snapshot(l);
+    l->store->counters.rolls++;
+    l->names_dirty = true;
+    store_want_checkpoint(l->store, l);
+    return RC_OK;
+}
