@@ -42,6 +42,7 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
         return io_rc_of_errno(errno);
     f->io = io;
     f->fd = fd;
+    f->is_dir = (flags & IO_OPEN_DIRECTORY) != 0;
     if (flags & IO_OPEN_WRITE)
         f->device = io_device_of(io, fd);
     return RC_OK;
@@ -173,7 +174,7 @@ enum rc io_file_write_now(struct io_file *f, const void *p, size_t n, uint64_t o
 enum rc io_file_sync_now(struct io_file *f)
 {
     f->io->counters.syncs++;
-    return fdatasync(f->fd) == 0 ? RC_OK : io_rc_of_errno(errno);
+    return (f->is_dir ? fsync(f->fd) : fdatasync(f->fd)) == 0 ? RC_OK : io_rc_of_errno(errno);
 }
 
 // ------------------------------------------------------------------------------------------------ names
@@ -344,7 +345,9 @@ void io_file_prefetch(struct io_op *op, struct io_file *f, uint64_t offset, uint
 
 void io_file_sync(struct io_op *op, struct io_file *f)
 {
-    op_start_file(op, f, IO_OP_SYNC, 0, 0);
+    // To ext4 a name that fits into its folder's last block is no change that fdatasync() has to write: folders need
+    // all of fsync().
+    op_start_file(op, f, IO_OP_SYNC, 0, f->is_dir);
     f->io->counters.syncs++;
     f->io->calls->submit(f->io, op);
 }

@@ -81,7 +81,7 @@ void io_op_run(struct io_op *op)
         error = op_prefetch(op);
         break;
     case IO_OP_SYNC:
-        error = fdatasync(op->fd) == 0 ? 0 : errno;
+        error = (op->n ? fsync(op->fd) : fdatasync(op->fd)) == 0 ? 0 : errno;
         break;
     case IO_OP_SYNC_ALL:
         error = syncfs(op->fd) == 0 ? 0 : errno;

@@ -33,6 +33,8 @@ struct io_slot {
     uint8_t flags;
 };
 
+_Static_assert(sizeof(struct io_slot) <= 32, "what an idle connection costs here, beside its owner's io_sock");
+
 static inline uint64_t io_slot_token(uint32_t index, uint32_t generation)
 {
     return (uint64_t)index << 32 | generation;
@@ -144,6 +146,7 @@ struct io {
     void *engine;
     struct trace_sink *trace;
     uint64_t now_ns;
+    bool polling;
     atomic_uint wake_pending;
 
     struct io_slot *slots;

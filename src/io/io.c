@@ -380,6 +380,8 @@ static unsigned io_run_slots(struct io *io)
 
 unsigned io_poll(struct io *io, int64_t timeout_ns)
 {
+    ASSERT(!io->polling); // not from a callback
+    io->polling = true;
     io->counters.polls++;
     if (io->queue_count > 0 || !list_empty(&io->done))
         timeout_ns = 0;
@@ -390,5 +392,7 @@ unsigned io_poll(struct io *io, int64_t timeout_ns)
     io_helpers_collect(io);
     io->now_ns = io_clock_now();
     unsigned count = io_run_done(io);
-    return count + io_run_slots(io);
+    count += io_run_slots(io);
+    io->polling = false;
+    return count;
 }

@@ -100,6 +100,7 @@ struct io_file {
     int fd;
     enum io_file_kind kind;
     // private to io/
+    bool is_dir;
     uint32_t device;             // place in the io's table of devices
     uint64_t appended_bytes;     // since it was opened
     uint64_t written_back_bytes; // offset to which write-back was started
@@ -170,7 +171,7 @@ enum rc io_file_write(struct io_op *op, struct io_file *f, const struct iovec *v
 void io_file_read(struct io_op *op, struct io_file *f, void *p, size_t n, uint64_t offset);
 // Brings a range into the page cache; done() when its last byte is there.
 void io_file_prefetch(struct io_op *op, struct io_file *f, uint64_t offset, uint64_t bytes);
-// Data and what is needed to read it. Serves only writes that completed before this call.
+// Data and what is needed to read it; of a folder, the names in it. Serves only writes that completed before this call.
 void io_file_sync(struct io_op *op, struct io_file *f);
 // Every dirty file of the file system that f lies on.
 void io_file_sync_all(struct io_op *op, struct io_file *f);

@@ -44,6 +44,18 @@ static bool read_numbers(const char *path, int64_t *first, int64_t *second)
     return true;
 }
 
+// Whether names ("cpu,cpuacct") has name as one of its words.
+static bool names_have(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = names; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, n) == 0 && (at[n] == ',' || at[n] == 0))
+            return true;
+    }
+    return false;
+}
+
 // Path of this process's group in the hierarchy of a controller ("" for version 2), such as "/system.slice/x".
 static bool own_group(const char *controller, char *out, size_t out_bytes)
 {
@@ -60,7 +72,7 @@ static bool own_group(const char *controller, char *out, size_t out_bytes)
             continue;
         *path++ = 0;
         names++;
-        found = *controller ? strstr(names, controller) != NULL : *names == 0;
+        found = *controller ? names_have(names, controller) : *names == 0;
         if (found)
             snprintf(out, out_bytes, "%s", path);
     }

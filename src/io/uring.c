@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { URING_ENTRIES_DEFAULT = 256, URING_READ_BYTES_MAX = 1 << 30 };
+enum { URING_ENTRIES_DEFAULT = 256, URING_READ_BYTES_MAX = 1 << 30, URING_REAP = 64 };
 
 // The low bits of user_data; operations are aligned to 8.
 enum uring_tag { URING_TAG_OP = 0, URING_TAG_SLOT = 1, URING_TAG_WAKE = 2, URING_TAG_NONE = 3, URING_TAG_MASK = 7 };
@@ -265,7 +265,7 @@ static void uring_submit(struct io *io, struct io_op *op)
         return;
     case IO_OP_SYNC:
         sqe = uring_sqe(u);
-        io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(sqe, op->fd, op->n ? 0 : IORING_FSYNC_DATASYNC);
         break;
     case IO_OP_SYNC_ALL: // io_uring has no syncfs
         io_helpers_submit(io, op);
@@ -311,33 +311,43 @@ static void uring_op_completed(struct io *io, struct io_op *op, int res)
 
 // ------------------------------------------------------------------------------------------------ waiting
 
+static void uring_completed(struct io *io, const struct io_uring_cqe *cqe)
+{
+    switch ((enum uring_tag)(cqe->user_data & URING_TAG_MASK)) {
+    case URING_TAG_OP:
+        uring_op_completed(io, (struct io_op *)(uintptr_t)cqe->user_data, cqe->res);
+        break;
+    case URING_TAG_SLOT:
+        uring_slot_completed(io, cqe);
+        break;
+    case URING_TAG_WAKE:
+        if (!(cqe->flags & IORING_CQE_F_MORE))
+            uring_arm_wake(uring_of(io));
+        break;
+    case URING_TAG_NONE:
+        break;
+    case URING_TAG_MASK:
+    default:
+        UNREACHABLE();
+    }
+}
+
+// Completions are copied out and their places given back before they are looked at: what they lead to may submit, and
+// the kernel may want room for that.
 static void uring_reap(struct io *io)
 {
-    struct uring *u = uring_of(io);
-    struct io_uring_cqe *cqe;
-    unsigned head, count = 0;
-    io_uring_for_each_cqe(&u->ring, head, cqe)
-    {
-        count++;
-        switch ((enum uring_tag)(cqe->user_data & URING_TAG_MASK)) {
-        case URING_TAG_OP:
-            uring_op_completed(io, (struct io_op *)(uintptr_t)cqe->user_data, cqe->res);
-            break;
-        case URING_TAG_SLOT:
-            uring_slot_completed(io, cqe);
-            break;
-        case URING_TAG_WAKE:
-            if (!(cqe->flags & IORING_CQE_F_MORE))
-                uring_arm_wake(u);
-            break;
-        case URING_TAG_NONE:
-            break;
-        case URING_TAG_MASK:
-        default:
-            UNREACHABLE();
-        }
+    struct io_uring *ring = &uring_of(io)->ring;
+    struct io_uring_cqe *ready[URING_REAP], copies[URING_REAP];
+    for (unsigned left = io_uring_cq_ready(ring); left > 0;) {
+        unsigned n = io_uring_peek_batch_cqe(ring, ready, left < URING_REAP ? left : URING_REAP);
+        for (unsigned i = 0; i < n; i++)
+            copies[i] =
+                (struct io_uring_cqe){.user_data = ready[i]->user_data, .res = ready[i]->res, .flags = ready[i]->flags};
+        io_uring_cq_advance(ring, n);
+        for (unsigned i = 0; i < n; i++)
+            uring_completed(io, &copies[i]);
+        left = n > 0 ? left - n : 0;
     }
-    io_uring_cq_advance(&u->ring, count);
 }
 
 static void uring_wait(struct io *io, int64_t timeout_ns)

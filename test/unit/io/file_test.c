@@ -166,7 +166,13 @@ IO_TEST(file, syncs_complete)
         cr_assert(rig_until(r, &o[i].done));
         cr_assert_eq(o[i].rc, RC_OK);
     }
-    cr_assert_eq(io_counters(r->io)->syncs, 3);
+    io_file_close(&f);
+    struct rig_op folder = RIG_OP();
+    cr_assert_eq(io_file_open(r->io, &f, r->folder, IO_OPEN_DIRECTORY, IO_FILE_OTHER), RC_OK);
+    io_file_sync(&folder.op, &f);
+    cr_assert(rig_until(r, &folder.done));
+    cr_assert_eq(folder.rc, RC_OK);
+    cr_assert_eq(io_counters(r->io)->syncs, 4);
     io_file_close(&f);
 }
 
