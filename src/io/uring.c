@@ -139,8 +139,10 @@ static void uring_enable(struct uring *u)
     u->enabled = true;
     int rc = io_uring_enable_rings(&u->ring);
     ASSERT(rc == 0);
-    uring_set_worker_cpus(u);
     uring_arm_wake(u);
+    // The kernel makes the thread's pool of workers when it first submits, and only then takes their CPUs.
+    io_uring_submit(&u->ring);
+    uring_set_worker_cpus(u);
 }
 
 // A free submission entry; when the queue is full what is in it goes to the kernel first.
