@@ -264,10 +264,16 @@ enum rc batch_check_step(struct batch_check *c, uint32_t work_us)
     enum rc rc = RC_AGAIN;
     if (c->phase == PHASE_DONE)
         return c->rc;
+    uint32_t left_us = work_us;
     if (c->phase == PHASE_CRC)
-        rc = check_crc(c, &work_us);
-    if (rc == RC_AGAIN && c->phase == PHASE_RECORDS)
-        rc = check_records(c, work_us);
+        rc = check_crc(c, &left_us);
+    c->used_us = work_us - left_us + 1;
+    if (rc == RC_AGAIN && c->phase == PHASE_RECORDS) {
+        uint64_t before = c->reader.out_bytes;
+        rc = check_records(c, left_us);
+        c->used_us += (uint32_t)((c->reader.out_bytes - before) / codec_reader_bytes_per_us(c->reader.codec));
+    }
+    c->used_us = c->used_us < work_us ? c->used_us : work_us;
     return rc;
 }
 

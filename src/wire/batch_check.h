@@ -38,6 +38,8 @@ struct batch_check {
     int32_t max_timestamp_offset_delta; // of the first record that has it
     uint64_t inflated_bytes;
 
+    uint32_t used_us; // what the last step took of its work_us, by the same rates; at least 1
+
     // What is known when it is an error of a client: RC_INVALID_RECORD, RC_CORRUPT_MESSAGE, RC_MESSAGE_TOO_LARGE,
     // RC_UNSUPPORTED_COMPRESSION_TYPE, RC_INVALID_TIMESTAMP. text is for error_message, record_errors for Produce 8 on;
     // record_error_total counts those beyond BATCH_RECORD_ERRORS_MAX too.
@@ -89,6 +91,7 @@ struct batch_recompress {
     struct codec_writer writer;
     struct buf *out;
     size_t out_at;
+    uint32_t used_us; // as in struct batch_check
 };
 
 // out is appended to and borrowed until the end. RC_AGAIN, RC_NOMEM, RC_UNSUPPORTED_COMPRESSION_TYPE.

@@ -47,17 +47,22 @@ enum rc batch_recompress_step(struct batch_recompress *j, uint32_t work_us)
     ASSERT(work_us > 0);
     // Writing costs more than reading; one rate for both, the slower of the two.
     size_t rate = codec_writer_bytes_per_us(j->codec), read_rate = codec_reader_bytes_per_us(j->reader.codec);
-    size_t left = work_us * (rate < read_rate ? rate : read_rate);
-    while (left > 0) {
+    rate = rate < read_rate ? rate : read_rate;
+    size_t most = work_us * rate, left = most;
+    enum rc rc = RC_AGAIN;
+    while (left > 0 && rc == RC_AGAIN) {
         struct bytes piece;
-        enum rc rc = codec_reader_next(&j->reader, left, &piece);
-        if (rc == RC_EOF)
-            return recompress_finish(j);
-        if (rc == RC_OK)
+        rc = codec_reader_next(&j->reader, left, &piece);
+        if (rc == RC_OK) {
+            left -= piece.n;
             rc = codec_writer_put(&j->writer, piece, j->out);
-        if (rc != RC_OK)
-            return rc;
-        left -= piece.n;
+        }
+        if (rc == RC_EOF)
+            rc = recompress_finish(j);
+        else if (rc == RC_OK)
+            rc = RC_AGAIN;
     }
-    return RC_AGAIN;
+    j->used_us = (uint32_t)((most - left) / rate);
+    j->used_us += j->used_us < work_us;
+    return rc;
 }

@@ -19,10 +19,9 @@ bool codec_parse(struct bytes name, enum codec *out);
 
 enum {
     // Enough for every codec at its largest (lz4 with linked 4 MiB blocks, zstd with an 8 MiB window). Only what a
-    // stream uses is touched: gzip 110 KiB, snappy 200 KiB, lz4 with 64 KiB blocks 260 KiB, zstd 230 KiB, two blocks of
-    // 128 KiB and the part of its window that the content fills. Writers: gzip 270 KiB, snappy 110 KiB, lz4 90 KiB,
-    // zstd
-    // level 3 up to 3.6 MiB.
+    // stream uses is touched. Readers: gzip 104 KiB, snappy 196 KiB, lz4 with 64 KiB blocks 68 KiB, zstd 284 KiB and as
+    // much of its window as the content fills (2.4 MiB at level 3). Writers: gzip 264 KiB, snappy 52 KiB, lz4 84 KiB,
+    // zstd at level 3 up to 3.3 MiB. Streams of 1 KiB: 4 to 32 KiB to read.
     CODEC_WORKSPACE_BYTES = 9 << 20,
     CODEC_WINDOW_BYTES = 64 << 10, // what one call of a reader gives at most
     CODEC_LEVEL_DEFAULT = INT32_MIN,

@@ -80,8 +80,11 @@ Test(batch_check, good_batches_pass_in_steps_of_any_size)
                 struct batch_check c;
                 int steps = 0;
                 enum rc rc = batch_check_start(&c, b.p, b.n, &rules, workspace, CODEC_WORKSPACE_BYTES);
-                for (; rc == RC_AGAIN; steps++)
+                for (; rc == RC_AGAIN; steps++) {
                     rc = batch_check_step(&c, us);
+                    cr_assert(c.used_us >= 1 && c.used_us <= us);
+                }
+                cr_assert(us < 10000 || s > 0 || c.used_us < 10, "a small batch takes little of a large budget");
                 cr_assert_eq(rc, RC_OK, "%s: %s", codec_name(codec), c.text);
                 cr_assert_eq(c.max_timestamp, 1000 + shapes[s].records - 1);
                 cr_assert_eq(c.max_timestamp_offset_delta, shapes[s].records - 1);
