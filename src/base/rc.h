@@ -75,6 +75,7 @@
     X(STORAGE_ERROR, "disk error when accessing a log file")                                                           \
     X(LOG_DIR_NOT_FOUND, "log folder not found")                                                                       \
     X(UNKNOWN_PRODUCER_ID, "unknown producer id")                                                                      \
+    X(TOPIC_DELETION_DISABLED, "topic deletion is disabled")                                                           \
     X(FETCH_SESSION_ID_NOT_FOUND, "fetch session not found")                                                           \
     X(INVALID_FETCH_SESSION_EPOCH, "invalid fetch session epoch")                                                      \
     X(FENCED_LEADER_EPOCH, "leader epoch is older than the broker's")                                                  \

@@ -123,6 +123,8 @@ int16_t kerr_of(enum rc rc)
         return 70;
     case RC_INVALID_FETCH_SESSION_EPOCH:
         return 71;
+    case RC_TOPIC_DELETION_DISABLED:
+        return 73;
     case RC_FENCED_LEADER_EPOCH:
         return 74;
     case RC_UNKNOWN_LEADER_EPOCH:
