@@ -83,11 +83,13 @@ enum { IMAGE_CHUNK_PARTITIONS = 128 };
 struct image_chunk {
     uint32_t refs; // private
     uint32_t count;
+    uint64_t version; // private: the working version that may still change it
     struct image_partition *at[];
 };
 
 struct image_topic {
-    uint32_t refs; // private
+    uint32_t refs;    // private
+    uint64_t version; // private, as in image_chunk
     struct uuid id;
     int32_t partition_count;
     uint32_t chunk_count;
@@ -136,6 +138,8 @@ struct image_feature {
 };
 
 enum { IMAGE_NODES_MAX = 128, IMAGE_FEATURES_MAX = 16 };
+// Kafka's ConfigResource numbers of what can have dynamic configuration.
+enum { CONFIG_RESOURCE_TOPIC = 2, CONFIG_RESOURCE_BROKER = 4 };
 
 // What changed from the version before to this one, for those who keep something derived from it.
 enum image_change_kind { IMAGE_TOPIC_CREATED, IMAGE_TOPIC_CHANGED, IMAGE_TOPIC_DELETED };
@@ -156,6 +160,7 @@ struct image_tree_node;
 
 struct image {
     uint32_t refs;        // private
+    uint64_t version;     // private: one more than the base's; what bears it is not shared yet
     uint64_t index, term; // of the last entry applied
     struct image_tree_node *by_name, *by_id;
     uint32_t topic_count;
@@ -199,7 +204,8 @@ const struct image_topic *image_topic_by_id(const struct image *i, struct uuid i
 // The first topic in name order whose name is greater than `after` (or equal too, when inclusive); NULL at the end.
 // bytes {NULL, 0} exclusive starts from the beginning. O(log n): for listings and their cursors.
 const struct image_topic *image_topic_next(const struct image *i, struct bytes after, bool inclusive);
-// A topic whose name would share metric names with name ('.' against '_'), or NULL. O(topics) only if name has either.
+// A topic whose name would share metric names with name ('.' against '_'), or NULL. O(topics) only if name has more
+// than eight of them.
 const struct image_topic *image_topic_colliding(const struct image *i, struct bytes name);
 // NULL when p is outside the topic.
 const struct image_partition *image_partition(const struct image_topic *t, int32_t p);

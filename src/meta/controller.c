@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Batches, and the decisions about nodes, producer ids and features. A decision works on a view of its own, an image
+// that goes one step beyond the batch's: dropping that view is all it takes to undo it.
+#include "meta/controller_core.h"
+#include "meta/image_core.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum rc controller_batch_begin(struct controller_batch *b, const struct image *base, uint64_t index, uint64_t term)
+{
+    *b = (struct controller_batch){.index = index, .term = term};
+    buf_init(&b->records, METADATA_ENTRY_BYTES_MAX);
+    b->view = image_begin(base);
+    return b->view ? RC_OK : RC_NOMEM;
+}
+
+void controller_batch_end(struct controller_batch *b)
+{
+    image_unref(b->view);
+    buf_deinit(&b->records);
+    *b = (struct controller_batch){0};
+}
+
+// ---- one decision ----
+
+void decision_add(struct decision *d, const struct schema_message *m, const void *record)
+{
+    if (d->rc != RC_OK)
+        return;
+    struct buf *b = &d->batch->records;
+    size_t start = b->n;
+    d->rc = image_record_put(b, m, record);
+    if (d->rc != RC_OK)
+        return;
+    d->batch->record_count++;
+    d->rc = image_apply_entry(d->view, bytes_of(b->p + start, b->n - start), d->batch->index, d->batch->term);
+    ASSERT(d->rc == RC_OK || d->rc == RC_NOMEM); // what was decided can be applied
+}
+
+struct bytes decision_text(struct decision *d, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    ASSERT(n >= 0);
+    size_t length = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    char *copy = arena_copy(d->arena, text, length);
+    if (!copy)
+        d->rc = RC_NOMEM;
+    return bytes_of(copy ? copy : "", copy ? length : 0);
+}
+
+const char *decision_string(struct decision *d, struct bytes b)
+{
+    const char *copy = arena_copy(d->arena, b.p, b.n);
+    if (!copy)
+        d->rc = RC_NOMEM;
+    return copy ? copy : "";
+}
+
+void *decision_array(struct decision *d, size_t count, size_t size)
+{
+    void *p = arena_array(d->arena, count, size);
+    if (!p)
+        d->rc = RC_NOMEM;
+    return p;
+}
+
+struct keyed {
+    struct bytes key;
+    uint32_t at;
+};
+
+static int keyed_order(const void *a, const void *b)
+{
+    return bytes_cmp(((const struct keyed *)a)->key, ((const struct keyed *)b)->key);
+}
+
+const bool *decision_duplicates(struct decision *d, const struct bytes *keys, uint32_t count)
+{
+    bool *flags = decision_array(d, count, sizeof(*flags));
+    struct keyed *sorted = decision_array(d, count, sizeof(*sorted));
+    if (!flags || !sorted)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = (struct keyed){keys[i], i};
+    qsort(sorted, count, sizeof(*sorted), keyed_order);
+    for (uint32_t i = 1; i < count; i++)
+        if (bytes_eq(sorted[i].key, sorted[i - 1].key))
+            flags[sorted[i].at] = flags[sorted[i - 1].at] = true;
+    return flags;
+}
+
+// ---- nodes ----
+
+static enum rc check_epoch(const struct image *i, int32_t node, int64_t broker_epoch)
+{
+    const struct image_node *n = image_node(i, node);
+    if (!n)
+        return RC_BROKER_ID_NOT_REGISTERED;
+    return n->broker_epoch == broker_epoch ? RC_OK : RC_STALE_BROKER_EPOCH;
+}
+
+static bool shares_directory(const struct image_node *n, const struct controller_registration *in)
+{
+    for (uint32_t i = 0; i < n->directory_count; i++)
+        for (uint32_t j = 0; j < in->directory_count; j++)
+            if (uuid_eq(n->directories[i], in->directories[j]))
+                return true;
+    return false;
+}
+
+static uint32_t without(const int32_t *from, uint32_t count, int32_t node, int32_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (from[i] != node)
+            out[n++] = from[i];
+    return n;
+}
+
+static int32_t first_live(const struct image *i, const int32_t *nodes, uint32_t count)
+{
+    for (uint32_t n = 0; n < count; n++) {
+        const struct image_node *node = image_node(i, nodes[n]);
+        if (node && !node->fenced && !node->in_shutdown)
+            return nodes[n];
+    }
+    return NODE_ID_NONE;
+}
+
+// A node whose logs may lack what they once held leaves every ISR and ELR in the append that registers it. Where it was
+// the last one it stays: nobody knows more. Returns how many such partitions there are.
+static uint64_t leave_isrs(struct decision *d, int32_t node)
+{
+    uint64_t alone = 0;
+    const struct image_topic *t = image_topic_next(d->view, (struct bytes){0}, false);
+    for (; t && d->rc == RC_OK; t = image_topic_next(d->view, image_topic_name(t), false)) {
+        struct uuid id = t->id;
+        for (int32_t n = 0; n < t->partition_count && d->rc == RC_OK; n++) {
+            const struct image_partition *p = image_partition(t, n);
+            int32_t isr[UINT8_MAX], elr[UINT8_MAX];
+            struct partition_change_record r;
+            partition_change_record_init(&r);
+            r.topic_id = id;
+            r.partition = n;
+            r.isr_count = without(image_isr(p), p->isr_count, node, isr);
+            r.elr_count = without(image_elr(p), p->elr_count, node, elr);
+            if (r.isr_count == p->isr_count && r.elr_count == p->elr_count)
+                continue;
+            if (r.isr_count == 0 && r.elr_count == 0) {
+                alone++;
+                continue;
+            }
+            r.isr = r.isr_count ? isr : (int32_t[]){0};
+            r.elr = elr;
+            if (p->leader == node)
+                r.leader = first_live(d->view, isr, r.isr_count);
+            decision_add(d, &partition_change_record_message, &r);
+            t = image_topic_by_id(d->view, id);
+        }
+    }
+    return alone;
+}
+
+static void registration_record_from(struct decision *d, const struct controller_registration *in,
+                                     struct registration_record *r)
+{
+    registration_record_init(r);
+    r->node = in->node;
+    r->incarnation = in->incarnation;
+    r->rack = in->rack;
+    r->directories = (struct uuid *)(uintptr_t)in->directories;
+    r->directories_count = in->directory_count;
+    r->peer_host = in->peer_host ? bytes_str(in->peer_host) : (struct bytes){0};
+    r->peer_port = in->peer_port;
+    r->listeners = decision_array(d, in->listener_count, sizeof(*r->listeners));
+    r->features = decision_array(d, 1, sizeof(*r->features));
+    if (d->rc != RC_OK)
+        return;
+    r->listeners_count = in->listener_count;
+    for (uint32_t i = 0; i < in->listener_count; i++)
+        r->listeners[i] = (struct registration_record_listener){.name = bytes_str(in->listeners[i].name),
+                                                                .host = bytes_str(in->listeners[i].host),
+                                                                .port = in->listeners[i].port,
+                                                                .protocol = in->listeners[i].protocol};
+    r->features_count = 1;
+    r->features[0] = (struct registration_record_feature){
+        .name = bytes_str(FEATURE_METADATA_VERSION), .min = METADATA_VERSION_MIN, .max = METADATA_VERSION_MAX};
+}
+
+static enum rc decide_register(struct decision *d, const struct controller_registration *in,
+                               struct controller_registration *out)
+{
+    if (in->node < 0 || in->directory_count == 0)
+        return RC_INVALID_REQUEST;
+    const struct image_node *old = image_node(d->view, in->node);
+    *out = *in;
+    if (old && uuid_eq(old->incarnation, in->incarnation)) {
+        out->broker_epoch = old->broker_epoch; // asked again after an answer was lost
+        return RC_OK;
+    }
+    // The same folder proves the old process dead (it held the lock); so does being that process's successor here.
+    if (old && !old->fenced && in->node != d->env->self && !shares_directory(old, in))
+        return RC_DUPLICATE_BROKER_REGISTRATION;
+    uint64_t alone = old && !in->logs_whole ? leave_isrs(d, in->node) : 0;
+    if (alone)
+        trace_warn(
+            d->env->trace,
+            "node %d stopped uncleanly: %llu partitions have no other replica; records that were not on disk may "
+            "be lost",
+            in->node, (unsigned long long)alone);
+    struct registration_record r;
+    registration_record_from(d, in, &r);
+    r.renew = old != NULL;
+    decision_add(d, &registration_record_message, &r);
+    out->broker_epoch = (int64_t)d->batch->index;
+    return RC_OK;
+}
+
+static enum rc decide_node_state(struct decision *d, const struct controller_node_state *in)
+{
+    enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
+    if (rc != RC_OK)
+        return rc;
+    const struct image_node *n = image_node(d->view, in->node);
+    if (n->fenced == in->fenced && n->in_shutdown == in->in_shutdown)
+        return RC_OK;
+    struct node_state_record r = {
+        .node = in->node, .broker_epoch = in->broker_epoch, .fenced = in->fenced, .in_shutdown = in->in_shutdown};
+    decision_add(d, &node_state_record_message, &r);
+    return RC_OK;
+}
+
+static enum rc decide_producer_ids(struct decision *d, const struct controller_producer_ids *in,
+                                   struct controller_producer_ids *out)
+{
+    enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
+    if (rc != RC_OK)
+        return rc;
+    int64_t first = d->view->next_producer_id;
+    if (first > INT64_MAX - PRODUCER_ID_BLOCK)
+        return RC_UNKNOWN_SERVER_ERROR;
+    struct producer_ids_record r = {
+        .node = in->node, .broker_epoch = in->broker_epoch, .next_producer_id = first + PRODUCER_ID_BLOCK};
+    decision_add(d, &producer_ids_record_message, &r);
+    *out = *in;
+    out->first = first;
+    out->count = PRODUCER_ID_BLOCK;
+    return RC_OK;
+}
+
+static enum rc decide_format(struct decision *d)
+{
+    if (image_feature_level(d->view, FEATURE_METADATA_VERSION) > 0)
+        return RC_OK;
+    struct feature_record r = {.name = bytes_str(FEATURE_METADATA_VERSION), .level = METADATA_VERSION_MAX};
+    decision_add(d, &feature_record_message, &r);
+    return RC_OK;
+}
+
+// ---- dispatch ----
+
+static enum rc decide(struct decision *d, enum controller_kind kind, const void *request, void *answer)
+{
+    switch (kind) {
+    case CONTROLLER_CREATE_TOPICS:
+        decide_create_topics(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_DELETE_TOPICS:
+        decide_delete_topics(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_CREATE_PARTITIONS:
+        decide_create_partitions(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_ALTER_CONFIGS:
+        decide_alter_configs(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_INCREMENTAL_ALTER_CONFIGS:
+        decide_incremental_alter_configs(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_PRODUCER_IDS:
+        return decide_producer_ids(d, request, answer);
+    case CONTROLLER_REGISTER:
+        return decide_register(d, request, answer);
+    case CONTROLLER_NODE_STATE:
+        return decide_node_state(d, request);
+    case CONTROLLER_FORMAT:
+        return decide_format(d);
+    case CONTROLLER_KINDS:
+        break;
+    }
+    UNREACHABLE();
+}
+
+enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
+                          const void *request, void *answer, struct arena *arena)
+{
+    size_t start = b->records.n;
+    uint32_t count = b->record_count;
+    struct decision d = {.batch = b, .env = env, .arena = arena, .view = image_begin(b->view)};
+    if (!d.view)
+        return RC_NOMEM;
+    enum rc rc = decide(&d, kind, request, answer);
+    if (rc == RC_OK)
+        rc = d.rc;
+    if (rc == RC_OK && !d.dry) {
+        image_unref(b->view);
+        b->view = d.view;
+        return RC_OK;
+    }
+    image_unref(d.view);
+    b->records.n = start;
+    b->record_count = count;
+    // Alone in a batch and still too large: no later one will do.
+    return rc == RC_FULL && count == 0 ? RC_POLICY_VIOLATION : rc;
+}

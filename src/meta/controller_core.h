@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Private to the controller_*.c files.
+#pragma once
+
+#include "base/assert.h"
+#include "meta/controller.h"
+#include "meta/records.h"
+#include "wire/messages.h"
+
+// One decision under way: a view of its own, which becomes the batch's only when the whole decision fits.
+struct decision {
+    struct controller_batch *batch;
+    const struct controller_env *env;
+    struct image *view;
+    struct arena *arena;
+    bool dry;   // validate_only: applied to the view, so that a request is checked against itself, then given up
+    enum rc rc; // sticks: RC_FULL, RC_NOMEM
+};
+
+// Adds a record to the batch and applies it to the view. After an error nothing more is added.
+void decision_add(struct decision *d, const struct schema_message *m, const void *record);
+
+// A text in the arena as the wire's bytes; an empty one when memory is short (d->rc says so).
+struct bytes decision_text(struct decision *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Zero-terminated copy, "" when memory is short.
+const char *decision_string(struct decision *d, struct bytes b);
+void *decision_array(struct decision *d, size_t count, size_t size); // zeroed; NULL sets d->rc
+
+// Which of count keys stand there more than once: an array of flags in the arena, NULL when memory is short.
+const bool *decision_duplicates(struct decision *d, const struct bytes *keys, uint32_t count);
+
+// The error of one topic, resource or partition inside an answer.
+struct decision_error {
+    enum rc rc;
+    struct bytes text; // p NULL: none
+};
+
+#define DECISION_FAIL(d, code, ...) ((struct decision_error){code, decision_text(d, __VA_ARGS__)})
+
+void decide_create_topics(struct decision *d, const struct create_topics_request *in,
+                          struct create_topics_response *out);
+void decide_delete_topics(struct decision *d, const struct delete_topics_request *in,
+                          struct delete_topics_response *out);
+void decide_create_partitions(struct decision *d, const struct create_partitions_request *in,
+                              struct create_partitions_response *out);
+void decide_alter_configs(struct decision *d, const struct alter_configs_request *in,
+                          struct alter_configs_response *out);
+void decide_incremental_alter_configs(struct decision *d, const struct incremental_alter_configs_request *in,
+                                      struct incremental_alter_configs_response *out);
+
+// controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k]) to a topic.
+void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
+                           const int32_t *replicas);
+// Checks one manual list of replicas; factor 0: any.
+struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
+// Places partitions, with Kafka's sentence when it cannot be done. *out: arena.
+struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t factor, int32_t **out);
+
+// controller_configs.c: a set of overrides from a request, sorted and checked. Names and values are copied.
+struct decision_pair {
+    struct bytes name, value;
+};
+struct decision_error decide_topic_overrides(struct decision *d, const struct decision_pair *pairs, uint32_t count,
+                                             struct config_layer *out);
