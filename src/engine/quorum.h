@@ -33,7 +33,9 @@ struct quorum_op {
     // private
     struct quorum *quorum;
     struct list_node link;
+    struct shard *from;
     struct shard_message message;
+    struct shard_task retry;
     enum rc rc;
 };
 
@@ -47,6 +49,8 @@ struct quorum_reader;
 // the first time). Both stay valid during the call; reader->image is already the new one.
 typedef void (*quorum_image_fn)(struct quorum_reader *reader, const struct image *old, const struct image *image);
 
+enum { QUORUM_PENDING_IMAGES = 16 };
+
 // One a shard; embedded in what lives there.
 struct quorum_reader {
     const struct image *image; // the version this shard sees; never NULL after quorum_start()
@@ -55,7 +59,9 @@ struct quorum_reader {
     struct quorum *quorum;
     struct shard *shard;
     struct shard_message message;
-    struct quorum_pending *pending;
+    const struct image *pending[QUORUM_PENDING_IMAGES]; // a ring; the first one is on its way while message.in_flight
+    uint32_t pending_head, pending_count;
+    bool behind; // the ring was full: the next image is told as if everything had changed
     uint64_t seen_index;
     struct list_node link;
 };
@@ -76,6 +82,12 @@ struct quorum_config {
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t snapshot_log_bytes; // a snapshot after this much log
     struct bytes cluster_id;     // asked for when formatting; empty: draw one
+    // Messages for other members; NULL while there are none. m's entries are read with raft_entry_get(quorum_raft())
+    // before it returns.
+    void (*send)(void *context, const struct raft_message *m);
+    // The journal failed or metadata cannot be applied: this process may not go on. Called once, with a sentence.
+    void (*failed)(void *context, enum rc rc, const char *text);
+    void *context;
 };
 
 enum { CLUSTER_ID_CHARS = 22 };
@@ -125,6 +137,8 @@ struct quorum_registration {
     int64_t broker_epoch; // out
     // private
     struct quorum_op op;
+    struct arena arena;
+    struct uuid directories[LOG_DIRS_MAX];
     struct controller_registration registration;
     struct controller_node_state state;
     struct quorum *quorum;

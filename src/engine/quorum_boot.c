@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Boot: identity of the folders, formatting of a new cluster of one, replay, and the end. [boot]
+#include "engine/quorum_core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define METADATA_FOLDER "__cluster_metadata"
+// Stands while a node is being formatted: what a crash leaves half done is done again, and nothing else is.
+#define FORMATTING_FOLDER "__cluster_metadata.formatting"
+
+static enum rc say(char *text, size_t text_bytes, enum rc rc, const char *what, const char *path)
+{
+    snprintf(text, text_bytes, "%s %s: %s", what, path, rc_text(rc));
+    return rc;
+}
+
+static void draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1])
+{
+    struct uuid u;
+    do {
+        io_random(q->shard->io, u.b, sizeof(u.b));
+        // A version 4 UUID, as Kafka draws them; one that begins with '-' is trouble on command lines.
+        u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x40);
+        u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
+        uuid_format(u, out);
+    } while (out[0] == '-' || uuid_is_reserved(u));
+}
+
+static struct log_dir *dir_at(const struct quorum *q, uint32_t i)
+{
+    return i < q->config.log_dir_count ? q->config.log_dirs[i] : q->config.metadata_dir;
+}
+
+// The metadata folder may stand apart from the log folders, or be one of them.
+static uint32_t dir_count(const struct quorum *q)
+{
+    for (uint32_t i = 0; i < q->config.log_dir_count; i++)
+        if (q->config.log_dirs[i] == q->config.metadata_dir)
+            return q->config.log_dir_count;
+    return q->config.log_dir_count + 1;
+}
+
+// Every formatted folder is of one cluster and of this node. *formatted: how many are.
+static enum rc check_dirs(struct quorum *q, uint32_t *formatted, char *text, size_t text_bytes)
+{
+    *formatted = 0;
+    for (uint32_t i = 0; i < dir_count(q); i++) {
+        const struct log_dir *d = dir_at(q, i);
+        if (!d->identity.formatted)
+            continue;
+        if ((*formatted)++ == 0)
+            snprintf(q->identity.cluster_id, sizeof(q->identity.cluster_id), "%.*s", CLUSTER_ID_CHARS,
+                     d->identity.cluster_id);
+        enum rc rc = log_dir_check(d, q->identity.cluster_id, q->config.node_id, text, text_bytes);
+        if (rc != RC_OK)
+            return rc;
+    }
+    if (*formatted && q->config.cluster_id.n && !bytes_eq(q->config.cluster_id, bytes_str(q->identity.cluster_id))) {
+        snprintf(text, text_bytes, "%s belongs to cluster %s, not to %.*s", q->config.metadata_dir->path,
+                 q->identity.cluster_id, (int)q->config.cluster_id.n, (const char *)q->config.cluster_id.p);
+        return RC_INCONSISTENT_CLUSTER_ID;
+    }
+    return RC_OK;
+}
+
+static enum rc format_journal(struct quorum *q, char *text, size_t text_bytes)
+{
+    struct raft_voters voters = {
+        .count = 1, .ids = {{.node = q->config.node_id, .directory = q->config.metadata_dir->identity.directory_id}}};
+    uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
+    size_t n = raft_voters_encode(&voters, bytes);
+    struct journal_hard hard = {.term = 1, .vote_node = NODE_ID_NONE};
+    struct journal_entry first = {.index = 1, .term = 1, .type = RAFT_ENTRY_VOTERS, .payload = bytes_of(bytes, n)};
+    enum rc rc = journal_format(q->shard->io, q->path, &hard, &first, 1);
+    return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->path);
+}
+
+static enum rc format(struct quorum *q, const char *marker, char *text, size_t text_bytes)
+{
+    struct io *io = q->shard->io;
+    enum rc rc = io_make_dir(io, marker);
+    if (rc == RC_OK || rc == RC_EXISTS)
+        rc = io_sync_dir_now(io, q->config.metadata_dir->path);
+    if (rc != RC_OK)
+        return say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
+    if (q->identity.cluster_id[0] == 0 && q->config.cluster_id.n == CLUSTER_ID_CHARS)
+        memcpy(q->identity.cluster_id, q->config.cluster_id.p, CLUSTER_ID_CHARS);
+    else if (q->identity.cluster_id[0] == 0)
+        draw_cluster_id(q, q->identity.cluster_id);
+    for (uint32_t i = 0; i < dir_count(q); i++) {
+        struct log_dir *d = dir_at(q, i);
+        rc = d->identity.formatted ? RC_OK : log_dir_format(d, q->identity.cluster_id, q->config.node_id);
+        if (rc != RC_OK)
+            return say(text, text_bytes, rc, "cannot format", d->path);
+    }
+    rc = format_journal(q, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
+    rc = io_sync_dir_now(io, q->config.metadata_dir->path);
+    if (rc == RC_OK)
+        rc = io_remove_now(io, marker);
+    q->identity.formatted = true;
+    return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
+}
+
+// Formats what has to be: a new cluster, one whose formatting was interrupted, or a folder added to this node.
+static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
+{
+    struct io *io = q->shard->io;
+    char marker[IO_PATH_BYTES_MAX];
+    const char *home = q->config.metadata_dir->path;
+    int n = snprintf(q->path, sizeof(q->path), "%s/%s", home, METADATA_FOLDER);
+    int m = snprintf(marker, sizeof(marker), "%s/%s", home, FORMATTING_FOLDER);
+    if (n >= IO_PATH_BYTES_MAX || m >= IO_PATH_BYTES_MAX)
+        return say(text, text_bytes, RC_INVALID, "path too long:", home);
+    uint32_t formatted;
+    enum rc rc = check_dirs(q, &formatted, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
+    bool journal = journal_exists(io, q->path);
+    if (io_exists(io, marker) || (formatted == 0 && !journal))
+        return format(q, marker, text, text_bytes);
+    if (!journal || !q->config.metadata_dir->identity.formatted) {
+        snprintf(text, text_bytes,
+                 "the folders of node %d are of cluster %s, but its metadata is not in %s: give the folder it was in "
+                 "(metadata.log.dir, or the first of log.dirs), or restore it",
+                 q->config.node_id, q->identity.cluster_id, q->path);
+        return RC_CORRUPT;
+    }
+    for (uint32_t i = 0; i < dir_count(q); i++) {
+        struct log_dir *d = dir_at(q, i);
+        rc = d->identity.formatted ? RC_OK : log_dir_format(d, q->identity.cluster_id, q->config.node_id);
+        if (rc != RC_OK)
+            return say(text, text_bytes, rc, "cannot format", d->path);
+    }
+    return RC_OK;
+}
+
+enum rc quorum_create(struct quorum **out, const struct quorum_config *config, char *text, size_t text_bytes)
+{
+    ASSERT(config->log_dir_count > 0 && config->metadata_dir != NULL);
+    *out = NULL;
+    struct quorum *q = calloc(1, sizeof(*q));
+    if (!q)
+        return say(text, text_bytes, RC_NOMEM, "cannot start", "the quorum");
+    q->config = *config;
+    q->shard = config->shard;
+    q->leader = NODE_ID_NONE;
+    if (!q->config.snapshot_log_bytes)
+        q->config.snapshot_log_bytes = QUORUM_SNAPSHOT_BYTES_DEFAULT;
+    list_init(&q->queue);
+    list_init(&q->flying);
+    list_init(&q->landed);
+    list_init(&q->readers);
+    arena_init(&q->format_arena, 1 << 16, NULL, 0);
+    q->identity.node_id = config->node_id;
+    io_random(q->shard->io, q->identity.incarnation.b, sizeof(q->identity.incarnation.b));
+    enum rc rc = identify(q, text, text_bytes);
+    q->identity.directory = config->metadata_dir->identity.directory_id;
+    if (rc != RC_OK) {
+        arena_deinit(&q->format_arena);
+        free(q);
+        return rc;
+    }
+    *out = q;
+    return RC_OK;
+}
+
+// ---- replay ----
+
+struct replay {
+    struct quorum *q;
+    struct image *image;
+    struct raft_snapshot snapshot;
+    bool raft_begun;
+};
+
+static enum rc raft_begin(struct replay *r)
+{
+    struct quorum *q = r->q;
+    struct raft_config c = {
+        .self = {.node = q->config.node_id, .directory = q->identity.directory},
+        .election_timeout_ms = q->config.election_timeout_ms ? q->config.election_timeout_ms : 1000,
+        .heartbeat_ms = q->config.heartbeat_ms ? q->config.heartbeat_ms : 200,
+        .window_bytes_max = QUORUM_WINDOW_BYTES,
+        .uncommitted_bytes_max = QUORUM_UNCOMMITTED_BYTES,
+    };
+    const struct journal_hard *h = &q->journal.hard;
+    struct raft_hard_state hard = {.term = h->term, .vote = {.node = h->vote_node, .directory = h->vote_directory}};
+    r->raft_begun = true;
+    return raft_init(&q->raft, &c, &hard, &r->snapshot);
+}
+
+static enum rc on_snapshot(void *context, const struct journal_mark *mark)
+{
+    struct replay *r = context;
+    r->snapshot.index = mark->index;
+    r->snapshot.term = mark->term;
+    r->image->index = mark->index;
+    r->image->term = mark->term;
+    return raft_voters_decode(bytes_of(mark->voters, mark->voters_bytes), &r->snapshot.voters);
+}
+
+static enum rc on_piece(void *context, const struct journal_mark *mark, struct bytes piece)
+{
+    struct replay *r = context;
+    return snapshot_load(r->image, piece, mark->index, mark->term);
+}
+
+static enum rc on_entry(void *context, const struct journal_entry *e)
+{
+    struct replay *r = context;
+    enum rc rc = r->raft_begun ? RC_OK : raft_begin(r);
+    struct raft_entry entry = {
+        .index = e->index, .term = e->term, .type = (enum raft_entry_type)e->type, .payload = e->payload};
+    return rc == RC_OK ? raft_restore(&r->q->raft, &entry) : rc;
+}
+
+static enum rc replay_journal(struct replay *r, char *text, size_t text_bytes)
+{
+    struct quorum *q = r->q;
+    struct journal_visitor v = {.context = r, .snapshot = on_snapshot, .piece = on_piece, .entry = on_entry};
+    text[0] = 0;
+    enum rc rc = journal_open(&q->journal, q->shard->io, q->config.trace, q->path, &v, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
+    q->journal.owner = q;
+    q->journal_open = true;
+    q->identity.replayed_bytes = q->journal.replayed_bytes;
+    q->identity.snapshot_bytes = q->journal.snapshot_bytes;
+    return r->raft_begun ? RC_OK : raft_begin(r);
+}
+
+// What a single voter has on disk is committed; members of a larger quorum learn it from their leader.
+static enum rc replay_committed(struct replay *r, char *text, size_t text_bytes)
+{
+    struct quorum *q = r->q;
+    for (uint64_t i = r->image->index + 1; i <= q->raft.commit; i++) {
+        struct raft_entry e;
+        bool there = raft_entry_get(&q->raft, i, &e);
+        ASSERT(there);
+        enum rc rc = RC_OK;
+        if (e.type == RAFT_ENTRY_DATA)
+            rc = image_apply_entry(r->image, e.payload, e.index, e.term);
+        if (rc != RC_OK) {
+            snprintf(
+                text, text_bytes, "metadata entry %llu cannot be applied: %s%s", (unsigned long long)i, rc_text(rc),
+                rc == RC_UNSUPPORTED || rc == RC_UNSUPPORTED_VERSION ? " (written by a newer version of weir)" : "");
+            return rc;
+        }
+        r->image->index = e.index;
+        r->image->term = e.term;
+    }
+    return RC_OK;
+}
+
+enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
+{
+    ASSERT(!q->started);
+    struct replay r = {.q = q, .image = image_create()};
+    if (!r.image)
+        return say(text, text_bytes, RC_NOMEM, "cannot start", "the quorum");
+    enum rc rc = replay_journal(&r, text, text_bytes);
+    if (rc == RC_OK) {
+        raft_start(&q->raft, shard_now_ns(q->shard) / 1000000, prng_next(&q->shard->prng));
+        rc = replay_committed(&r, text, text_bytes);
+    }
+    if (rc != RC_OK) {
+        image_unref(r.image);
+        if (text[0] == 0)
+            say(text, text_bytes, rc, "cannot read the metadata in", q->path);
+        return rc;
+    }
+    r.image->changes.everything = true;
+    q->image = r.image;
+    q->disk.next = q->journal.last_index + 1;
+    q->disk.last = q->journal.last_index;
+    quorum_first_images(q);
+    q->started = true;
+    if (q->image->index > q->raft.applied)
+        quorum_feed(q, &(struct raft_event){.kind = RAFT_APPLIED, .index = q->image->index});
+    quorum_feed(q, &(struct raft_event){.kind = RAFT_TICK});
+    return RC_OK;
+}
+
+static void abandon(struct list *l)
+{
+    while (!list_empty(l)) {
+        struct quorum_op *op = container_of(list_pop_front(l), struct quorum_op, link);
+        op->done(op, RC_NOT_CONTROLLER);
+    }
+}
+
+void quorum_destroy(struct quorum *q)
+{
+    if (!q)
+        return;
+    if (q->started) {
+        shard_timer_cancel(q->shard, &q->timer);
+        shard_defer_cancel(q->shard, &q->work);
+    }
+    q->started = false; // nothing new begins
+    while (q->journal_open && journal_busy(&q->journal))
+        io_poll(q->shard->io, -1);
+    if (q->snapshot.running)
+        shard_job_cancel(q->shard, &q->snapshot.job);
+    while (q->snapshot.running && io_op_busy(&q->snapshot.file.op))
+        io_poll(q->shard->io, -1);
+    abandon(&q->queue);
+    abandon(&q->flying);
+    abandon(&q->landed);
+    while (!list_empty(&q->readers))
+        quorum_detach(q, container_of(q->readers.head.next, struct quorum_reader, link));
+    image_unref(q->snapshot.image);
+    buf_deinit(&q->snapshot.piece);
+    image_unref(q->image);
+    if (q->journal_open) {
+        while (io_op_busy(&q->journal.remove_op))
+            io_poll(q->shard->io, -1);
+        journal_close(&q->journal);
+        raft_deinit(&q->raft);
+    }
+    arena_deinit(&q->format_arena);
+    free(q);
+}
