@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir
 CLIENT_SECONDS = 240
 sys.path.insert(0, HERE)
 import batches                                                                      # noqa: E402
+from server import Server                                                           # noqa: E402
 
 
 def java(*arguments):
@@ -59,66 +59,40 @@ CLIENTS = {
     'kafka-go': lambda: [cached('bin', 'kafka-go')],
     'kafka-go-0.4.47': lambda: [cached('bin', 'kafka-go-0.4.47')],
     'kafkajs': lambda: ['node', local('kafkajs', 'compat.js')],
+    'platformatic': lambda: ['node', local('platformatic', 'compat.js')],
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
 # What needs nothing but Python and the product: run like a client, but never installed.
 OWN = {
+    'start': lambda weir: [sys.executable, local('start.py'), '--weir', weir],
+    'kill9': lambda weir: [sys.executable, local('kill9.py'), '--weir', weir],
+    'readme': lambda weir: [sys.executable, local('readme.py'), '--weir', weir],
 }
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
+class Broker(Server):
+    """A weir server with an empty data folder, for all clients."""
 
-
-class Broker:
-    """A weir server with an empty data folder."""
-
-    def __init__(self, weir, settings=()):
+    def __init__(self, weir):
         self.folder = tempfile.mkdtemp(prefix='weir-compat-')
-        self.data = os.path.join(self.folder, 'data')
-        self.log_path = os.path.join(self.folder, 'log')
-        self.port = free_port()
-        self.bootstrap = '127.0.0.1:%d' % self.port
-        command = [weir, 'server', '--data', self.data, '--listen', self.bootstrap]
-        for setting in settings:
-            command += ['--set', setting]
-        with open(self.log_path, 'wb') as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self.wait()
+        super().__init__(weir, self.folder)
+        try:
+            self.start()
+        except AssertionError as error:
+            raise SystemExit(str(error)) from None
 
-    def wait(self):
-        end = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(('127.0.0.1', self.port), 1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit('the broker did not start:\n' + self.log()[-2000:])
-                time.sleep(0.01)
-
-    def log(self):
-        with open(self.log_path, errors='replace') as file:
-            return file.read()
-
-    def stop(self):
+    def end(self):
         """Ends the server; a short text when it did not end well."""
-        problem = ''
         if self.process.poll() is not None:
-            problem = 'the broker died: exit code %d\n%s' % (self.process.returncode, self.log()[-3000:])
-        else:
-            self.process.terminate()
-            try:
-                code = self.process.wait(20)
-                problem = '' if code == 0 else 'the broker ended with %d\n%s' % (code, self.log()[-3000:])
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                problem = 'the broker did not end within 20 s of SIGTERM'
-        if not problem:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return problem
+            return 'the broker died: exit code %d; %s; see %s' % (self.process.returncode, self.log()[-1500:], self.folder)
+        try:
+            code = self.stop()
+        except AssertionError as error:
+            return '%s; see %s' % (error, self.folder)
+        if code != 0:
+            return 'the broker ended with %d; %s; see %s' % (code, self.log()[-1500:], self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return ''
 
 
 class Totals:
@@ -252,14 +226,14 @@ def main():
             if name in CLIENTS:
                 run_client(name, broker, totals, arguments, weir if broker else None)
                 if broker and broker.process.poll() is not None:
-                    totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.stop()))
+                    totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.end()))
                     broker = Broker(weir)
             elif weir and not arguments.bootstrap:
                 run_program(name, OWN[name](weir), totals, None, weir)
             else:
                 totals.add(dict(client=name, case='all', result='skipped', detail='works only with a weir of its own'))
     finally:
-        problem = broker.stop() if broker else ''
+        problem = broker.end() if broker else ''
     if problem:
         totals.add(dict(client='broker', case='stop', result='failed', detail=problem))
     totals.summary()

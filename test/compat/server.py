@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, watching, killing and stopping a weir of one's own."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import time
+
+
+def free_port():
+    """A port that nothing listens on now; the same number serves over restarts."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+class Server:
+    """One weir server process; started again it keeps port and data folder. Its output goes to a file."""
+
+    def __init__(self, weir, folder, settings=(), arguments=()):
+        self.weir, self.data = weir, os.path.join(folder, 'data')
+        self.log_path = os.path.join(folder, 'log')
+        self.port = free_port()
+        self.bootstrap = '127.0.0.1:%d' % self.port
+        self.command = [weir, 'server', '--data', self.data, '--listen', self.bootstrap] + list(arguments)
+        for setting in settings:
+            self.command += ['--set', setting]
+        self.process = None
+
+    def start(self, seconds=30):
+        """Starts it and waits until it accepts connections; the seconds that took."""
+        begin = time.monotonic()
+        with open(self.log_path, 'ab') as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                socket.create_connection(('127.0.0.1', self.port), 1).close()
+                return time.monotonic() - begin
+            except OSError:
+                if self.process.poll() is not None:
+                    raise AssertionError('weir ended with %d: %s' % (self.process.returncode, self.log()[-1500:])) from None
+                if time.monotonic() - begin > seconds:
+                    raise AssertionError('weir does not listen after %d s: %s' % (seconds, self.log()[-1500:])) from None
+                time.sleep(0.0005)
+
+    def log(self):
+        with open(self.log_path, errors='replace') as file:
+            return file.read()
+
+    def kill(self):
+        """SIGKILL, at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds=20):
+        """SIGTERM; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError('weir did not end within %d s of SIGTERM' % seconds) from None
+        return self.process.returncode
+
+    def memory(self):
+        """Resident bytes."""
+        with open('/proc/%d/statm' % self.process.pid) as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    def wakeups(self):
+        """Voluntary context switches of all threads so far."""
+        total = 0
+        for task in os.listdir('/proc/%d/task' % self.process.pid):
+            with open('/proc/%d/task/%s/status' % (self.process.pid, task)) as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith('voluntary_ctxt'))
+        return total
+
+    def written(self):
+        """Bytes it caused to be written to disks."""
+        with open('/proc/%d/io' % self.process.pid) as file:
+            return next(int(line.split()[1]) for line in file if line.startswith('write_bytes'))
