@@ -161,6 +161,8 @@ enum rc plog_rest(struct plog *l)
     if (!l->clean_marked && plog_is_made(l))
         rc = plog_put_mark(l);
     plog_put_high_watermark(l);
+    if (rc == RC_OK)
+        rc = plog_tails_write(l, &l->active);
     if (rc) // what is gathered in memory must stay there
         return rc;
     free(l->active.index.p);

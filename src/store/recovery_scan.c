@@ -252,7 +252,7 @@ enum rc plog_rebuild_step(struct plog *l, struct plog_recovery *r, uint64_t dead
         enum rc rc = r->rebuilding ? RC_OK : rebuild_begin(l, r, a, s->base_offset);
         if (rc == RC_OK)
             rc = rebuild_walk(l, r, a, end, deadline_ns);
-        if (rc == RC_OK && !is_active)
+        if (rc == RC_OK) // the active segment's too: what a mark counts as written must not stay in memory
             rc = plog_seal_indexes(l, a);
         if (rc == RC_CORRUPT)
             return plog_damaged(l, s->base_offset, "no valid batch follows");

@@ -37,7 +37,7 @@ enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, con
 
 void store_deinit(struct store *s)
 {
-    ASSERT(store_is_idle(s) && list_empty(&s->active_logs) && list_empty(&s->unsynced_logs));
+    ASSERT(s->checkpoints == 0 && list_empty(&s->active_logs) && list_empty(&s->unsynced_logs));
     trash_destroy(s->trash);
     file_cache_deinit(&s->files);
     free(s->spare_write);

@@ -63,7 +63,7 @@ void trash_destroy(struct store_trash *t)
 
 bool trash_is_busy(const struct store_trash *t)
 {
-    return t->in_flight > 0;
+    return t->in_flight > 0 || !list_empty(&t->ready);
 }
 
 static struct trash_item *trash_item_create(struct store_trash *t, const char *path, bool is_folder)
