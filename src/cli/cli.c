@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "cli/version.h" // generated
+#include "base/program.h"
 #include "model/kerr.h"
 
 enum { CLI_ARENA_BYTES_MAX = 1 << 30 };
@@ -27,7 +27,7 @@ const struct cli_option cli_common_options[] = {
 
 const char *cli_version(void)
 {
-    return WEIR_VERSION;
+    return program_version();
 }
 
 // ------------------------------------------------------------------------------------------------ messages
