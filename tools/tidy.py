@@ -88,7 +88,8 @@ def check_text(problems):
 def check_registered(problems):
     build = "\n".join((ROOT / f).read_text(encoding="utf-8") for f in files("meson.build", "*/meson.build"))
     for name in files("src/*.c", "test/*.c"):
-        if f"{pathlib.PurePath(name).name}'" not in build and f"{pathlib.PurePath(name).stem}'" not in build:
+        stem = pathlib.PurePath(name).stem
+        if not any(f"{word}'" in build for word in (f"{stem}.c", stem, stem.removesuffix("_fuzz"))):
             problems.append(f"{name}: named by no meson.build")
 
 

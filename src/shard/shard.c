@@ -211,8 +211,17 @@ static void count_turn(struct shard *s, uint64_t ns)
     s->slow_ns_max = 0;
 }
 
+// Whose turn it is on this thread. Set by the turn itself, so it is as deterministic as the turns are.
+static _Thread_local struct shard *turning;
+
+struct shard *shard_current(void)
+{
+    return turning;
+}
+
 bool shard_turn(struct shard *s, int64_t wait_ns)
 {
+    turning = s;
     // io_now_ns() is read where the wait ends, before any callback runs.
     bool any = wait_for_work(s, wait_ns) > 0;
     uint64_t start_ns = io_now_ns(s->io);

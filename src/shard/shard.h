@@ -156,6 +156,9 @@ void shard_group_destroy(struct shard_group *g);
 
 // One turn that waits at most wait_ns for something to do (0: not at all). Returns true when anything was done.
 bool shard_turn(struct shard *s, int64_t wait_ns);
+// The shard whose turn runs on this thread, or ran last; NULL before the first. For code below the owner's structs that
+// must send a message and has only been handed somebody else's object.
+struct shard *shard_current(void);
 // Turns until shard_stop(). Blocks the calling thread.
 void shard_run(struct shard *s);
 // Makes shard_run() return after the current turn. Any thread.

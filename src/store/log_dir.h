@@ -36,7 +36,7 @@ enum log_dir_request {
 
 typedef void (*log_dir_done_fn)(struct log_dir_op *op, enum rc rc);
 
-enum { LOG_DIR_ROUTE_BYTES = 64 };
+enum { LOG_DIR_ROUTE_BYTES = 128 };
 
 // Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard, possibly
 // inside log_dir_submit().
@@ -97,7 +97,7 @@ struct log_dir {
     uint32_t partitions; // attached to this folder, for placement; by __atomic
     // hooks of the engine, may be NULL
     void (*forward)(struct log_dir *d, struct log_dir_op *op); // carries op to the owner and its answer back
-    void (*failed)(struct log_dir *d, enum rc rc);             // the folder just went offline; once, on the shard that saw it
+    void (*failed)(struct log_dir *d, enum rc rc); // the folder just went offline; once, on the shard that saw it
     // The name of a topic, for the text checkpoints of a clean stop; false: unknown, left out.
     bool (*topic_name)(struct log_dir *d, struct uuid topic_id, struct bytes *name);
     void *owner;

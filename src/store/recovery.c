@@ -162,7 +162,7 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
         r->current = recovery_place(r, &r->from);
         if (r->current != UINT32_MAX)
             return RC_OK;
-        trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld; scanning from the recovery point",
+        trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld; reading from the recovery point",
                    l->dir->path, l->folder, (long long)e->mark.offset);
     }
     r->from_mark = false;
