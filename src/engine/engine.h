@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one node runs on: its shards' partitions, log folders and the quorum, joined. The engine follows the metadata
+// image: partitions whose replica this node is come into being, change their leader epoch and settings, and go. It
+// decides nothing by itself and knows no request.
+//
+// Partition to shard: XXH3 of (topic id, partition) modulo shards (engine_shard_of()). Whatever concerns one partition
+// happens on its shard; others get there by engine_call_start() (call.h).
+#pragma once
+
+#include "base/map.h"
+#include "engine/call.h"
+#include "engine/quorum.h"
+#include "io/io.h"
+#include "meta/config.h"
+#include "meta/image.h"
+#include "model/limits.h"
+#include "shard/shard.h"
+#include "store/log.h"
+#include "wire/batch_check.h"
+
+struct engine;
+
+// One topic's settings on one shard, shared by its partitions there and replaced as a whole; counted.
+struct engine_settings {
+    uint32_t refs;
+    struct topic_config topic;
+    struct plog_config log;
+};
+
+// A topic with at least one partition on this shard.
+struct engine_topic {
+    struct map_node node; // engine_shard.topics
+    struct uuid id;
+    struct engine_settings *settings;
+    uint64_t configs_index; // what settings were made from
+    uint64_t broker_configs_index;
+    struct list partitions; // struct partition
+    bool linked;            // in the map; a deleted topic lives on until its partitions are buried
+    uint16_t name_bytes;
+    char name[]; // zero-terminated
+};
+
+static inline struct bytes engine_topic_name(const struct engine_topic *t)
+{
+    return bytes_of(t->name, t->name_bytes);
+}
+
+struct engine_counters {
+    uint64_t appends, append_bytes, appends_refused;
+    uint64_t recompressed;
+};
+
+// A validation that takes more than one turn, with the memory its codec works in.
+struct engine_checker {
+    struct partition *partition; // whose first append is being checked; NULL: free
+    uint8_t *workspace;          // acquired with the first use, given back when long unused
+    uint64_t used_ns;
+    struct batch_check check;
+    struct batch_recompress recompress;
+};
+
+enum { ENGINE_CHECKERS = 4 };
+
+struct engine_shard {
+    struct engine *engine;
+    struct shard *shard;
+    struct quorum_reader reader; // reader.image: the metadata this shard sees
+    struct store store;
+    struct map topics, partitions;
+    struct engine_call_queue *calls; // by target shard
+    struct list dirty;               // partitions with appends to flush at the end of this turn
+    struct shard_task flush_task;
+    struct list checking;            // partitions whose first append waits for a checker or is in one
+    struct engine_checker checkers[ENGINE_CHECKERS];
+    struct shard_job check_job;
+    uint64_t check_turn; // turn in which check_us was counted
+    uint32_t check_us;   // of validation in this turn
+    struct list all;     // every partition, for sweeps
+    struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
+    struct list blocked; // new partitions whose folder is still a doomed one's
+    struct shard_job doomed_job, store_job, retention_job;
+    struct shard_timer store_timer, retention_timer;
+    struct list_node *retention_at; // the partition retention looks at next
+    struct engine_counters counters;
+    // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.
+    void (*image_changed)(struct engine_shard *es, const struct image *image);
+    void *owner;
+};
+
+struct engine_config {
+    struct shard_group *shards;
+    struct trace_sink *trace;
+    int32_t node_id;
+    struct config_layer properties; // static configuration, kept by the caller
+    struct log_dir **log_dirs;
+    unsigned log_dir_count;
+    struct log_dir *metadata_dir;
+    struct bytes cluster_id; // to format with; empty: draw one
+    uint64_t files_max; // open files of logs, all shards together
+    int64_t producer_expiry_ms;
+    uint32_t producers_max; // producer entries, all shards together
+    uint64_t retention_check_ms;
+};
+
+struct engine {
+    struct engine_config config;
+    struct engine_shard *shards;
+    uint32_t shard_count;
+    struct quorum *quorum; // lives on shard 0
+    struct quorum_registration registration;
+    struct quorum_op format_op;
+    bool registered;          // this process's registration is committed, applied and unfenced
+    void (*registration_done)(struct engine *e, enum rc rc); // set before engine_register(); may be NULL
+    void *owner;
+    bool metadata_dir_failed; // atomic: the node must stop, it may not vote on state it cannot keep
+    struct engine_settle *settles; // while stopping, one a shard
+    struct engine_dir_stop *dir_stops;
+    uint32_t settles_left;
+    void (*settled)(struct engine *e);
+    bool dirs_failed; // atomic: a folder went offline since engine_tell_failures()
+    // What recovery read at start.
+    uint64_t recovered_logs, recovered_bytes, recovered_cut_bytes;
+    bool recovered_from_marks;
+};
+
+// Boot, in order, on the boot thread: engine_create() opens quorum and stores and attaches and recovers every log of
+// this node; then the shards may run; engine_register() makes the node known with what it advertises.
+// On failure text says what is wrong and what to do.
+enum rc engine_create(struct engine **out, const struct engine_config *config, char *text, size_t text_bytes);
+// Registers this process; registered is set when it serves. On shard 0 (its thread, or before it runs).
+void engine_register(struct engine *e, const struct image_listener *listeners, uint32_t listener_count,
+                     struct bytes rack);
+// Ends the waits on partitions whose folder failed since the last call, on every shard. On any shard; costs one atomic
+// read when nothing failed.
+void engine_tell_failures(struct engine_shard *es);
+// The first half of a clean stop, on shard 0 while the shards run: no more appends; a recovery point of every log.
+// settled() is called on shard 0; then the shards may be stopped and engine_close() called. Without it the folders stay
+// marked as in use, and the next start reads the ends of their logs again.
+enum rc engine_settle(struct engine *e, void (*settled)(struct engine *e));
+// With no shard running any more: detaches, closes the folders, frees. Sockets of the
+// broker must be closed and their answers dropped.
+void engine_close(struct engine *e);
+
+static inline uint32_t engine_shard_id(const struct engine *e, struct topic_partition tp)
+{
+    return e->shard_count == 1 ? 0 : (uint32_t)(topic_partition_hash(tp) % e->shard_count);
+}
+
+static inline struct engine_shard *engine_shard_of(struct engine *e, struct topic_partition tp)
+{
+    return &e->shards[engine_shard_id(e, tp)];
+}
+
+// The metadata as this shard sees it; valid until the shard's next turn.
+static inline const struct image *engine_image(const struct engine_shard *es)
+{
+    return es->reader.image;
+}
+
+// Static and dynamic configuration of this broker as layers (topic NULL) or of a topic.
+struct config_layers engine_layers(const struct engine_shard *es, const struct image_topic *t);

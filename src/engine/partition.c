@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Partitions as the image wants them: made, given a new leader epoch or new settings, and removed; what readers may see
+// of them; who waits for more.
+#include "engine/partition.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DOOMED_STEP_NS = 1000 * 1000 };
+
+// ------------------------------------------------------------------------------------------------ settings
+
+static struct engine_settings *settings_make(const struct engine_shard *es, const struct image_topic *t)
+{
+    struct engine_settings *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->refs = 1;
+    struct config_layers layers = engine_layers(es, t);
+    topic_config_resolve(&s->topic, &layers);
+    s->log = PLOG_CONFIG_DEFAULT;
+    s->log.segment_bytes = (uint32_t)s->topic.segment_bytes;
+    s->log.segment_ms = s->topic.segment_ms;
+    s->log.segment_jitter_ms = s->topic.segment_jitter_ms;
+    s->log.segment_index_bytes = (uint32_t)s->topic.segment_index_bytes;
+    s->log.index_interval_bytes = (uint32_t)s->topic.index_interval_bytes;
+    s->log.retention_ms = s->topic.retention_ms;
+    s->log.retention_bytes = s->topic.retention_bytes;
+    s->log.flush_messages = s->topic.flush_messages;
+    s->log.flush_ms = s->topic.flush_ms;
+    s->log.file_delete_delay_ms = s->topic.file_delete_delay_ms;
+    s->log.deletes = s->topic.cleanup_delete;
+    s->log.log_append_time = s->topic.log_append_time;
+    return s;
+}
+
+static struct engine_settings *settings_ref(struct engine_settings *s)
+{
+    s->refs++;
+    return s;
+}
+
+static void settings_unref(struct engine_settings *s)
+{
+    ASSERT(s->refs > 0);
+    if (--s->refs == 0)
+        free(s);
+}
+
+// ------------------------------------------------------------------------------------------------ finding
+
+static bool partition_eq(const struct map_node *n, const void *key)
+{
+    return topic_partition_eq(container_of(n, struct partition, node)->id, *(const struct topic_partition *)key);
+}
+
+struct partition *partition_find(struct engine_shard *es, struct topic_partition id)
+{
+    struct map_node *n = map_find(&es->partitions, topic_partition_hash(id), partition_eq, &id);
+    return n ? container_of(n, struct partition, node) : NULL;
+}
+
+static bool topic_eq(const struct map_node *n, const void *key)
+{
+    return uuid_eq(container_of(n, struct engine_topic, node)->id, *(const struct uuid *)key);
+}
+
+static uint64_t topic_hash(struct uuid id)
+{
+    return map_hash_bytes(bytes_of(id.b, sizeof(id.b)));
+}
+
+static struct engine_topic *topic_find(struct engine_shard *es, struct uuid id)
+{
+    struct map_node *n = map_find(&es->topics, topic_hash(id), topic_eq, &id);
+    return n ? container_of(n, struct engine_topic, node) : NULL;
+}
+
+// ------------------------------------------------------------------------------------------------ making
+
+// The folder this replica lives in: where its checkpoint or its files are, else the one with the fewest partitions.
+static struct log_dir *partition_place(struct engine_shard *es, const struct engine_topic *t, struct topic_partition id)
+{
+    struct engine *e = es->engine;
+    if (e->config.log_dir_count == 1)
+        return e->config.log_dirs[0];
+    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
+        char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
+        snprintf(path, sizeof(path), "%s/%s-%d", e->config.log_dirs[i]->path, t->name, id.partition);
+        if (io_exists(es->shard->io, path))
+            return e->config.log_dirs[i];
+    }
+    return log_dir_choose(e->config.log_dirs, e->config.log_dir_count);
+}
+
+static void partition_attach(struct partition *p)
+{
+    struct engine_shard *es = p->es;
+    struct log_dir *dir = partition_place(es, p->topic, p->id);
+    enum rc rc = dir ? plog_attach(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log)
+                     : RC_OFFLINE;
+    p->state = rc == RC_OK ? PARTITION_ONLINE : PARTITION_OFFLINE;
+    if (rc != RC_OK)
+        trace_error(es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
+                    rc_text(rc));
+    // One replica: what the log offers is committed.
+    p->high_watermark = rc == RC_OK ? plog_offered_end(&p->log) : 0;
+}
+
+// A doomed partition of a deleted topic with the same folder name, or NULL.
+static struct partition *partition_in_the_way(struct engine_shard *es, const struct partition *p)
+{
+    for (struct list_node *n = list_first(&es->doomed); n; n = list_next(&es->doomed, n)) {
+        struct partition *d = list_entry(n, struct partition, doomed_link);
+        if (d->id.partition == p->id.partition && bytes_eq(engine_topic_name(d->topic), engine_topic_name(p->topic)))
+            return d;
+    }
+    return NULL;
+}
+
+static struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id)
+{
+    struct partition *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->es = es;
+    p->topic = t;
+    p->id = id;
+    p->settings = settings_ref(t->settings);
+    p->leader_epoch = p->begun_epoch = LEADER_EPOCH_NONE;
+    list_init(&p->appends);
+    list_init(&p->watches);
+    if (map_insert(&es->partitions, &p->node, topic_partition_hash(id)) != RC_OK) {
+        settings_unref(p->settings);
+        free(p);
+        return NULL;
+    }
+    list_push_back(&t->partitions, &p->topic_link);
+    list_push_back(&es->all, &p->all_link);
+    if (partition_in_the_way(es, p)) {
+        p->state = PARTITION_BLOCKED;
+        list_push_back(&es->blocked, &p->doomed_link);
+    } else {
+        partition_attach(p);
+    }
+    return p;
+}
+
+static void topic_unlink_if_empty(struct engine_shard *es, struct engine_topic *t)
+{
+    if (t->partitions.count > 0)
+        return;
+    if (t->linked)
+        map_remove(&es->topics, &t->node);
+    settings_unref(t->settings);
+    free(t);
+}
+
+static void partition_free(struct partition *p)
+{
+    struct engine_shard *es = p->es;
+    struct engine_topic *t = p->topic;
+    shard_timer_cancel(es->shard, &p->flush_timer);
+    list_remove(&t->partitions, &p->topic_link);
+    if (list_node_linked(&p->dirty_link))
+        list_remove(&es->dirty, &p->dirty_link);
+    settings_unref(p->settings);
+    free(p);
+    topic_unlink_if_empty(es, t);
+}
+
+// ------------------------------------------------------------------------------------------------ removing
+
+// Renames the folder of a doomed partition and frees it. False: something is still in flight.
+static bool partition_bury(struct partition *p)
+{
+    bool attached = p->log.state != PLOG_DETACHED;
+    if (attached && !plog_is_idle(&p->log))
+        return false;
+    if (attached && plog_delete(&p->log) != RC_OK)
+        plog_detach(&p->log); // its folder went offline; the folder is found as stray at the next start
+    list_remove(&p->es->doomed, &p->doomed_link);
+    partition_free(p);
+    return true;
+}
+
+static void partitions_unblock(struct engine_shard *es)
+{
+    for (struct list_node *n = list_first(&es->blocked), *next; n; n = next) {
+        next = list_next(&es->blocked, n);
+        struct partition *p = list_entry(n, struct partition, doomed_link);
+        struct partition *d = partition_in_the_way(es, p);
+        if (d && !partition_bury(d))
+            continue;
+        list_remove(&es->blocked, n);
+        partition_attach(p);
+    }
+}
+
+enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns)
+{
+    struct engine_shard *es = container_of(j, struct engine_shard, doomed_job);
+    uint64_t until = io_clock_ns(es->shard->io) + (budget_ns < DOOMED_STEP_NS ? budget_ns : DOOMED_STEP_NS);
+    partitions_unblock(es);
+    for (struct list_node *n = list_first(&es->doomed), *next; n && io_clock_ns(es->shard->io) < until; n = next) {
+        next = list_next(&es->doomed, n);
+        partition_bury(list_entry(n, struct partition, doomed_link));
+    }
+    partitions_unblock(es);
+    return list_empty(&es->doomed) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
+}
+
+// The topic is gone: nobody finds the partition any more; its folder is renamed by a paced job.
+static void partition_doom(struct partition *p)
+{
+    struct engine_shard *es = p->es;
+    map_remove(&es->partitions, &p->node);
+    if (es->retention_at == &p->all_link)
+        es->retention_at = list_next(&es->all, &p->all_link);
+    list_remove(&es->all, &p->all_link);
+    if (p->state == PARTITION_BLOCKED)
+        list_remove(&es->blocked, &p->doomed_link);
+    p->state = PARTITION_DOOMED;
+    list_push_back(&es->doomed, &p->doomed_link);
+    partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
+    partition_end_watches(p);
+    if (!es->doomed_job.started)
+        shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
+}
+
+// ------------------------------------------------------------------------------------------------ following the image
+
+static struct engine_topic *topic_create(struct engine_shard *es, const struct image_topic *t)
+{
+    struct engine_topic *topic = calloc(1, sizeof(*topic) + t->name_bytes + 1u);
+    if (!topic)
+        return NULL;
+    topic->settings = settings_make(es, t);
+    if (!topic->settings || map_insert(&es->topics, &topic->node, topic_hash(t->id)) != RC_OK) {
+        if (topic->settings)
+            settings_unref(topic->settings);
+        free(topic);
+        return NULL;
+    }
+    topic->linked = true;
+    topic->id = t->id;
+    topic->name_bytes = t->name_bytes;
+    memcpy(topic->name, t->name, t->name_bytes);
+    topic->configs_index = t->configs_index;
+    topic->broker_configs_index = es->reader.image->broker_configs_index;
+    list_init(&topic->partitions);
+    return topic;
+}
+
+static enum rc topic_follow_settings(struct engine_shard *es, struct engine_topic *topic, const struct image *image,
+                                     const struct image_topic *t)
+{
+    if (topic->configs_index == t->configs_index && topic->broker_configs_index == image->broker_configs_index)
+        return RC_OK;
+    struct engine_settings *s = settings_make(es, t);
+    if (!s)
+        return RC_NOMEM;
+    for (struct list_node *n = list_first(&topic->partitions); n; n = list_next(&topic->partitions, n)) {
+        struct partition *p = list_entry(n, struct partition, topic_link);
+        settings_unref(p->settings);
+        p->settings = settings_ref(s);
+        if (p->log.state != PLOG_DETACHED)
+            plog_configure(&p->log, &s->log);
+    }
+    settings_unref(topic->settings);
+    topic->settings = s;
+    topic->configs_index = t->configs_index;
+    topic->broker_configs_index = image->broker_configs_index;
+    return RC_OK;
+}
+
+static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
+{
+    map_remove(&es->topics, &topic->node); // its partitions keep it until they are buried
+    topic->linked = false;
+    for (struct list_node *n = list_first(&topic->partitions), *next; n; n = next) {
+        next = list_next(&topic->partitions, n);
+        partition_doom(list_entry(n, struct partition, topic_link));
+    }
+}
+
+enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image)
+{
+    struct engine *e = es->engine;
+    const struct image_topic *t = image_topic_by_id(image, topic_id);
+    struct engine_topic *topic = topic_find(es, topic_id);
+    if (!t) {
+        if (topic)
+            topic_doom(es, topic);
+        return RC_OK;
+    }
+    if (topic) {
+        enum rc rc = topic_follow_settings(es, topic, image, t);
+        if (rc != RC_OK)
+            return rc;
+    }
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        struct topic_partition id = {.topic_id = topic_id, .partition = i};
+        const struct image_partition *ip = image_partition(t, i);
+        if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))
+            continue;
+        if (!topic && !(topic = topic_create(es, t)))
+            return RC_NOMEM;
+        struct partition *p = partition_find(es, id);
+        if (!p && !(p = partition_create(es, topic, id))) {
+            topic_unlink_if_empty(es, topic);
+            return RC_NOMEM;
+        }
+        p->leader_epoch = ip->leader_epoch;
+        p->leads = ip->leader == e->config.node_id;
+        if (!p->leads)
+            partition_end_watches(p);
+    }
+    return RC_OK;
+}
+
+// ------------------------------------------------------------------------------------------------ reading
+
+enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
+{
+    if (p->state == PARTITION_DAMAGED || p->log.state == PLOG_DAMAGED)
+        return RC_STORAGE_ERROR;
+    if (p->state == PARTITION_OFFLINE || (p->state == PARTITION_ONLINE && log_dir_is_offline(p->log.dir)))
+        return RC_STORAGE_ERROR;
+    if (p->state == PARTITION_BLOCKED || !p->leads)
+        return RC_NOT_LEADER_OR_FOLLOWER;
+    if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch < p->leader_epoch)
+        return RC_FENCED_LEADER_EPOCH;
+    if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch > p->leader_epoch)
+        return RC_UNKNOWN_LEADER_EPOCH;
+    return RC_OK;
+}
+
+int64_t partition_last_stable_offset(struct partition *p)
+{
+    int64_t unstable = plog_first_unstable_offset(&p->log);
+    return unstable == OFFSET_NONE || unstable > p->high_watermark ? p->high_watermark : unstable;
+}
+
+// KIP-320: does the reader's history agree with ours up to where it wants to go on?
+static bool partition_diverges(struct partition *p, struct partition_read *r)
+{
+    if (r->last_fetched_epoch == LEADER_EPOCH_NONE || r->last_fetched_epoch == p->leader_epoch)
+        return false;
+    int32_t epoch;
+    int64_t end;
+    if (plog_epoch_end(&p->log, r->last_fetched_epoch, &epoch, &end) != RC_OK || epoch == LEADER_EPOCH_NONE)
+        return false;
+    if (epoch == r->last_fetched_epoch && r->fetch_offset <= end)
+        return false;
+    r->diverging_epoch = epoch;
+    r->diverging_end = end;
+    return true;
+}
+
+bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait)
+{
+    struct partition *p = partition_find(es, r->id);
+    r->slice = (struct plog_slice){0};
+    r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
+    r->diverging_epoch = LEADER_EPOCH_NONE;
+    r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
+    r->rc = p ? partition_check(p, r->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    if (r->rc != RC_OK)
+        return true;
+    r->high_watermark = p->high_watermark;
+    r->last_stable_offset = partition_last_stable_offset(p);
+    r->log_start_offset = plog_start_offset(&p->log);
+    if (partition_diverges(p, r))
+        return true;
+    if (r->fetch_offset < r->log_start_offset || r->fetch_offset > plog_written_end(&p->log)) {
+        r->rc = RC_OFFSET_OUT_OF_RANGE;
+        return true;
+    }
+    int64_t bound = r->committed ? r->last_stable_offset : r->high_watermark;
+    if (r->fetch_offset >= bound || r->bytes_max == 0)
+        return true;
+    struct plog_read read = {.offset = r->fetch_offset, .bound = bound, .bytes_max = r->bytes_max,
+                             .at_least_one = r->at_least_one};
+    r->rc = plog_read(&p->log, &read, &r->slice, wait);
+    if (r->rc == RC_AGAIN)
+        return false;
+    if (r->rc == RC_CORRUPT || r->rc == RC_IO || r->rc == RC_OFFLINE || r->rc == RC_NO_FILES)
+        trace_error(es->engine->config.trace, "reading %s-%d at %lld: %s", p->topic->name, p->id.partition,
+                    (long long)r->fetch_offset, rc_text(r->rc));
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------ waiting
+
+void partition_watch(struct partition *p, struct partition_watch *w)
+{
+    w->p = p;
+    list_push_back(&p->watches, &w->link);
+}
+
+void partition_unwatch(struct partition_watch *w)
+{
+    if (!w->p)
+        return;
+    list_remove(&w->p->watches, &w->link);
+    w->p = NULL;
+}
+
+static void partition_fire(struct partition *p, uint64_t bytes, bool ended)
+{
+    for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
+        next = list_next(&p->watches, n); // fire() may take away the watch it is given, no other
+        struct partition_watch *w = list_entry(n, struct partition_watch, link);
+        w->fire(w, bytes, ended || w->offset < plog_start_offset(&p->log));
+    }
+}
+
+void partition_end_watches(struct partition *p)
+{
+    partition_fire(p, 0, true);
+}
+
+void partition_advance(struct partition *p)
+{
+    int64_t end = plog_offered_end(&p->log);
+    if (end <= p->high_watermark) {
+        p->bytes_added = 0;
+        return;
+    }
+    p->high_watermark = end; // one replica: the maximal ISR is the leader
+    plog_note_high_watermark(&p->log, end);
+    uint64_t bytes = p->bytes_added;
+    p->bytes_added = 0;
+    if (!list_empty(&p->watches))
+        partition_fire(p, bytes, false);
+}
+
+// ------------------------------------------------------------------------------------------------ stop
+
+void partition_free_all(struct engine_shard *es)
+{
+    struct list *lists[] = {&es->all, &es->doomed};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        for (struct list_node *n; (n = list_pop_front(lists[i]));) {
+            struct partition *p = i == 0 ? list_entry(n, struct partition, all_link)
+                                         : list_entry(n, struct partition, doomed_link);
+            if (i == 0)
+                map_remove(&es->partitions, &p->node);
+            if (list_node_linked(&p->doomed_link))
+                list_remove(&es->blocked, &p->doomed_link);
+            if (p->log.state != PLOG_DETACHED)
+                plog_detach(&p->log);
+            partition_free(p);
+        }
+    map_deinit(&es->partitions);
+    map_deinit(&es->topics);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One partition replica on its shard: the log, the leader's view of it, appends in the order they came, and the fetches
+// that wait for more. Every function here is called on the partition's shard.
+#pragma once
+
+#include "engine/engine.h"
+#include "wire/batch_check.h"
+
+enum partition_state {
+    PARTITION_BLOCKED, // its folder still belongs to a deleted topic
+    PARTITION_ONLINE,
+    PARTITION_DAMAGED, // refused until an operator acts
+    PARTITION_OFFLINE, // its folder failed
+    PARTITION_DOOMED,  // its topic is deleted
+};
+
+struct partition {
+    struct map_node node; // engine_shard.partitions
+    struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link;
+    struct engine_shard *es;
+    struct engine_topic *topic;
+    struct topic_partition id;
+    struct engine_settings *settings; // counted
+    enum partition_state state;
+    bool leads;
+    int32_t leader_epoch;
+    int32_t begun_epoch; // the epoch the log knows of; the next append begins leader_epoch
+    int64_t high_watermark;
+    uint64_t bytes_added; // appended since watches were last told
+    struct shard_timer flush_timer; // flush.ms
+    struct list appends; // struct partition_append in validation or waiting behind one, in order
+    struct list watches; // struct partition_watch
+    struct plog log;
+};
+
+// The partition, or NULL when this shard does not have it (deleted, or not assigned here).
+struct partition *partition_find(struct engine_shard *es, struct topic_partition id);
+// RC_OK when requests may be served here under current_leader_epoch (LEADER_EPOCH_NONE: not given), else
+// RC_FENCED_LEADER_EPOCH, RC_UNKNOWN_LEADER_EPOCH, RC_STORAGE_ERROR, RC_NOT_LEADER_OR_FOLLOWER.
+enum rc partition_check(const struct partition *p, int32_t current_leader_epoch);
+
+// Where a consumer may read to: high watermark, or for read_committed the last stable offset.
+int64_t partition_last_stable_offset(struct partition *p);
+
+// ------------------------------------------------------------------------------------------------ append
+
+struct partition_append;
+typedef void (*partition_append_fn)(struct partition_append *op);
+
+// Details of a refused batch, for error_message and record_errors. Allocated only then.
+struct partition_refusal {
+    char text[BATCH_TEXT_BYTES];
+    uint32_t record_error_count;
+    struct partition_record_error {
+        int32_t index;
+        char text[BATCH_TEXT_BYTES];
+    } record_errors[];
+};
+
+// One batch for one partition. Zeroed before use; call.done and the fields below are set by the sender, then
+// engine_call_start() carries it to the owner with call.run = partition_append_run.
+struct partition_append {
+    struct engine_call call;
+    struct topic_partition id;
+    uint8_t *records; // mutable, in place until call.done
+    size_t bytes;
+    int16_t version; // of the Produce request
+    bool all;        // acks=-1
+    // result
+    enum rc rc;
+    int64_t base_offset, log_append_time_ms, log_start_offset;
+    int32_t leader_epoch;
+    struct partition_refusal *refusal; // what was wrong with the batch; NULL: the code says it all. The sender frees it
+    // private
+    struct partition *p;
+    struct list_node link;
+    uint8_t stage;
+    struct buf recompressed; // another codec than the producer's (compression.type)
+    struct plog_append log;
+};
+
+void partition_append_run(struct engine_call *c);
+
+// ------------------------------------------------------------------------------------------------ read
+
+struct partition_read {
+    // in
+    struct topic_partition id;
+    int64_t fetch_offset;
+    uint32_t bytes_max;
+    bool at_least_one;
+    bool committed; // read_committed
+    int32_t current_leader_epoch, last_fetched_epoch;
+    // out
+    enum rc rc;
+    int64_t high_watermark, last_stable_offset, log_start_offset;
+    int32_t leader_epoch;
+    int32_t diverging_epoch; // LEADER_EPOCH_NONE: none
+    int64_t diverging_end;
+    struct plog_slice slice; // release with plog_slice_release() on the partition's shard
+};
+
+// Reads for a fetch. True: *r is filled (rc tells). False: the log must come from the disk first, wait->done() will
+// tell; call again then.
+bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait);
+
+// A fetch that waits for more of one partition; embedded by its owner, zeroed before first use. fire() is called when
+// bytes were added below the bound or when the partition can no longer give any (deleted, fenced, offline, log start
+// past the offset); the watch stays until partition_unwatch().
+struct partition_watch;
+typedef void (*partition_watch_fn)(struct partition_watch *w, uint64_t bytes_added, bool ended);
+
+struct partition_watch {
+    struct list_node link;
+    struct partition *p;
+    int64_t offset;
+    bool committed;
+    partition_watch_fn fire;
+};
+
+void partition_watch(struct partition *p, struct partition_watch *w);
+void partition_unwatch(struct partition_watch *w);
+
+// ------------------------------------------------------------------------------------------------ life (engine.c)
+
+// Brings the partitions of this shard in line with one topic of the image (NULL: the topic is gone).
+enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image);
+// After anything that may have moved the end of the log: high watermark, watches.
+void partition_advance(struct partition *p);
+// Tells every watch that nothing more comes from here.
+void partition_end_watches(struct partition *p);
+// Drops what waits for validation; answered with rc.
+void partition_fail_appends(struct partition *p, enum rc rc);
+// The shard's tasks and jobs.
+void partition_flush_task(struct shard_task *t);
+enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns);
+enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns);
+// At stop: detaches every log that is idle and frees every partition.
+void partition_free_all(struct engine_shard *es);
+// Gives back the memory of checkers that have been idle for long.
+void partition_checkers_trim(struct engine_shard *es);
