@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Metadata: brokers, topics, leaders. Topics that were asked for by name and do not exist are created first when both
+// the request and the configuration allow it: the answer waits until that is committed and applied on every shard, at
+// most a second, and says LEADER_NOT_AVAILABLE after that, on which clients ask again.
+#include "broker/api_metadata.h"
+
+#include "broker/api.h"
+
+#define CREATE_WAIT_NS UINT64_C(1000000000)
+
+struct metadata_op {
+    struct request *rq;
+    const struct metadata_request *in;
+    struct quorum_op quorum;
+    struct create_topics_request create;
+    struct create_topics_response created;
+};
+
+static void metadata_finish(struct request *rq, const struct metadata_request *in,
+                            const struct create_topics_response *created)
+{
+    struct metadata_response out;
+    if (!rq->session) {
+        request_answer_none(rq, false); // nobody waits any more
+        return;
+    }
+    struct cluster_view view = cluster_view_of(rq);
+    api_answer_reserve(rq, metadata_answer_bytes(&view, in, rq->version));
+    if (metadata_build(&view, in, rq->version, created, &rq->arena, &out) == RC_OK)
+        request_answer(rq, &out);
+    else
+        api_fail_memory(rq);
+}
+
+static void metadata_created(struct quorum_op *qop, enum rc rc)
+{
+    struct metadata_op *op = container_of(qop, struct metadata_op, quorum);
+    if (rc != RC_OK) // not known: what is in the image now counts, the rest is on its way
+        create_topics_response_init(&op->created);
+    metadata_finish(op->rq, op->in, &op->created);
+}
+
+// Asks the controller for count topics with the brokers' defaults.
+static enum rc metadata_create(struct request *rq, const struct metadata_request *in, const struct bytes *names,
+                               uint32_t count)
+{
+    struct metadata_op *op = request_alloc(rq, sizeof(*op));
+    struct create_topics_request_topic *topics = arena_array(&rq->arena, count, sizeof(*topics));
+    if (!op || !topics)
+        return RC_NOMEM;
+    op->rq = rq;
+    op->in = in;
+    create_topics_request_init(&op->create);
+    create_topics_response_init(&op->created);
+    for (uint32_t i = 0; i < count; i++) {
+        create_topics_request_topic_init(&topics[i]);
+        topics[i].name = names[i];
+        topics[i].num_partitions = -1;
+        topics[i].replication_factor = -1;
+    }
+    op->create.topics = topics;
+    op->create.topics_count = count;
+    op->quorum = (struct quorum_op){
+        .kind = CONTROLLER_CREATE_TOPICS,
+        .request = &op->create,
+        .answer = &op->created,
+        .arena = &rq->arena,
+        .deadline_ns = shard_now_ns(rq->bs->shard) + CREATE_WAIT_NS,
+        .done = metadata_created,
+    };
+    quorum_submit(rq->bs->engine->engine->quorum, rq->bs->shard, &op->quorum);
+    return RC_OK;
+}
+
+void api_metadata_begin(struct request *rq, const void *message)
+{
+    const struct metadata_request *in = message;
+    if (metadata_request_check(in, rq->version) != RC_OK) {
+        struct metadata_response out;
+        if (metadata_build_error(in, RC_INVALID_REQUEST, &rq->arena, &out) == RC_OK)
+            request_answer(rq, &out);
+        else
+            api_fail_memory(rq);
+        return;
+    }
+    if (in->allow_auto_topic_creation && rq->bs->broker->config.auto_create_topics &&
+        metadata_scope_of(in, rq->version) == METADATA_BY_NAME) {
+        struct bytes *names;
+        uint32_t count;
+        enum rc rc = metadata_missing(engine_image(rq->bs->engine), in, &rq->arena, &names, &count);
+        if (rc == RC_OK && count > 0)
+            rc = metadata_create(rq, in, names, count);
+        if (rc != RC_OK)
+            api_fail_memory(rq);
+        if (rc != RC_OK || count > 0)
+            return;
+    }
+    metadata_finish(rq, in, NULL);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Building the broker's shards, opening the listeners, stopping.
+#include "broker/broker.h"
+
+#include <stdlib.h>
+
+#include "broker/request.h"
+#include "broker/session_write.h"
+
+enum {
+    SESSION_SLAB_ITEMS = 16,
+    REQUEST_SLAB_ITEMS = 8,
+    REQUESTS_MAX = 65536, // of one shard, running or unsent
+    ANSWER_BYTES_MAX = 256 << 20,
+    // shares of the shard's memory, in sixteenths; the rest is for answers, logs and metadata
+    SHARE_CONTROL = 1,
+    SHARE_PRODUCE = 3,
+    SHARE_LARGE = 4,
+    SHARE_HUGE = 4,
+};
+
+static enum rc broker_shard_init(struct broker *b, uint32_t i)
+{
+    struct broker_shard *bs = &b->shards[i];
+    struct engine_shard *es = &b->engine->shards[i];
+    bs->broker = b;
+    bs->engine = es;
+    bs->shard = es->shard;
+    es->owner = bs;
+    pool_init(&bs->session_pool, sizeof(struct session), SESSION_SLAB_ITEMS, b->config.connections_max);
+    pool_init(&bs->request_pool, sizeof(struct request), REQUEST_SLAB_ITEMS, REQUESTS_MAX);
+    list_init(&bs->sessions);
+    list_init(&bs->stalled);
+    list_init(&bs->ready);
+    uint64_t part = b->config.memory_bytes / b->shard_count / 16;
+    budget_init(&bs->control, "control", part * SHARE_CONTROL);
+    budget_init(&bs->produce, "produce", part * SHARE_PRODUCE);
+    budget_init(&bs->large, "large frames", part * SHARE_LARGE);
+    budget_init(&bs->huge, "huge frames", part * SHARE_HUGE);
+    buf_init(&bs->tx_scratch, ANSWER_BYTES_MAX);
+    fetch_session_cache_init(&bs->fetch_sessions, b->config.fetch_sessions_max / b->shard_count, &bs->shard->prng);
+    bs->rx = (struct rx_slab *)(void *)io_buffer_acquire(bs->shard->io, sizeof(struct rx_slab));
+    bs->fetch_scratch = io_buffer_acquire(bs->shard->io, SCRATCH_BYTES);
+    if (!bs->rx || !bs->fetch_scratch)
+        return RC_NOMEM;
+    bs->rx->refs = bs->rx->used = 0;
+    return RC_OK;
+}
+
+enum rc broker_create(struct broker **out, const struct broker_config *config, struct engine *engine,
+                      struct trace_sink *trace)
+{
+    ASSERT(config->listener_count >= 1 && config->listener_count <= BROKER_LISTENERS_MAX);
+    struct broker *b = calloc(1, sizeof(*b));
+    if (b)
+        b->shards = calloc(engine->shard_count, sizeof(*b->shards));
+    if (!b || !b->shards) {
+        free(b);
+        return RC_NOMEM;
+    }
+    b->config = *config;
+    b->engine = engine;
+    b->trace = trace;
+    b->shard_count = engine->shard_count;
+    for (uint32_t i = 0; i < b->shard_count; i++) {
+        enum rc rc = broker_shard_init(b, i);
+        if (rc != RC_OK) {
+            b->shard_count = i + 1;
+            broker_destroy(b);
+            return rc;
+        }
+    }
+    *out = b;
+    return RC_OK;
+}
+
+enum rc broker_listen(struct broker *b, unsigned *failed)
+{
+    for (unsigned l = 0; l < b->config.listener_count; l++)
+        for (uint32_t i = 0; i < b->shard_count; i++) {
+            struct broker_shard *bs = &b->shards[i];
+            enum rc rc = i == 0 ? io_listen(bs->shard->io, &bs->listeners[l], &b->config.listeners[l].listen,
+                                            session_accept)
+                                : io_listen_shared(bs->shard->io, &bs->listeners[l], &b->shards[0].listeners[l],
+                                                   session_accept);
+            *failed = l;
+            if (rc != RC_OK)
+                return rc;
+            bs->listeners[l].private_data = bs;
+            bs->accepting = true;
+        }
+    return RC_OK;
+}
+
+static void broker_close_listeners(struct broker_shard *bs)
+{
+    bs->accepting = false;
+    for (unsigned l = 0; l < bs->broker->config.listener_count; l++)
+        if (bs->listeners[l].io)
+            io_listener_close(&bs->listeners[l]);
+}
+
+static void broker_shard_cut(struct shard_timer *t)
+{
+    struct broker_shard *bs = container_of(t, struct broker_shard, stop_timer);
+    for (struct list_node *n; (n = list_first(&bs->sessions));)
+        session_drop(list_entry(n, struct session, link), BROKER_CLOSE_STOP, NULL);
+}
+
+void broker_shard_stop(struct broker_shard *bs, uint64_t wait_ns)
+{
+    broker_close_listeners(bs);
+    for (struct list_node *n = list_first(&bs->sessions), *next; n; n = next) {
+        next = list_next(&bs->sessions, n);
+        struct session *s = list_entry(n, struct session, link);
+        if (list_empty(&s->requests))
+            session_drop(s, BROKER_CLOSE_STOP, NULL);
+        else
+            session_close(s, BROKER_CLOSE_STOP, NULL);
+    }
+    if (!list_empty(&bs->sessions))
+        shard_timer_set(bs->shard, &bs->stop_timer, shard_now_ns(bs->shard) + wait_ns, broker_shard_cut);
+}
+
+bool broker_shard_stopped(const struct broker_shard *bs)
+{
+    return list_empty(&bs->sessions);
+}
+
+void broker_destroy(struct broker *b)
+{
+    for (uint32_t i = 0; i < b->shard_count; i++) {
+        struct broker_shard *bs = &b->shards[i];
+        broker_close_listeners(bs);
+        broker_shard_cut(&bs->stop_timer);
+        while (bs->session_pool.count > 0 || bs->request_pool.count > 0)
+            shard_turn(bs->shard, 1000000);
+        shard_timer_cancel(bs->shard, &bs->sweep);
+        shard_timer_cancel(bs->shard, &bs->stop_timer);
+        shard_job_cancel(bs->shard, &bs->ready_job);
+        fetch_session_cache_deinit(&bs->fetch_sessions);
+        buf_deinit(&bs->tx_scratch);
+        io_buffer_release(bs->shard->io, (uint8_t *)bs->rx, sizeof(struct rx_slab));
+        io_buffer_release(bs->shard->io, bs->fetch_scratch, SCRATCH_BYTES);
+        pool_deinit(&bs->session_pool);
+        pool_deinit(&bs->request_pool);
+    }
+    free(b->shards);
+    free(b);
+}
+
+uint32_t broker_frame_bytes_max(const struct broker *b)
+{
+    uint64_t share = b->shards[0].huge.limit_bytes;
+    return share < b->config.request_bytes_max ? (uint32_t)share : b->config.request_bytes_max;
+}

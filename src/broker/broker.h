@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The broker of one node: what its shards share (configuration, read only after boot) and what each shard owns
+// (sessions, receive slabs, budgets). Sessions read frames, dispatch.c starts requests, one file an API decides and
+// answers. Knows the engine's partitions and quorum, never files or rings.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "base/trace.h"
+#include "broker/budget.h"
+#include "broker/fetch_session.h"
+#include "engine/engine.h"
+#include "io/io.h"
+#include "model/limits.h"
+#include "shard/shard.h"
+
+enum { BROKER_LISTENERS_MAX = 8, BROKER_NAME_BYTES = 32 };
+
+// One listener: where it listens and what it tells clients. A client is answered with the addresses of the listener it
+// came in on.
+struct broker_listener_config {
+    char name[BROKER_NAME_BYTES];
+    struct io_addr listen;
+    char advertised_host[IO_HOST_BYTES_MAX];
+    uint16_t advertised_port;
+};
+
+struct broker_config {
+    struct broker_listener_config listeners[BROKER_LISTENERS_MAX];
+    unsigned listener_count;
+    uint64_t memory_bytes;    // of all shards together
+    uint32_t connections_max; // of all shards together
+    uint32_t request_bytes_max;
+    int64_t idle_ms_max; // connections.max.idle.ms; negative: never
+    uint32_t send_buffer_bytes, receive_buffer_bytes; // of sockets; 0: the system's
+    uint32_t fetch_sessions_max;
+    int32_t fetch_bytes_max; // fetch.max.bytes: the most one answer holds
+    bool auto_create_topics;
+    bool delete_topics;
+};
+
+struct broker;
+
+// Receive slab: connections read into what is left of the current one; a request that outlives its turn keeps a
+// reference on the slab its frame lies in.
+struct rx_slab {
+    uint32_t refs;
+    uint32_t used;
+    uint8_t data[SCRATCH_BYTES];
+};
+
+enum broker_close_cause {
+    BROKER_CLOSE_PEER,
+    BROKER_CLOSE_IDLE,
+    BROKER_CLOSE_PROTOCOL,
+    BROKER_CLOSE_STALLED,
+    BROKER_CLOSE_LIMIT,
+    BROKER_CLOSE_STOP,
+    BROKER_CLOSE_CAUSES
+};
+
+struct broker_counters {
+    uint64_t connections_accepted, connections_refused;
+    uint64_t connections_closed[BROKER_CLOSE_CAUSES];
+    uint64_t requests, requests_failed_decode;
+    uint64_t request_bytes, response_bytes;
+    uint64_t produce_batches, produce_bytes, fetch_waits;
+    uint64_t fetch_inline_bytes, fetch_file_bytes, fetch_cold; // record bytes by how they were sent; cold reads
+};
+
+struct broker_shard {
+    struct shard *shard;
+    struct broker *broker;
+    struct engine_shard *engine;
+    struct io_listener listeners[BROKER_LISTENERS_MAX];
+    bool accepting;
+    struct pool session_pool, request_pool;
+    struct list sessions;       // least recently active first: the idle ones are in front
+    struct list stalled;        // sessions in the middle of a frame or an answer, least recently moved first
+    struct list ready;          // sessions that used up their share of the turn
+    struct shard_job ready_job; // gives them the next one
+    struct shard_timer stop_timer;
+    struct shard_timer sweep;   // idle and stalled connections; set only while there are connections
+    struct rx_slab *rx;
+    struct buf tx_scratch;  // one answer is encoded here, then sent or kept
+    uint8_t *fetch_scratch; // SCRATCH_BYTES: short ranges of one Fetch answer
+    size_t fetch_scratch_used;
+    struct budget produce, control, large, huge;
+    struct fetch_session_cache fetch_sessions;
+    struct broker_counters counters;
+    struct trace_limit limit_refused, limit_protocol, limit_stalled, limit_request;
+};
+
+struct broker {
+    struct broker_config config;
+    struct engine *engine;
+    struct trace_sink *trace;
+    struct broker_shard *shards;
+    uint32_t shard_count;
+};
+
+// Builds the broker over a running engine; opens no socket. config is copied.
+enum rc broker_create(struct broker **out, const struct broker_config *config, struct engine *engine,
+                      struct trace_sink *trace);
+// Opens the listeners (first shard 0, the others share its sockets). On failure *failed is the listener's number.
+// Call on the boot thread before the shards run.
+enum rc broker_listen(struct broker *b, unsigned *failed);
+// Stops accepting and closes every connection of bs once what is queued has been sent, at most wait_ns later.
+// On bs's shard.
+void broker_shard_stop(struct broker_shard *bs, uint64_t wait_ns);
+// True when no connection is left.
+bool broker_shard_stopped(const struct broker_shard *bs);
+void broker_destroy(struct broker *b);
+
+// The effective limit of one frame: socket.request.max.bytes or what the largest share can hold.
+uint32_t broker_frame_bytes_max(const struct broker *b);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See cluster_view.h.
+#include "broker/cluster_view.h"
+
+#include "broker/request.h"
+
+struct cluster_view cluster_view_of(const struct request *rq)
+{
+    const struct engine *e = rq->bs->engine->engine;
+    int32_t leader = quorum_leader(e->quorum);
+    return (struct cluster_view){
+        .image = engine_image(rq->bs->engine),
+        .listener = bytes_str(rq->bs->broker->config.listeners[rq->session->listener].name),
+        .cluster_id = bytes_str(quorum_identity(e->quorum)->cluster_id),
+        .controller = leader == NODE_ID_NONE ? e->config.node_id : leader,
+    };
+}
+
+const struct image_listener *cluster_view_address(const struct cluster_view *v, int32_t node)
+{
+    const struct image_node *n = node == NODE_ID_NONE ? NULL : image_node(v->image, node);
+    return n && !n->fenced ? image_listener(n, v->listener) : NULL;
+}
+
+bool cluster_view_offline(const struct cluster_view *v, const struct image_partition *p, struct arena *a, int32_t **out,
+                          uint32_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    const int32_t *replicas = image_replicas(p);
+    for (uint32_t i = 0; i < p->replica_count; i++) {
+        if (cluster_view_address(v, replicas[i]))
+            continue;
+        if (!*out && !(*out = arena_array(a, p->replica_count, sizeof(**out))))
+            return false;
+        (*out)[(*count)++] = replicas[i];
+    }
+    return true;
+}

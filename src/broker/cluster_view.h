@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cluster as one client sees it: the metadata image with the addresses of the listener the client came in on. What
+// Metadata, DescribeCluster and DescribeTopicPartitions have in common. Pure: reads the image, answers questions.
+#pragma once
+
+#include "base/arena.h"
+#include "meta/image.h"
+
+struct request;
+
+struct cluster_view {
+    const struct image *image;
+    struct bytes listener;   // name
+    struct bytes cluster_id; // Kafka's 22 characters
+    int32_t controller;      // the Raft leader, or the answering node while nobody knows; never NODE_ID_NONE
+};
+
+// The view of rq's client now. Valid until the shard's next turn. rq's session must still be there.
+struct cluster_view cluster_view_of(const struct request *rq);
+
+// Where clients of this listener reach node; NULL when it is unknown, fenced or does not have the listener.
+const struct image_listener *cluster_view_address(const struct cluster_view *v, int32_t node);
+
+// The nodes of p that cannot serve this client now, in replica order. Points into the arena; *count 0 needs none.
+// False: memory is short.
+bool cluster_view_offline(const struct cluster_view *v, const struct image_partition *p, struct arena *a, int32_t **out,
+                          uint32_t *count);
+
+// Kafka's answer to "what may I do" without an authorizer: everything the resource knows, as a bit field of operations.
+enum { CLUSTER_OPERATIONS_OF_TOPIC = 0xdf8, CLUSTER_OPERATIONS_OF_CLUSTER = 0x1fa0 };

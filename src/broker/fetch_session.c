@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fetch sessions; see fetch_session.h.
+#include "broker/fetch_session.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+struct fetch_key {
+    struct uuid topic_id;
+    struct bytes topic;
+    int32_t partition;
+};
+
+// ------------------------------------------------------------------------------------------------ partitions
+
+static uint64_t fetch_key_hash(const struct fetch_key *k)
+{
+    uint64_t h = k->topic.n ? map_hash_bytes(k->topic) : map_hash_bytes(bytes_of(k->topic_id.b, 16));
+    return map_hash_u64(h ^ (uint32_t)k->partition);
+}
+
+static bool fetch_key_eq(const struct map_node *n, const void *key)
+{
+    const struct fetch_partition *p = container_of(n, struct fetch_partition, node);
+    const struct fetch_key *k = key;
+    return p->partition == k->partition && bytes_eq(p->topic, k->topic) && uuid_eq(p->topic_id, k->topic_id);
+}
+
+static struct fetch_partition *fetch_partition_find(struct fetch_session *s, const struct fetch_key *k)
+{
+    struct map_node *n = map_find(&s->partitions, fetch_key_hash(k), fetch_key_eq, k);
+    return n ? container_of(n, struct fetch_partition, node) : NULL;
+}
+
+static void fetch_partition_set(struct fetch_partition *p, const struct fetch_request_partition *from)
+{
+    p->fetch_offset = from->fetch_offset;
+    p->bytes_max = from->partition_max_bytes;
+    p->current_leader_epoch = from->current_leader_epoch;
+    p->last_fetched_epoch = from->last_fetched_epoch;
+}
+
+static bool fetch_partition_add(struct fetch_session_cache *c, struct fetch_session *s, const struct fetch_key *k,
+                                const struct fetch_request_partition *from)
+{
+    if (s->order.count >= FETCH_SESSION_PARTITIONS_MAX)
+        return false;
+    struct fetch_partition *p = calloc(1, sizeof(*p) + k->topic.n);
+    if (!p)
+        return false;
+    p->topic_id = k->topic_id;
+    p->partition = k->partition;
+    if (k->topic.n > 0)
+        memcpy(p->name, k->topic.p, k->topic.n);
+    p->topic = bytes_of(p->name, k->topic.n);
+    fetch_partition_set(p, from);
+    if (map_insert(&s->partitions, &p->node, fetch_key_hash(k)) != RC_OK) {
+        free(p);
+        return false;
+    }
+    list_push_back(&s->order, &p->link);
+    c->partitions++;
+    return true;
+}
+
+static void fetch_partition_remove(struct fetch_session_cache *c, struct fetch_session *s, struct fetch_partition *p)
+{
+    map_remove(&s->partitions, &p->node);
+    list_remove(&s->order, &p->link);
+    c->partitions--;
+    free(p);
+}
+
+// ------------------------------------------------------------------------------------------------ sessions
+
+static bool fetch_session_eq(const struct map_node *n, const void *key)
+{
+    return container_of(n, struct fetch_session, node)->id == *(const int32_t *)key;
+}
+
+static struct fetch_session *fetch_session_find(struct fetch_session_cache *c, int32_t id)
+{
+    struct map_node *n = map_find(&c->sessions, map_hash_u64((uint32_t)id), fetch_session_eq, &id);
+    return n ? container_of(n, struct fetch_session, node) : NULL;
+}
+
+static void fetch_session_free(struct fetch_session_cache *c, struct fetch_session *s)
+{
+    while (!list_empty(&s->order))
+        fetch_partition_remove(c, s, list_entry(list_first(&s->order), struct fetch_partition, link));
+    map_deinit(&s->partitions);
+    free(s);
+}
+
+static void fetch_session_close(struct fetch_session_cache *c, struct fetch_session *s)
+{
+    if (s->closed)
+        return;
+    s->closed = true;
+    map_remove(&c->sessions, &s->node);
+    list_remove(&c->lru, &s->lru);
+    if (!s->in_use)
+        fetch_session_free(c, s);
+}
+
+// A new session in the place of the least recently used idle one if need be; NULL: there is no room.
+static struct fetch_session *fetch_session_make(struct fetch_session_cache *c, uint64_t now_ns)
+{
+    if (c->sessions_max == 0)
+        return NULL;
+    if (c->sessions.count >= c->sessions_max) {
+        struct list_node *n = list_first(&c->lru);
+        while (n && list_entry(n, struct fetch_session, lru)->in_use)
+            n = list_next(&c->lru, n);
+        // one that was used in the last two minutes keeps its place, as in Kafka
+        if (!n || now_ns - list_entry(n, struct fetch_session, lru)->used_ns < UINT64_C(120000000000))
+            return NULL;
+        fetch_session_close(c, list_entry(n, struct fetch_session, lru));
+    }
+    struct fetch_session *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    do
+        s->id = (int32_t)(prng_next(c->prng) & INT32_MAX);
+    while (s->id == FETCH_SESSION_NONE || fetch_session_find(c, s->id));
+    map_init(&s->partitions);
+    list_init(&s->order);
+    if (map_insert(&c->sessions, &s->node, map_hash_u64((uint32_t)s->id)) != RC_OK) {
+        free(s);
+        return NULL;
+    }
+    list_push_back(&c->lru, &s->lru);
+    s->used_ns = now_ns;
+    return s;
+}
+
+// Adds and updates what the request names. False when memory is short.
+static bool fetch_session_update(struct fetch_session_cache *c, struct fetch_session *s, const struct fetch_request *rq)
+{
+    for (uint32_t i = 0; i < rq->topics_count; i++) {
+        const struct fetch_request_topic *t = &rq->topics[i];
+        for (uint32_t j = 0; j < t->partitions_count; j++) {
+            struct fetch_key k = {.topic_id = t->topic_id, .topic = t->topic, .partition = t->partitions[j].partition};
+            struct fetch_partition *p = fetch_partition_find(s, &k);
+            if (p)
+                fetch_partition_set(p, &t->partitions[j]);
+            else if (!fetch_partition_add(c, s, &k, &t->partitions[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void fetch_session_forget(struct fetch_session_cache *c, struct fetch_session *s, const struct fetch_request *rq)
+{
+    for (uint32_t i = 0; i < rq->forgotten_topics_data_count; i++) {
+        const struct fetch_request_forgotten_topics_data *t = &rq->forgotten_topics_data[i];
+        for (uint32_t j = 0; j < t->partitions_count; j++) {
+            struct fetch_key k = {.topic_id = t->topic_id, .topic = t->topic, .partition = t->partitions[j]};
+            struct fetch_partition *p = fetch_partition_find(s, &k);
+            if (p)
+                fetch_partition_remove(c, s, p);
+        }
+    }
+}
+
+static int32_t fetch_epoch_next(int32_t epoch)
+{
+    return epoch == INT32_MAX ? 1 : epoch + 1;
+}
+
+static void fetch_session_use(struct fetch_session_cache *c, struct fetch_session *s, uint64_t now_ns)
+{
+    s->in_use = true;
+    s->used_ns = now_ns;
+    list_remove(&c->lru, &s->lru);
+    list_push_back(&c->lru, &s->lru);
+}
+
+static void fetch_session_begin_full(struct fetch_session_cache *c, const struct fetch_request *rq, int16_t version,
+                                     uint64_t now_ns, struct fetch_context *x)
+{
+    struct fetch_session *old = rq->session_id != FETCH_SESSION_NONE ? fetch_session_find(c, rq->session_id) : NULL;
+    if (old)
+        fetch_session_close(c, old);
+    x->full = true;
+    if (rq->session_epoch == FETCH_EPOCH_SESSIONLESS || rq->topics_count == 0)
+        return;
+    struct fetch_session *s = fetch_session_make(c, now_ns);
+    if (!s)
+        return;
+    s->by_id = version >= 13;
+    if (!fetch_session_update(c, s, rq)) {
+        fetch_session_close(c, s);
+        return;
+    }
+    s->epoch = 1;
+    fetch_session_use(c, s, now_ns);
+    x->session = s;
+    x->session_id = s->id;
+}
+
+void fetch_session_begin(struct fetch_session_cache *c, const struct fetch_request *rq, int16_t version,
+                         uint64_t now_ns, struct fetch_context *x)
+{
+    *x = (struct fetch_context){.rc = RC_OK, .session_id = FETCH_SESSION_NONE};
+    if (version < 7) {
+        x->full = true;
+        return;
+    }
+    if (rq->session_epoch == FETCH_EPOCH_FULL || rq->session_epoch == FETCH_EPOCH_SESSIONLESS) {
+        fetch_session_begin_full(c, rq, version, now_ns, x);
+        return;
+    }
+    struct fetch_session *s = fetch_session_find(c, rq->session_id);
+    if (!s)
+        x->rc = RC_FETCH_SESSION_ID_NOT_FOUND;
+    else if (s->epoch != rq->session_epoch || s->in_use)
+        x->rc = RC_INVALID_FETCH_SESSION_EPOCH;
+    else if (s->by_id != (version >= 13))
+        x->rc = RC_FETCH_SESSION_TOPIC_ID_ERROR;
+    if (x->rc != RC_OK)
+        return;
+    if (!fetch_session_update(c, s, rq)) {
+        fetch_session_close(c, s); // the client begins anew, with what fits
+        x->rc = RC_FETCH_SESSION_ID_NOT_FOUND;
+        return;
+    }
+    fetch_session_forget(c, s, rq);
+    s->epoch = fetch_epoch_next(s->epoch);
+    fetch_session_use(c, s, now_ns);
+    x->session = s;
+    x->session_id = s->id;
+}
+
+void fetch_session_done(struct fetch_session_cache *c, struct fetch_context *x)
+{
+    struct fetch_session *s = x->session;
+    x->session = NULL;
+    if (!s)
+        return;
+    ASSERT(s->in_use);
+    s->in_use = false;
+    if (s->closed)
+        fetch_session_free(c, s);
+}
+
+bool fetch_session_note(struct fetch_session *s, struct fetch_partition *p, int16_t error_code, size_t bytes,
+                        int64_t high_watermark, int64_t last_stable_offset, int64_t log_start_offset)
+{
+    bool news = !p->answered || bytes > 0 || error_code != 0 || p->error_code != 0 ||
+                p->high_watermark != high_watermark || p->last_stable_offset != last_stable_offset ||
+                p->log_start_offset != log_start_offset;
+    p->answered = error_code == 0; // an error is told again until it is gone
+    p->error_code = error_code;
+    p->high_watermark = high_watermark;
+    p->last_stable_offset = last_stable_offset;
+    p->log_start_offset = log_start_offset;
+    if (bytes > 0) { // who gave data goes to the end, so that the others get their turn
+        list_remove(&s->order, &p->link);
+        list_push_back(&s->order, &p->link);
+    }
+    return news;
+}
+
+void fetch_session_cache_init(struct fetch_session_cache *c, uint32_t sessions_max, struct prng *prng)
+{
+    *c = (struct fetch_session_cache){.sessions_max = sessions_max, .prng = prng};
+    map_init(&c->sessions);
+    list_init(&c->lru);
+}
+
+void fetch_session_cache_deinit(struct fetch_session_cache *c)
+{
+    while (!list_empty(&c->lru)) {
+        struct fetch_session *s = list_entry(list_first(&c->lru), struct fetch_session, lru);
+        s->in_use = false;
+        fetch_session_close(c, s);
+    }
+    map_deinit(&c->sessions);
+}

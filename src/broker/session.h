@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One client connection: reads frames, starts requests in order, sends answers in order, and ends. An idle one holds no
+// buffer. Lives on the shard that accepted it.
+//
+// Reading. Bytes go into the shard's receive slab; whole frames are started where they lie. What is left of a frame gets
+// a buffer of exactly its length (after its share of memory has been taken) and later bytes go straight into it. While
+// memory is short a session reads 8 bytes only: length, key and version, which is enough to choose the share.
+//
+// Starting. Only Produce overlaps Produce; anything else starts when everything before it has its answer queued. What
+// cannot start yet stays unparsed in `backlog` and the socket is not read.
+#pragma once
+
+#include "broker/broker.h"
+
+enum { SESSION_HEAD_BYTES = 8, SESSION_ANSWERS_QUEUED_MAX = 128, SESSION_ANSWER_BYTES_MAX = 1 << 20 };
+
+enum session_state {
+    SESSION_OPEN,
+    SESSION_FLUSHING, // no more reading: send what is queued
+    SESSION_DRAINING, // sent and shut down: read and drop until the peer closes, 1 MiB or 1 s
+    SESSION_GONE,     // closed; the memory goes back at the end of the turn
+};
+
+struct request;
+
+struct session {
+    struct io_sock sock;
+    struct broker_shard *bs;
+    struct list_node link;         // broker_shard.sessions
+    struct list_node stalled_link; // broker_shard.stalled
+    struct list_node ready_link;   // broker_shard.ready
+    struct shard_task pump_task, flush_task;
+    struct list requests; // struct request, in order of arrival
+    struct budget_waiter waiter;
+    struct budget *waiting_on;     // NULL when not in line
+    struct budget *granted_budget; // its turn came: granted_bytes are taken for the frame at hand
+    size_t granted_bytes;
+    uint8_t *frame;            // being received; frame_bytes after the length prefix
+    struct budget *frame_budget;
+    uint8_t *backlog;
+    uint32_t frame_bytes, frame_have;
+    uint32_t backlog_bytes, backlog_at;
+    uint32_t produces_waiting, produce_bytes_waiting;
+    uint32_t answers_queued, answer_bytes_queued, drained_bytes;
+    uint8_t head[SESSION_HEAD_BYTES];
+    uint8_t head_have;
+    uint8_t listener;
+    uint8_t close_cause;
+    enum session_state state;
+    bool readable, writable, eof;
+    bool serial;  // a request other than Produce is running
+    bool greeted; // a whole frame has been understood
+    uint64_t active_ns, stalled_ns, closing_ns;
+    struct io_addr peer;
+};
+
+// Takes an accepted connection, or refuses it with a line.
+void session_accept(struct io_listener *l, int fd, const struct io_addr *peer);
+// Ends the connection once what is queued has been sent (cause and text go to the log unless text is NULL).
+void session_close(struct session *s, enum broker_close_cause cause, const char *text);
+// Ends it now.
+void session_drop(struct session *s, enum broker_close_cause cause, const char *text);
+// An answer of s became ready, or one was taken back: send, and go on reading, at the end of this turn.
+void session_answer_ready(struct session *s);
+// A request of s has been answered or memory came free: try again to start what waits.
+void session_resume(struct session *s);
+// Closes idle and stalled connections and sets the next sweep.
+void session_sweep(struct shard_timer *t);
+enum shard_job_state session_ready_job(struct shard_job *j, uint64_t budget_ns);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The writing half of a session, and what its two halves share. Private to session*.c and request.c.
+#pragma once
+
+#include "broker/session.h"
+
+// Sends what is ready, in order, within this turn's share. s may be gone afterwards.
+void session_write(struct session *s);
+// Too many answers wait for a slow reader: start nothing more.
+static inline bool session_answers_full(const struct session *s)
+{
+    return s->answers_queued >= SESSION_ANSWERS_QUEUED_MAX || s->answer_bytes_queued >= SESSION_ANSWER_BYTES_MAX;
+}
+// Marks the session as being in the middle of something that the peer must move on, or not.
+void session_stalled(struct session *s, bool stalled);
+// The same for answers: the clock starts anew only when something moved.
+void session_stalled_update(struct session *s, bool stalled, bool moved);
+// The last queued answer of a closing session has been sent.
+void session_drain_begin(struct session *s);
+// More to do than this turn's share.
+void session_next_turn(struct session *s);
+void session_slab_unref(struct broker_shard *bs, struct rx_slab *slab);
