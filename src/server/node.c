@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Boot and stop of a node; see node.h.
+#include "server/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    MAILBOX_SLOTS = 256,
+    PRODUCERS_MAX = 1000000,
+    STOP_CONNECTIONS_MS = 2000,
+    STOP_POLL_MS = 10,
+    SECURITY_PLAINTEXT = 0, // Kafka's SecurityProtocol
+};
+
+static enum rc node_open_dirs(struct node *n, struct io **ios, uint32_t io_count, char *text, size_t text_bytes)
+{
+    const struct node_config *c = &n->config;
+    unsigned count = c->log_dir_count + (c->metadata_dir ? 1 : 0);
+    n->dirs = calloc(count, sizeof(*n->dirs));
+    n->dir_pointers = calloc(count, sizeof(*n->dir_pointers));
+    if (!n->dirs || !n->dir_pointers) {
+        snprintf(text, text_bytes, "out of memory");
+        return RC_NOMEM;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const char *path = i < c->log_dir_count ? c->log_dirs[i] : c->metadata_dir;
+        struct io *io = i < c->log_dir_count ? ios[i % io_count] : ios[0];
+        enum rc rc = log_dir_open(&n->dirs[i], io, c->trace, path, text, text_bytes);
+        if (rc != RC_OK)
+            return rc;
+        n->dir_pointers[i] = &n->dirs[i];
+        n->dir_count = i + 1;
+    }
+    return RC_OK;
+}
+
+static void node_tell(struct node *n)
+{
+    if (n->changed)
+        n->changed(n);
+}
+
+static void node_registered(struct engine *e, enum rc rc)
+{
+    struct node *n = e->owner;
+    n->ready = rc == RC_OK;
+    n->failed = n->failed || rc != RC_OK;
+    node_tell(n);
+}
+
+static enum rc node_boot_engine(struct node *n, char *text, size_t text_bytes)
+{
+    const struct node_config *c = &n->config;
+    struct config_layers layers = {.properties = c->properties};
+    struct engine_config ec = {
+        .shards = &n->shards,
+        .trace = c->trace,
+        .node_id = c->node_id,
+        .properties = c->properties,
+        .log_dirs = n->dir_pointers,
+        .log_dir_count = c->log_dir_count,
+        .metadata_dir = n->dir_pointers[c->metadata_dir ? c->log_dir_count : 0],
+        .cluster_id = c->cluster_id,
+        .files_max = c->files_max,
+        .producer_expiry_ms = config_broker_int(&layers, "producer.id.expiration.ms", 86400000),
+        .producers_max = PRODUCERS_MAX,
+        .retention_check_ms = (uint64_t)config_broker_int(&layers, "log.retention.check.interval.ms", 300000),
+    };
+    enum rc rc = engine_create(&n->engine, &ec, text, text_bytes);
+    if (rc != RC_OK) {
+        n->dir_count = 0; // closed by the engine
+        return rc;
+    }
+    n->engine->owner = n;
+    n->engine->registration_done = node_registered;
+    return RC_OK;
+}
+
+static enum rc node_boot_broker(struct node *n, char *text, size_t text_bytes)
+{
+    enum rc rc = broker_create(&n->broker, &n->config.broker, n->engine, n->config.trace);
+    if (rc != RC_OK) {
+        snprintf(text, text_bytes, "out of memory");
+        return rc;
+    }
+    unsigned failed = 0;
+    rc = broker_listen(n->broker, &failed);
+    if (rc == RC_OK)
+        return RC_OK;
+    char addr[IO_ADDR_TEXT_MAX];
+    io_addr_format(&n->config.broker.listeners[failed].listen, addr);
+    if (rc == RC_ADDRESS_IN_USE)
+        snprintf(text, text_bytes, "%s is in use: another process listens there; stop it or choose another with --listen",
+                 addr);
+    else if (rc == RC_PERMISSION)
+        snprintf(text, text_bytes, "not allowed to listen on %s: ports below 1024 need a privilege", addr);
+    else
+        snprintf(text, text_bytes, "cannot listen on %s: %s (is it an address of this machine?)", addr, rc_text(rc));
+    return rc;
+}
+
+// The engine cannot call up; a look now and then is enough for what ends the process. Set only once something failed.
+static void node_watch(struct shard_timer *t)
+{
+    struct node *n = container_of(t, struct node, watch_timer);
+    if (__atomic_load_n(&n->engine->metadata_dir_failed, __ATOMIC_ACQUIRE) && !n->failed) {
+        n->failed = true;
+        node_tell(n);
+        return;
+    }
+    shard_timer_set(&n->shards.shards[0], t, shard_now_ns(&n->shards.shards[0]) + UINT64_C(1000000000), node_watch);
+}
+
+enum rc node_create(struct node **out, const struct node_config *config, struct io **ios, uint32_t io_count, char *text,
+                    size_t text_bytes)
+{
+    struct node *n = calloc(1, sizeof(*n));
+    if (!n || shard_group_create(&n->shards, ios, io_count, MAILBOX_SLOTS, config->trace) != RC_OK) {
+        free(n);
+        snprintf(text, text_bytes, "out of memory");
+        return RC_NOMEM;
+    }
+    n->config = *config;
+    enum rc rc = node_open_dirs(n, ios, io_count, text, text_bytes);
+    if (rc == RC_OK)
+        rc = node_boot_engine(n, text, text_bytes);
+    if (rc == RC_OK)
+        rc = node_boot_broker(n, text, text_bytes);
+    if (rc != RC_OK) {
+        node_destroy(n);
+        return rc;
+    }
+    for (unsigned i = 0; i < config->broker.listener_count; i++) {
+        const struct broker_listener_config *l = &n->config.broker.listeners[i];
+        n->listeners[i] = (struct image_listener){
+            .name = l->name, .host = l->advertised_host, .port = l->advertised_port, .protocol = SECURITY_PLAINTEXT};
+    }
+    engine_register(n->engine, n->listeners, config->broker.listener_count,
+                    config->rack ? bytes_str(config->rack) : bytes_of(NULL, 0));
+    shard_timer_set(&n->shards.shards[0], &n->watch_timer,
+                    shard_now_ns(&n->shards.shards[0]) + UINT64_C(1000000000), node_watch);
+    *out = n;
+    return RC_OK;
+}
+
+// ------------------------------------------------------------------------------------------------ stop
+
+static void node_settled(struct engine *e)
+{
+    struct node *n = e->owner;
+    n->settled = true;
+    node_tell(n);
+}
+
+struct node_stop_call {
+    struct engine_call call;
+    struct node *node;
+    struct shard_timer timer;
+};
+
+static void node_shard_poll(struct shard_timer *t)
+{
+    struct node_stop_call *c = container_of(t, struct node_stop_call, timer);
+    struct shard *s = c->call.target->shard;
+    if (broker_shard_stopped(&c->node->broker->shards[s->id]))
+        engine_call_finish(&c->call);
+    else
+        shard_timer_set(s, t, shard_now_ns(s) + STOP_POLL_MS * UINT64_C(1000000), node_shard_poll);
+}
+
+static void node_shard_stop(struct engine_call *call)
+{
+    struct node_stop_call *c = container_of(call, struct node_stop_call, call);
+    struct broker_shard *bs = &c->node->broker->shards[call->target->shard->id];
+    broker_shard_stop(bs, STOP_CONNECTIONS_MS * UINT64_C(1000000));
+    node_shard_poll(&c->timer);
+}
+
+static void node_shard_stopped(struct engine_call *call)
+{
+    struct node_stop_call *c = container_of(call, struct node_stop_call, call);
+    struct node *n = c->node;
+    if (--n->stop_left == 0 && engine_settle(n->engine, node_settled) != RC_OK) {
+        n->failed = true;
+        node_settled(n->engine);
+    }
+}
+
+void node_stop(struct node *n)
+{
+    if (n->stopping)
+        return;
+    n->stopping = true;
+    shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
+    n->stop_calls = calloc(n->shards.count, sizeof(*n->stop_calls));
+    if (!n->stop_calls) {
+        n->failed = true;
+        node_settled(n->engine);
+        return;
+    }
+    n->stop_left = n->shards.count;
+    for (uint32_t i = 0; i < n->shards.count; i++) {
+        struct node_stop_call *c = &n->stop_calls[i];
+        c->node = n;
+        c->call.run = node_shard_stop;
+        c->call.done = node_shard_stopped;
+        engine_call_start(&c->call, &n->engine->shards[0], &n->engine->shards[i]);
+    }
+}
+
+void node_destroy(struct node *n)
+{
+    if (n->shards.shards)
+        shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
+    if (n->broker)
+        broker_destroy(n->broker);
+    if (n->engine) {
+        bool own = n->config.metadata_dir != NULL;
+        engine_close(n->engine);
+        if (own)
+            log_dir_close(&n->dirs[n->config.log_dir_count]);
+    } else {
+        for (unsigned i = 0; i < n->dir_count; i++)
+            log_dir_close(&n->dirs[i]);
+    }
+    shard_group_destroy(&n->shards);
+    free(n->stop_calls);
+    free(n->dirs);
+    free(n->dir_pointers);
+    free(n);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One whole node over given ios: log folders, engine, broker. What `weir server` runs on threads and the simulator runs
+// turn by turn; so nothing here starts a thread, waits for a signal or prints the start lines.
+//
+// Life: node_create() (boots, recovers, opens the listeners, begins to register); the shards run or are turned;
+// node_stop() ends connections and settles the logs; when node_stopped(), no shard runs and node_destroy() follows. A
+// crash is node_destroy() without node_stop().
+#pragma once
+
+#include "broker/broker.h"
+#include "engine/engine.h"
+#include "shard/shard.h"
+
+struct node_config {
+    int32_t node_id;
+    const char *const *log_dirs;
+    unsigned log_dir_count;
+    const char *metadata_dir; // NULL: the first log folder
+    struct config_layer properties; // kept by the caller
+    struct broker_config broker;    // memory, listeners and limits; listeners with resolved addresses
+    uint64_t files_max;             // open log files
+    const char *rack;               // NULL: none
+    struct bytes cluster_id;        // to format with; empty: draw one
+    struct trace_sink *trace;
+};
+
+struct node {
+    struct node_config config;
+    struct shard_group shards;
+    struct log_dir *dirs;
+    struct log_dir **dir_pointers; // the log folders; a metadata folder of its own comes behind them
+    unsigned dir_count;
+    struct engine *engine;
+    struct broker *broker;
+    struct image_listener listeners[BROKER_LISTENERS_MAX];
+    bool ready;    // registered: requests that need the controller are served
+    bool stopping; // node_stop() was called
+    bool settled;  // connections gone, logs durable
+    bool failed;   // must stop: see the log line
+    struct shard_timer stop_timer, watch_timer;
+    void (*changed)(struct node *n); // on shard 0, when ready, settled or failed became true; may be NULL
+    void *owner;
+    struct node_stop_call *stop_calls; // while stopping, one a shard
+    uint32_t stop_left;
+};
+
+// On failure text says what is wrong and what to do, and nothing was damaged. ios[0..io_count): one a shard, the
+// caller's. On the thread that will run shard 0, before any shard runs.
+enum rc node_create(struct node **out, const struct node_config *config, struct io **ios, uint32_t io_count, char *text,
+                    size_t text_bytes);
+// Clean stop, on shard 0. changed() follows when it is done.
+void node_stop(struct node *n);
+
+static inline bool node_stopped(const struct node *n)
+{
+    return n->settled;
+}
+
+// With no shard running.
+void node_destroy(struct node *n);

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The process around a node; see server.h.
+#include "server/server.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/program.h"
+#include "server/arguments.h"
+#include "server/listeners.h"
+#include "server/node.h"
+
+extern char **environ;
+
+enum {
+    FILES_OWN = 64,        // ourselves: rings, listeners, folders, the metadata log
+    FILES_LEAST = 256,     // below this nothing useful can be served
+    MEMORY_LEAST = 32 << 20,
+    LOG_DIRS_TEXT_MAX = 4096,
+};
+
+struct server {
+    struct arguments arguments;
+    struct settings settings;
+    struct config_layer properties;
+    struct config_layers layers;
+    struct trace_sink trace;
+    struct io *ios[SHARDS_MAX];
+    struct io_thread threads[SHARDS_MAX];
+    uint32_t shard_count, thread_count;
+    const char *dirs[LOG_DIRS_MAX];
+    unsigned dir_count;
+    struct node_config config;
+    struct node *node;
+    uint64_t started_ns;
+    int exit_code;
+};
+
+// ------------------------------------------------------------------------------------------------ lines
+
+static void server_write_line(struct trace_sink *sink, enum trace_level level, const char *line, size_t n)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    struct server *s = container_of(sink, struct server, trace);
+    char head[64];
+    int64_t wall_ms = s->ios[0] ? io_wall_ms(s->ios[0]) : 0;
+    int64_t day_ms = wall_ms % 86400000;
+    int used = snprintf(head, sizeof(head), "%02d:%02d:%02d.%03d %s: ", (int)(day_ms / 3600000),
+                        (int)(day_ms / 60000 % 60), (int)(day_ms / 1000 % 60), (int)(day_ms % 1000), names[level]);
+    char whole[1200];
+    snprintf(whole, sizeof(whole), "%.*s%.*s\n", used, head, (int)n, line);
+    fputs(whole, stderr); // one call, so that lines of several shards do not mix
+}
+
+static int server_fail(const char *text)
+{
+    fprintf(stderr, "weir server: %s\n", text);
+    return 1;
+}
+
+// ------------------------------------------------------------------------------------------------ configuration
+
+static void server_default_data(struct server *s)
+{
+    bool found = false;
+    config_layer_get((struct config_layer){s->settings.pairs, s->settings.pair_count}, "log.dirs", &found);
+    for (size_t i = 0; i < s->settings.pair_count && !found; i++)
+        found = strcmp(s->settings.pairs[i].name, "log.dirs") == 0;
+    if (found)
+        return;
+    const char *state = getenv("STATE_DIRECTORY");
+    settings_set(&s->settings, "default", "log.dirs", state && *state ? state : "weir-data");
+}
+
+static void server_default_pair(struct server *s, const char *name, const char *value)
+{
+    for (size_t i = 0; i < s->settings.pair_count; i++)
+        if (strcmp(s->settings.pairs[i].name, name) == 0)
+            return;
+    settings_set(&s->settings, "default", name, value);
+}
+
+// A quorum of one is written by its own entry, or not at all.
+static void server_check_peers(struct server *s)
+{
+    if (!s->arguments.peers)
+        return;
+    const char *rest = s->arguments.peers;
+    struct bytes element;
+    unsigned count = 0;
+    int64_t self = config_broker_int(&s->layers, "node.id", 1), id = -1;
+    while (config_list_next(&rest, &element)) {
+        char text[32];
+        const uint8_t *at = memchr(element.p, '@', element.n);
+        snprintf(text, sizeof(text), "%.*s", at ? (int)(at - element.p) : 0, (const char *)element.p);
+        if (!at || !config_parse_int(text, &id))
+            settings_problem(&s->settings, "--peers: '%.*s' is not ID@HOST:PORT", (int)element.n, element.p);
+        count++;
+    }
+    if (count > 1)
+        settings_problem(&s->settings, "--peers: clusters of several nodes are not in this version; start without it");
+    else if (count == 1 && id != self)
+        settings_problem(&s->settings, "--peers names node %lld, but this is node %lld (--id)", (long long)id,
+                         (long long)self);
+}
+
+// Reads file, environment and flags into s->layers. The exit code, or -1 to go on.
+static int server_configure(struct server *s, int argc, char **argv)
+{
+    struct settings *t = &s->settings;
+    if (s->arguments.file) {
+        enum rc rc = settings_read_file(t, s->ios[0], s->arguments.file);
+        if (rc != RC_OK) {
+            fprintf(stderr, "weir server: %s: %s\n", s->arguments.file, rc_text(rc));
+            return 1;
+        }
+    }
+    settings_read_environment(t, environ);
+    arguments_apply(&s->arguments, t, argc, argv);
+    server_default_data(s);
+    server_default_pair(s, "listeners", "PLAINTEXT://127.0.0.1:9092");
+    server_default_pair(s, "group.initial.rebalance.delay.ms", "0");
+    s->properties = settings_finish(t);
+    s->layers = (struct config_layers){.properties = s->properties};
+    server_check_peers(s);
+    listeners_resolve(t, s->ios[0], &s->layers, &s->config.broker);
+    for (size_t i = 0; i < t->problem_count; i++)
+        fprintf(stderr, "weir server: %s\n", t->problems[i]);
+    if (t->problems_dropped)
+        fprintf(stderr, "weir server: and %zu more\n", t->problems_dropped);
+    if (t->problem_count)
+        return 1;
+    if (s->arguments.check) {
+        for (size_t i = 0; i < t->note_count; i++)
+            printf("note: %s\n", t->notes[i]);
+        printf("the configuration is valid\n");
+        return 0;
+    }
+    return -1;
+}
+
+static bool server_dirs(struct server *s)
+{
+    const char *rest = config_broker_text(&s->layers, "log.dirs");
+    struct bytes element;
+    while (config_list_next(&rest, &element)) {
+        if (s->dir_count == LOG_DIRS_MAX || element.n >= IO_PATH_BYTES_MAX - TOPIC_NAME_BYTES_MAX - 64) {
+            server_fail("log.dirs: too many folders, or a path too long");
+            return false;
+        }
+        char *path = arena_copy(&s->settings.arena, element.p, element.n);
+        if (!path)
+            return false;
+        s->dirs[s->dir_count++] = path;
+    }
+    s->config.log_dirs = s->dirs;
+    s->config.log_dir_count = s->dir_count;
+    const char *metadata = config_broker_text(&s->layers, "metadata.log.dir");
+    for (unsigned i = 0; metadata && i < s->dir_count; i++)
+        if (strcmp(metadata, s->dirs[i]) == 0)
+            metadata = NULL; // one of the log folders: the first, or said so
+    s->config.metadata_dir = metadata && *metadata ? metadata : NULL;
+    return true;
+}
+
+// Splits memory and open files. False after a message.
+static bool server_limits(struct server *s)
+{
+    struct broker_config *b = &s->config.broker;
+    uint64_t files = io_files_limit(s->ios[0]);
+    char text[256];
+    if (files < FILES_LEAST) {
+        snprintf(text, sizeof(text),
+                 "the limit of open files is %llu and at least %d are needed: raise it (ulimit -n, LimitNOFILE=)",
+                 (unsigned long long)files, FILES_LEAST);
+        server_fail(text);
+        return false;
+    }
+    uint64_t share = (files - FILES_OWN) / 2;
+    int64_t connections = config_broker_int(&s->layers, "max.connections", INT32_MAX);
+    b->connections_max = (uint32_t)((uint64_t)connections < share ? (uint64_t)connections : share);
+    s->config.files_max = files - FILES_OWN - b->connections_max;
+    if (s->config.files_max > 1 << 20)
+        s->config.files_max = 1 << 20;
+    int64_t memory = 0;
+    const char *asked = config_broker_text(&s->layers, "memory");
+    if (!asked || !*asked || !config_parse_size(asked, &memory))
+        memory = (int64_t)(io_memory_bytes(s->ios[0]) / 4);
+    if (memory < MEMORY_LEAST) {
+        snprintf(text, sizeof(text), "memory is %lld bytes and at least %d MiB are needed (--memory)",
+                 (long long)memory, MEMORY_LEAST >> 20);
+        server_fail(text);
+        return false;
+    }
+    b->memory_bytes = (uint64_t)memory;
+    return true;
+}
+
+static uint32_t server_buffer_bytes(const struct server *s, const char *name)
+{
+    int64_t n = config_broker_int(&s->layers, name, -1);
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+static void server_broker_config(struct server *s)
+{
+    struct broker_config *b = &s->config.broker;
+    b->request_bytes_max = (uint32_t)config_broker_int(&s->layers, "socket.request.max.bytes", 104857600);
+    b->idle_ms_max = config_broker_int(&s->layers, "connections.max.idle.ms", 600000);
+    b->send_buffer_bytes = server_buffer_bytes(s, "socket.send.buffer.bytes");
+    b->receive_buffer_bytes = server_buffer_bytes(s, "socket.receive.buffer.bytes");
+    b->fetch_sessions_max = (uint32_t)config_broker_int(&s->layers, "max.incremental.fetch.session.cache.slots", 1000);
+    b->fetch_bytes_max = (int32_t)config_broker_int(&s->layers, "fetch.max.bytes", 57671680);
+    b->auto_create_topics = config_broker_bool(&s->layers, "auto.create.topics.enable");
+    b->delete_topics = config_broker_bool(&s->layers, "delete.topic.enable");
+    s->config.node_id = (int32_t)config_broker_int(&s->layers, "node.id", 1);
+    s->config.properties = s->properties;
+    s->config.rack = config_broker_text(&s->layers, "broker.rack");
+    s->config.trace = &s->trace;
+}
+
+// ------------------------------------------------------------------------------------------------ start lines
+
+static void server_say_start(struct server *s)
+{
+    const struct node *n = s->node;
+    const struct quorum_identity *id = quorum_identity(n->engine->quorum);
+    const struct broker_config *b = &s->config.broker;
+    char addr[IO_ADDR_TEXT_MAX];
+    printf("weir %s, %s, %u shard%s\n", program_version(), io_engine_name(s->ios[0]), s->shard_count,
+           s->shard_count == 1 ? "" : "s");
+    printf("data in %s%s, cluster %s, node %d%s", s->dirs[0], s->dir_count > 1 ? " and others" : "", id->cluster_id,
+           id->node_id, id->formatted ? " (new)" : "");
+    if (n->engine->recovered_logs)
+        printf("; read %llu bytes of %llu logs again (%s)%s", (unsigned long long)n->engine->recovered_bytes,
+               (unsigned long long)n->engine->recovered_logs,
+               n->engine->recovered_from_marks ? "from what was written" : "from what was synced",
+               n->engine->recovered_cut_bytes ? ", torn tails were cut" : "");
+    printf("\n");
+    for (unsigned i = 0; i < b->listener_count; i++) {
+        io_addr_format(&n->broker->shards[0].listeners[i].addr, addr);
+        printf("%s%s as %s, clients are told %s:%u", i ? "; " : "listening on ", addr, b->listeners[i].name,
+               b->listeners[i].advertised_host, b->listeners[i].advertised_port);
+    }
+    printf("\nmemory %llu MiB, frames up to %u bytes, %u connections, %llu open log files\n",
+           (unsigned long long)(b->memory_bytes >> 20), broker_frame_bytes_max(n->broker), b->connections_max,
+           (unsigned long long)s->config.files_max);
+    printf("try: echo hello | kcat -b %s:%u -P -t first && kcat -b %s:%u -C -t first -e\n",
+           b->listeners[0].advertised_host, b->listeners[0].advertised_port, b->listeners[0].advertised_host,
+           b->listeners[0].advertised_port);
+    fflush(stdout);
+    for (size_t i = 0; i < s->settings.note_count; i++)
+        trace_info(&s->trace, "%s", s->settings.notes[i]);
+    for (unsigned i = 0; i < b->listener_count; i++)
+        if (!io_addr_is_loopback(&b->listeners[i].listen)) {
+            trace_warn(&s->trace, "listening beyond this machine without authentication: anyone who reaches it may read "
+                                  "and write");
+            break;
+        }
+}
+
+// ------------------------------------------------------------------------------------------------ running
+
+static void server_changed(struct node *n)
+{
+    struct server *s = n->owner;
+    if (n->failed) {
+        s->exit_code = 1;
+        node_stop(n);
+    }
+    if (n->ready && !n->stopping)
+        io_notify(s->ios[0], "READY=1");
+    if (n->settled)
+        for (uint32_t i = 0; i < s->shard_count; i++)
+            shard_stop(&n->shards.shards[i]);
+}
+
+static void server_signal(void *context, int signal_number)
+{
+    struct server *s = context;
+    if (s->node->stopping) { // asked twice: now
+        trace_warn(&s->trace, "stopping at once; the next start reads the end of the logs again");
+        s->node->failed = true;
+        for (uint32_t i = 0; i < s->shard_count; i++)
+            shard_stop(&s->node->shards.shards[i]);
+        return;
+    }
+    trace_info(&s->trace, "stopping (signal %d)", signal_number);
+    io_notify(s->ios[0], "STOPPING=1");
+    node_stop(s->node);
+}
+
+static void server_thread(void *argument)
+{
+    shard_run(argument);
+}
+
+static int server_run(struct server *s)
+{
+    char text[1024] = "";
+    if (node_create(&s->node, &s->config, s->ios, s->shard_count, text, sizeof(text)) != RC_OK)
+        return server_fail(text);
+    s->node->owner = s;
+    s->node->changed = server_changed;
+    io_on_signal(s->ios[0], server_signal, s);
+    server_say_start(s);
+    for (uint32_t i = 1; i < s->shard_count; i++)
+        if (io_thread_start(&s->threads[i], server_thread, &s->node->shards.shards[i], (int)i) == RC_OK)
+            s->thread_count = i;
+    if (s->thread_count + 1 == s->shard_count)
+        shard_run(&s->node->shards.shards[0]);
+    else
+        s->exit_code = server_fail("a thread could not be started");
+    for (uint32_t i = 1; i <= s->thread_count; i++)
+        io_thread_join(&s->threads[i]);
+    node_destroy(s->node);
+    return s->exit_code;
+}
+
+static bool server_ios(struct server *s)
+{
+    int64_t shards = config_broker_int(&s->layers, "shards", 0);
+    unsigned cpus = io_cpu_count(s->ios[0]);
+    s->shard_count = shards > 0 ? (uint32_t)shards : (cpus > 1 ? cpus - 1 : 1);
+    if (s->shard_count > SHARDS_MAX)
+        s->shard_count = SHARDS_MAX;
+    const char *engine = config_broker_text(&s->layers, "io.engine");
+    struct io_config ic = {.trace = &s->trace};
+    if (engine && strcmp(engine, "uring") == 0)
+        ic.engine = IO_ENGINE_URING;
+    if (engine && strcmp(engine, "epoll") == 0)
+        ic.engine = IO_ENGINE_EPOLL;
+    io_destroy(s->ios[0]); // the one the configuration was read with
+    s->ios[0] = NULL;
+    for (uint32_t i = 0; i < s->shard_count; i++)
+        if (io_create(&s->ios[i], &ic) != RC_OK) {
+            server_fail("the io engine cannot be started; try --set io.engine=epoll");
+            return false;
+        }
+    return true;
+}
+
+int server_main(int argc, char **argv)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    char message[512];
+    if (!s)
+        return server_fail("out of memory");
+    s->trace = (struct trace_sink){.level_min = TRACE_INFO, .write = server_write_line};
+    settings_init(&s->settings);
+    int code = -1;
+    if (!arguments_scan(&s->arguments, argc, argv, message, sizeof(message))) {
+        server_fail(message);
+        code = 2;
+    } else if (s->arguments.help) {
+        fputs(arguments_help, stdout);
+        code = 0;
+    } else if (io_create(&s->ios[0], &(struct io_config){.engine = IO_ENGINE_EPOLL, .trace = &s->trace}) != RC_OK) {
+        code = server_fail("epoll cannot be used on this system");
+    }
+    if (code < 0)
+        code = server_configure(s, argc, argv);
+    if (code < 0)
+        code = server_dirs(s) && server_ios(s) && server_limits(s) ? -1 : 1;
+    if (code < 0) {
+        server_broker_config(s);
+        code = server_run(s);
+    }
+    for (uint32_t i = 0; i < SHARDS_MAX; i++)
+        if (s->ios[i])
+            io_destroy(s->ios[i]);
+    settings_deinit(&s->settings);
+    free(s);
+    return code;
+}
