@@ -78,8 +78,12 @@ enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_add
         return RC_UNREACHABLE;
     if (error)
         return error == EAI_MEMORY ? RC_NOMEM : RC_IO;
+    // IPv4 before IPv6: "localhost" is to find a listener on 127.0.0.1, and one on [::] answers to both.
+    const struct addrinfo *best = found;
+    for (const struct addrinfo *i = found; i && best->ai_family != AF_INET; i = i->ai_next)
+        best = i->ai_family == AF_INET ? i : best;
     struct sockaddr_storage sa = {0};
-    memcpy(&sa, found->ai_addr, found->ai_addrlen < sizeof(sa) ? found->ai_addrlen : sizeof(sa));
+    memcpy(&sa, best->ai_addr, best->ai_addrlen < sizeof(sa) ? best->ai_addrlen : sizeof(sa));
     freeaddrinfo(found);
     io_addr_from_sockaddr(out, &sa);
     out->port = port;

@@ -199,6 +199,15 @@ void io_signal_dispatch(struct io *io, uint32_t slot);
 enum rc io_buffers_init(struct io *io);
 void io_buffers_deinit(struct io *io);
 
+// Where the kernel shows control groups.
+struct io_group_places {
+    const char *self, *v2, *v1_cpu, *v1_memory;
+};
+extern const struct io_group_places io_group_places;
+// CPU quota in thousandths of a CPU, memory limit; UINT64_MAX without one.
+uint64_t io_group_cpu_milli(const struct io_group_places *at);
+uint64_t io_group_memory_bytes(const struct io_group_places *at);
+
 uint32_t io_device_of(struct io *io, int fd);
 // An inline write of `bytes` has taken ns: the write policy takes note.
 void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes);

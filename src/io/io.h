@@ -63,7 +63,8 @@ struct io_op;
 // rc and, for reads and writes, the bytes moved. The op may be reused or freed from here on.
 typedef void (*io_done_fn)(struct io_op *op, enum rc rc, size_t bytes);
 
-// Embedded by whoever starts an operation; must stay where it is until done() runs. Never allocated on the data path.
+// Embedded by whoever starts an operation, zeroed before its first use; must stay where it is until done() runs. Never
+// allocated on the data path.
 struct io_op {
     io_done_fn done; // set by the owner before the call
     // private to io/
@@ -185,7 +186,8 @@ struct io_addr {
     uint16_t port;
 };
 
-// "1.2.3.4:9092", "[::1]:9092" or a host name: the first address found. [boot] for names. RC_INVALID, RC_UNREACHABLE.
+// "1.2.3.4:9092", "[::1]:9092" or a host name: the first IPv4 address found, else the first. [boot] for names.
+// RC_INVALID, RC_UNREACHABLE.
 enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_addr *out);
 // Host and port as text ("127.0.0.1:9092", "[::1]:9092").
 void io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]);
@@ -198,8 +200,8 @@ enum io_events { IO_READABLE = 1, IO_WRITABLE = 2, IO_HANGUP = 4 };
 
 struct io_sock;
 // Readiness is reported on change, not as a level: after IO_READABLE read until RC_AGAIN or come back by yourself.
-// IO_HANGUP: the peer is gone for both directions or the connect failed. Only events that are wanted are reported,
-// IO_HANGUP always.
+// IO_HANGUP: the peer is gone for both directions or the connect failed; told once. Only events that are wanted are
+// reported, IO_HANGUP always.
 typedef void (*io_ready_fn)(struct io_sock *s, unsigned events);
 
 struct io_sock {

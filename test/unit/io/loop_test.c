@@ -173,12 +173,12 @@ static void keep_line(struct trace_sink *sink, enum trace_level level, const cha
     snprintf(last_line, sizeof(last_line), "%.*s", (int)n, line);
 }
 
-// From here on io_uring_setup() fails with this error in this process (each test is one).
-static void forbid_ring(int error)
+// From here on this system call fails with this error in this process (each test is one).
+static void forbid(unsigned call, int error)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -192,7 +192,7 @@ static void fall_back(int error, const char *cause)
     struct trace_sink sink = {.level_min = TRACE_DEBUG, .write = keep_line};
     struct io_config config = {.engine = IO_ENGINE_AUTO, .trace = &sink};
     struct io *io;
-    forbid_ring(error);
+    forbid(SYS_io_uring_setup, error);
     cr_assert_eq(io_create(&io, &config), RC_OK);
     cr_assert_str_eq(io_engine_name(io), "epoll");
     cr_assert_eq(line_count, 1, "one line");
@@ -222,4 +222,20 @@ Test(engine, a_kernel_without_it_is_named)
 Test(engine, the_memory_limit_is_named)
 {
     fall_back(ENOMEM, "locked memory");
+}
+
+// Kernels before 5.11, and profiles that do not know the call: milliseconds, rounded up.
+Test(engine, epoll_without_nanoseconds)
+{
+    struct io_config config = {.engine = IO_ENGINE_EPOLL};
+    struct io *io;
+    forbid(SYS_epoll_pwait2, ENOSYS);
+    cr_assert_eq(io_create(&io, &config), RC_OK);
+    uint64_t start_ns = io_clock_ns(io);
+    io_poll(io, 0);
+    cr_assert_eq(io_poll(io, 5500 * 1000), 0);
+    cr_assert(io_clock_ns(io) - start_ns >= 5500 * 1000);
+    io_wake(io);
+    io_poll(io, -1);
+    io_destroy(io);
 }
