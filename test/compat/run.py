@@ -60,6 +60,7 @@ CLIENTS = {
     'kafka-go-0.4.47': lambda: [cached('bin', 'kafka-go-0.4.47')],
     'kafkajs': lambda: ['node', local('kafkajs', 'compat.js')],
     'platformatic': lambda: ['node', local('platformatic', 'compat.js')],
+    'weir-cli': lambda: [sys.executable, local('weir-cli', 'compat.py')],
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
 # What needs nothing but Python and the product: run like a client, but never installed.
@@ -132,7 +133,7 @@ def check_codec(line, data):
 
 
 def check_dump(line, data, weir):
-    """The product's own log dump must say the same."""
+    """The product's own log dump must say the same, batch by batch."""
     if 'codec' not in line or line['result'] != 'ok' or not data or not weir:
         return
     for folder in batches.partition_folders(data, line['topic']).values():
@@ -140,9 +141,11 @@ def check_dump(line, data, weir):
         if done.returncode != 0:
             line.update(result='failed', detail='weir admin log dump: exit %d: %s' % (done.returncode, done.stderr[-200:]))
             return
-        want = line['codec'].lower()
-        if batches.read_log(folder) and want not in done.stdout.lower():
-            line.update(result='failed', detail='weir admin log dump does not say %s: %s' % (want, done.stdout[:200]))
+        said = [json.loads(text) for text in done.stdout.splitlines()]
+        got = [(b['base_offset'], b['last_offset'], b['codec'], b['crc_valid']) for b in said if b['type'] == 'batch']
+        want = [(b.base_offset, b.last_offset, b.codec, True) for b in batches.read_log(folder)]
+        if got != want:
+            line.update(result='failed', detail='weir admin log dump %s: %r, stored are %r' % (folder, got[:3], want[:3]))
             return
 
 
@@ -174,12 +177,14 @@ def run_program(name, command, totals, data, weir, environment=None):
         totals.add(dict(client=name, case='program', result='failed', detail='exit %d after %d cases: %s' % (code, lines, tail)))
 
 
-def client_command(name, bootstrap, groups, data, broker):
+def client_command(name, bootstrap, groups, data, broker, weir):
     prefix = 'c%d-%s' % (os.getpid() % 10000, name.replace('.', '-'))
     command = CLIENTS[name]() + [bootstrap, prefix, name]
     if name == 'java-tools':
         command.append(cached('kafka-4.1.1.classpath'))
-    if name in ('java-tools', 'raw') and data:
+    if name == 'weir-cli':
+        command.append(weir)
+    if name in ('java-tools', 'raw', 'weir-cli') and data:
         command += ['--data', data]
     if name == 'raw' and broker:
         command += ['--weir', '--pid', str(broker.process.pid), '--log', broker.log_path]
@@ -190,7 +195,10 @@ def client_command(name, bootstrap, groups, data, broker):
 
 def run_client(name, broker, totals, arguments, weir):
     """Installs and runs one client."""
-    if name != 'raw':
+    if name == 'weir-cli' and not weir:
+        totals.add(dict(client=name, case='all', result='skipped', detail='%s is not built' % arguments.weir))
+        return
+    if name not in ('raw', 'weir-cli'):
         subprocess.run([local('install.sh'), name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if os.path.exists(cached(name + '.missing')):
             reason = open(cached(name + '.missing')).read().strip()
@@ -199,7 +207,7 @@ def run_client(name, broker, totals, arguments, weir):
     environment = dict(os.environ, NODE_PATH=cached('node-' + name, 'node_modules'))
     bootstrap = broker.bootstrap if broker else arguments.bootstrap
     data = broker.data if broker else arguments.data
-    run_program(name, client_command(name, bootstrap, arguments.groups, data, broker), totals, data, weir, environment)
+    run_program(name, client_command(name, bootstrap, arguments.groups, data, broker, weir), totals, data, weir, environment)
 
 
 def main():
@@ -224,7 +232,7 @@ def main():
     try:
         for name in names:
             if name in CLIENTS:
-                run_client(name, broker, totals, arguments, weir if broker else None)
+                run_client(name, broker, totals, arguments, weir)
                 if broker and broker.process.poll() is not None:
                     totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.end()))
                     broker = Broker(weir)
