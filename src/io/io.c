@@ -15,6 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+// Sockets served by one io_poll(); the others keep their places in the queue, and timers and messages have their turn.
+enum { IO_SLOTS_A_POLL = 64 };
+
 enum rc io_rc_of_errno(int error)
 {
     switch (error) {
@@ -358,7 +361,8 @@ static unsigned io_run_done(struct io *io)
 static unsigned io_run_slots(struct io *io)
 {
     unsigned count = 0;
-    for (uint32_t left = io->queue_count; left > 0 && io->queue_first != IO_SLOT_NONE; left--, count++) {
+    uint32_t left = io->queue_count < IO_SLOTS_A_POLL ? io->queue_count : IO_SLOTS_A_POLL;
+    for (; left > 0 && io->queue_first != IO_SLOT_NONE; left--, count++) {
         uint32_t index = io->queue_first;
         io_slot_unqueue(io, index);
         switch ((enum io_slot_kind)io->slots[index].kind) {

@@ -75,6 +75,25 @@ const char *io_uring_refusal(int error)
     }
 }
 
+// Whether the other calls are let through as well, and every operation is known.
+static int uring_probe(struct io_uring *ring)
+{
+    static const uint8_t needed[] = {IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE, IORING_OP_READ,
+                                     IORING_OP_WRITE,    IORING_OP_WRITEV,      IORING_OP_FSYNC,
+                                     IORING_OP_FADVISE,  IORING_OP_UNLINKAT,    IORING_OP_SYNC_FILE_RANGE};
+    _Alignas(struct io_uring_probe)
+        uint8_t bytes[sizeof(struct io_uring_probe) + IORING_OP_LAST * sizeof(struct io_uring_probe_op)] = {0};
+    struct io_uring_probe *probe = (struct io_uring_probe *)bytes;
+    int rc = io_uring_register_probe(ring, probe, IORING_OP_LAST);
+    if (rc < 0)
+        return -rc;
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (!io_uring_opcode_supported(probe, needed[i]))
+            return EINVAL;
+    }
+    return 0;
+}
+
 static int uring_create(struct io *io, const struct io_config *config)
 {
     struct uring *u = calloc(1, sizeof(*u));
@@ -91,9 +110,10 @@ static int uring_create(struct io *io, const struct io_config *config)
         free(u);
         return -rc;
     }
-    u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = uring_probe(&u->ring);
+    u->wake_fd = error ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (u->wake_fd < 0) {
-        int error = errno;
+        error = error ? error : errno;
         io_uring_queue_exit(&u->ring);
         free(u);
         return error;

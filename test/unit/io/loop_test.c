@@ -187,12 +187,12 @@ static void forbid(unsigned call, int error)
         cr_skip_test("seccomp filters cannot be set here");
 }
 
-static void fall_back(int error, const char *cause)
+static void fall_back_from(unsigned call, int error, const char *cause)
 {
     struct trace_sink sink = {.level_min = TRACE_DEBUG, .write = keep_line};
     struct io_config config = {.engine = IO_ENGINE_AUTO, .trace = &sink};
     struct io *io;
-    forbid(SYS_io_uring_setup, error);
+    forbid(call, error);
     cr_assert_eq(io_create(&io, &config), RC_OK);
     cr_assert_str_eq(io_engine_name(io), "epoll");
     cr_assert_eq(line_count, 1, "one line");
@@ -202,6 +202,17 @@ static void fall_back(int error, const char *cause)
     config.engine = IO_ENGINE_URING;
     cr_assert_eq(io_create(&io, &config), RC_UNSUPPORTED);
     cr_assert(strstr(last_line, cause), "%s", last_line);
+}
+
+static void fall_back(int error, const char *cause)
+{
+    fall_back_from(SYS_io_uring_setup, error, cause);
+}
+
+// A profile that forbids only one of the calls.
+Test(engine, half_a_ring_is_none)
+{
+    fall_back_from(SYS_io_uring_register, EPERM, "seccomp");
 }
 
 Test(engine, seccomp_is_named)

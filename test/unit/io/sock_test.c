@@ -375,6 +375,41 @@ IO_TEST(sock, adopt_and_close_in_one_turn)
     }
 }
 
+// Many ready at once are served over several polls, each once and none forgotten.
+IO_TEST(sock, a_crowd_has_its_turn)
+{
+    enum { N = 600 };
+    static struct end ends[N];
+    static int others[N];
+    for (int i = 0; i < N; i++) {
+        int fds[2];
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        ends[i] = (struct end){0};
+        cr_assert_eq(io_sock_adopt(r->io, &ends[i].sock, fds[0], on_ready), RC_OK);
+        io_sock_want(&ends[i].sock, IO_READABLE);
+        others[i] = fds[1];
+    }
+    poll_some(r, 20);
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(write(others[i], "x", 1), 1);
+    unsigned polls = 0, told = 0;
+    while (told < N && polls < 100) {
+        unsigned n = io_poll(r->io, 1000 * 1000);
+        cr_assert(n <= 64);
+        told = 0;
+        for (int i = 0; i < N; i++)
+            told += ends[i].calls;
+        polls++;
+    }
+    cr_assert_eq(told, N);
+    cr_assert(polls >= N / 64);
+    for (int i = 0; i < N; i++) {
+        cr_assert_eq(ends[i].calls, 1);
+        io_sock_close(&ends[i].sock);
+        close(others[i]);
+    }
+}
+
 IO_TEST(sock, closing_reaches_the_peer)
 {
     struct pair p = {0};
