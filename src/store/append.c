@@ -156,7 +156,8 @@ static void plog_sort_written(struct plog *l, struct list *done)
     while ((n = list_pop_front(&l->writing))) {
         struct plog_append *op = list_entry(n, struct plog_append, link);
         plog_written_one(l, op);
-        bool waits = !list_empty(&l->syncing) || (!op->duplicate && l->unsynced_messages >= l->config->flush_messages) ||
+        bool waits = !list_empty(&l->syncing) ||
+                     (!op->duplicate && l->unsynced_messages >= l->config->flush_messages) ||
                      (op->duplicate && plog_forces_sync(l) && op->last_offset >= l->offered);
         if (waits) {
             list_push_back(&l->syncing, &op->link);
@@ -341,8 +342,7 @@ static void plog_sync_done(struct log_dir_op *dir_op, enum rc rc)
             l->durable = y->offset;
         store_note_synced(l->store, l, y->bytes);
         struct list_node *n;
-        while ((n = list_first(&l->syncing)) &&
-               list_entry(n, struct plog_append, link)->last_offset < y->offset) {
+        while ((n = list_first(&l->syncing)) && list_entry(n, struct plog_append, link)->last_offset < y->offset) {
             list_remove(&l->syncing, n);
             list_push_back(&done, n);
         }

@@ -25,9 +25,9 @@ enum checkpoint_type {
     CHECKPOINT_MARK = 3,           // written up to here; true only for the boot of the last BOOT record
     CHECKPOINT_DIRTY = 4,          // something follows the mark
     CHECKPOINT_HIGH_WATERMARK = 5,
-    CHECKPOINT_START = 6,          // log start
-    CHECKPOINT_REMOVED = 7,        // the partition is gone
-    CHECKPOINT_STOPPED = 8,        // clean stop: everything above is synced, recovery points are the ends
+    CHECKPOINT_START = 6,   // log start
+    CHECKPOINT_REMOVED = 7, // the partition is gone
+    CHECKPOINT_STOPPED = 8, // clean stop: everything above is synced, recovery points are the ends
 };
 
 enum {
@@ -66,7 +66,7 @@ enum rc checkpoint_open(struct checkpoint *c, struct io *io, struct trace_sink *
 void checkpoint_close(struct checkpoint *c);
 // Appends one record inline, to both files while one replaces the other; not synced. RC_NO_SPACE, RC_IO.
 enum rc checkpoint_append(struct checkpoint *c, const struct checkpoint_record *r);
-// Replacement by a file with only the records in `image` (encoded): begin writes it beside the old one; the caller syncs
-// c->next; finish gives it the name; the caller syncs the folder. A crash at any moment leaves one whole file.
+// Replacement by a file with only the records in `image` (encoded): begin writes it beside the old one; the caller
+// syncs c->next; finish gives it the name; the caller syncs the folder. A crash at any moment leaves one whole file.
 enum rc checkpoint_replace_begin(struct checkpoint *c, struct io *io, struct bytes image);
 enum rc checkpoint_replace_finish(struct checkpoint *c, struct io *io);

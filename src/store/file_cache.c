@@ -23,8 +23,7 @@ void file_cache_deinit(struct file_cache *c)
     *c = (struct file_cache){0};
 }
 
-struct store_file *file_cache_find(struct list *owner, enum store_file_kind kind, int64_t segment_base,
-                                   uint64_t now_ns)
+struct store_file *file_cache_find(struct list *owner, enum store_file_kind kind, int64_t segment_base, uint64_t now_ns)
 {
     // A log has a handful of open files, the one it appends to first.
     for (struct list_node *n = list_first(owner); n; n = list_next(owner, n)) {

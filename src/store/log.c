@@ -29,8 +29,12 @@ const struct plog_config PLOG_CONFIG_DEFAULT = {
 
 static void plog_set_ends(struct plog *l, const struct log_dir_entry *e)
 {
+    l->known.recovery_point.offset = l->known.mark.offset = OFFSET_NONE;
     if (!e)
         return;
+    l->known.recovery_point = e->recovery_point;
+    if (e->has_mark && e->mark.offset >= e->recovery_point.offset)
+        l->known.mark = e->mark;
     const struct log_dir_mark *latest = log_dir_entry_latest(e);
     if (latest->offset != OFFSET_NONE) {
         l->next = l->written = latest->offset;
@@ -59,6 +63,12 @@ static enum plog_state plog_first_state(struct plog *l, const struct log_dir_ent
 enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
                     struct topic_partition id, const struct plog_config *config)
 {
+    return plog_attach_known(l, store, dir, topic_name, id, config, log_dir_find(dir, id));
+}
+
+enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
+                          struct topic_partition id, const struct plog_config *config, const struct log_dir_entry *e)
+{
     *l = (struct plog){
         .store = store,
         .dir = dir,
@@ -73,7 +83,6 @@ enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, st
     list_init(&l->syncing);
     list_init(&l->open_files);
     l->producers.registry = &store->producers;
-    plog_hints_clear(l);
     if (log_dir_is_offline(dir))
         return RC_OFFLINE;
     if (!topic_name_valid(topic_name) || id.partition < 0)
@@ -83,10 +92,11 @@ enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, st
     if (!l->folder)
         return RC_NOMEM;
     snprintf(l->folder, folder_bytes, "%.*s-%d", (int)topic_name.n, (const char *)topic_name.p, id.partition);
-    const struct log_dir_entry *e = log_dir_find(dir, id);
     plog_set_ends(l, e);
     plog_active_init(l, l->written);
     l->state = plog_first_state(l, e);
+    if (l->state == PLOG_UNMADE)
+        plog_hints_clear(l);
     l->clean_marked = l->state == PLOG_AT_REST;
     __atomic_add_fetch(&dir->partitions, 1, __ATOMIC_RELAXED);
     return RC_OK;
@@ -200,7 +210,7 @@ enum rc plog_delete(struct plog *l)
     }
     if (rc)
         log_dir_fail(dir, rc, "renaming", from);
-    else if (log_dir_find(dir, l->id))
+    else if (made || l->noted_high_watermark != OFFSET_NONE || l->start > 0)
         (void)log_dir_put(dir, &removed); // a lost one only leaves an entry nobody asks for
     plog_detach(l);
     if (rc == RC_OK && made)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The partition log: record batches in segments, exactly as they travel, with Kafka's file names and formats. It assigns
-// offsets, checks producer sequences, gathers writes, finds batches by offset and time, makes recovery points and
-// recovers, rolls and deletes. It is driven by the engine on the partition's shard and knows no request, no replica and
-// no event loop: what takes long is a step with a time budget, what waits for the disk is an operation with a callback.
+// The partition log: record batches in segments, exactly as they travel, with Kafka's file names and formats. It
+// assigns offsets, checks producer sequences, gathers writes, finds batches by offset and time, makes recovery points
+// and recovers, rolls and deletes. It is driven by the engine on the partition's shard and knows no request, no replica
+// and no event loop: what takes long is a step with a time budget, what waits for the disk is an operation with a
+// callback.
 //
-//   append:   plog_append() checks and queues; plog_flush(), once a turn, writes everything queued in one gathered write;
+//   append:   plog_append() checks and queues; plog_flush(), once a turn, writes everything queued in one gathered
+//   write;
 //             done() of each operation follows in order
 //   read:     plog_read() gives a pinned range of whole batches for sendfile
 //   at rest:  no open file, no buffer, under 1 KiB; opened by the first call that needs the files
@@ -36,31 +38,31 @@
 
 // Settings of one topic; immutable, shared by its partitions, replaced as a whole. Kafka's names and defaults.
 struct plog_config {
-    uint32_t segment_bytes;          // segment.bytes
-    int64_t segment_ms;              // segment.ms
-    int64_t segment_jitter_ms;       // segment.jitter.ms
-    uint32_t segment_index_bytes;    // segment.index.bytes
-    uint32_t index_interval_bytes;   // index.interval.bytes
-    int64_t retention_ms;            // retention.ms, -1 for ever
-    int64_t retention_bytes;         // retention.bytes, -1 without bound
-    int64_t flush_messages;          // flush.messages, INT64_MAX never
-    int64_t flush_ms;                // flush.ms, INT64_MAX never
-    int64_t file_delete_delay_ms;    // file.delete.delay.ms
-    bool deletes;                    // cleanup.policy holds "delete"
-    bool log_append_time;            // message.timestamp.type is LogAppendTime
+    uint32_t segment_bytes;        // segment.bytes
+    int64_t segment_ms;            // segment.ms
+    int64_t segment_jitter_ms;     // segment.jitter.ms
+    uint32_t segment_index_bytes;  // segment.index.bytes
+    uint32_t index_interval_bytes; // index.interval.bytes
+    int64_t retention_ms;          // retention.ms, -1 for ever
+    int64_t retention_bytes;       // retention.bytes, -1 without bound
+    int64_t flush_messages;        // flush.messages, INT64_MAX never
+    int64_t flush_ms;              // flush.ms, INT64_MAX never
+    int64_t file_delete_delay_ms;  // file.delete.delay.ms
+    bool deletes;                  // cleanup.policy holds "delete"
+    bool log_append_time;          // message.timestamp.type is LogAppendTime
 };
 
 // Kafka 4's defaults.
 extern const struct plog_config PLOG_CONFIG_DEFAULT;
 
 enum plog_state {
-    PLOG_DETACHED,  // not attached, or deleted
-    PLOG_UNMADE,    // attached, no folder yet: nothing was ever appended
-    PLOG_AT_REST,   // attached, offsets known from the checkpoint, files not looked at
-    PLOG_UNCLEAN,   // attached, must be recovered (plog_recover_step()) before anything else
-    PLOG_OPEN,      // serving
-    PLOG_DAMAGED,   // a bad batch below the recovery point: refused until an operator acts
-    PLOG_OFFLINE,   // its folder is offline
+    PLOG_DETACHED, // not attached, or deleted
+    PLOG_UNMADE,   // attached, no folder yet: nothing was ever appended
+    PLOG_AT_REST,  // attached, offsets known from the checkpoint, files not looked at
+    PLOG_UNCLEAN,  // attached, must be recovered (plog_recover_step()) before anything else
+    PLOG_OPEN,     // serving
+    PLOG_DAMAGED,  // a bad batch below the recovery point: refused until an operator acts
+    PLOG_OFFLINE,  // its folder is offline
 };
 
 struct plog_write; // a gathered write in flight; private
@@ -74,6 +76,11 @@ struct plog_hint {
 
 enum { PLOG_HINTS = 4 };
 
+// What the checkpoint knew when the log was attached; needed until it is open.
+struct plog_known {
+    struct log_dir_mark recovery_point, mark; // offset OFFSET_NONE: none
+};
+
 struct plog {
     struct store *store;
     struct log_dir *dir;
@@ -81,20 +88,20 @@ struct plog {
     char *folder;                     // "<topic>-<partition>", owned
     struct topic_partition id;
     enum plog_state state;
-    bool names_dirty;  // files or folders were made since the last sync that covers names
-    bool clean_marked; // the checkpoint says that nothing follows its latest mark
-    bool marking;      // the word that something does is on its way to the folder's shard
-    bool flushing;     // plog_flush() is on the stack
+    bool names_dirty;              // files or folders were made since the last sync that covers names
+    bool clean_marked;             // the checkpoint says that nothing follows its latest mark
+    bool marking;                  // the word that something does is on its way to the folder's shard
+    bool flushing;                 // plog_flush() is on the stack
     bool due_mark, due_checkpoint; // what the store has been asked to do
     uint8_t hint_next;
     int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
     // offsets, see above
     int64_t start, local_start;
     int64_t next, written, offered, durable, recovery_point;
-    int64_t mark;           // written mark: recovery scans from here after a process death
-    int64_t snapshot;       // offset of the newest producer snapshot written, OFFSET_NONE
+    int64_t mark;                 // written mark: recovery scans from here after a process death
+    int64_t snapshot;             // offset of the newest producer snapshot written, OFFSET_NONE
     int64_t noted_high_watermark; // what the checkpoint has
-    int64_t high_watermark; // as told by plog_note_high_watermark()
+    int64_t high_watermark;       // as told by plog_note_high_watermark()
     // work
     struct list queued;  // appends not handed to the kernel yet
     struct list writing; // in the gathered write in flight
@@ -111,7 +118,10 @@ struct plog {
     struct segment_active active;
     struct epoch_cache epochs;
     struct producer_state producers;
-    struct plog_hint hints[PLOG_HINTS];
+    union {
+        struct plog_hint hints[PLOG_HINTS]; // OPEN
+        struct plog_known known;            // before
+    };
     struct list open_files; // of the file cache
     // places in the store's lists
     struct list_node active_link;   // logs with files or buffers, least recently used first
@@ -130,6 +140,10 @@ struct plog {
 // Errors: RC_OFFLINE, RC_NOMEM.
 enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
                     struct topic_partition id, const struct plog_config *config);
+// The same on a shard that does not own the folder: `entry` is what a LOG_DIR_FIND brought from there, NULL: nothing.
+enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
+                          struct topic_partition id, const struct plog_config *config,
+                          const struct log_dir_entry *entry);
 // Frees the memory of a log with no append queued or in flight and no slice out. Files stay. State DETACHED.
 void plog_detach(struct plog *l);
 // Another configuration from now on; segments already written keep their form.
@@ -263,10 +277,10 @@ struct plog_wait {
 };
 
 struct plog_read {
-    int64_t offset;      // at or past log start
-    int64_t bound;       // only batches that end at or below: written end, high watermark, last stable offset
-    uint64_t bytes_max;  // as many whole batches as fit
-    bool at_least_one;   // the first batch even when it is larger than bytes_max (KIP-74)
+    int64_t offset;     // at or past log start
+    int64_t bound;      // only batches that end at or below: written end, high watermark, last stable offset
+    uint64_t bytes_max; // as many whole batches as fit
+    bool at_least_one;  // the first batch even when it is larger than bytes_max (KIP-74)
 };
 
 // Finds whole batches from the one that holds `offset` on. RC_OK with an empty slice: nothing between offset and bound,
@@ -342,10 +356,10 @@ enum rc plog_reset(struct plog *l, int64_t offset);
 // ------------------------------------------------------------------------------------------------ recovery
 
 struct plog_recovery_report {
-    int64_t from_offset;     // where the scan began: written mark (same boot) or recovery point
-    bool from_mark;          // true: the process died, the page cache lived
+    int64_t from_offset; // where the scan began: written mark (same boot) or recovery point
+    bool from_mark;      // true: the process died, the page cache lived
     uint64_t scanned_bytes;
-    uint64_t cut_bytes;      // torn tail removed
+    uint64_t cut_bytes; // torn tail removed
     int64_t end_offset;
 };
 

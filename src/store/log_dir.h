@@ -4,8 +4,8 @@
 // are few; the partitions in them many.
 //
 // A folder belongs to one shard, its owner: it alone syncs and writes the checkpoint. Logs of other shards reach it
-// through log_dir_submit(), whose `forward` hook the engine fills in; with one shard it stays NULL and a submission is a
-// plain call. The health flags are the one thing other shards read directly; they are atomic.
+// through log_dir_submit(), whose `forward` hook the engine fills in; with one shard it stays NULL and a submission is
+// a plain call. The health flags are the one thing other shards read directly; they are atomic.
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +22,7 @@
 struct store_file;
 struct log_dir;
 struct log_dir_op;
+struct log_dir_entry;
 
 // IDLE -> SYNCING -> IDLE; IDLE -> NEXT_FILE -> NEXT_NAME -> IDLE while the checkpoint is replaced.
 enum log_dir_sync_state { LOG_DIR_IDLE, LOG_DIR_SYNCING, LOG_DIR_NEXT_FILE, LOG_DIR_NEXT_NAME };
@@ -31,22 +32,24 @@ enum log_dir_request {
     LOG_DIR_SYNC,     // make durable what `file` (or everything on the file system, when NULL) holds now
     LOG_DIR_PUT,      // append `record` to the checkpoint
     LOG_DIR_PUT_SYNC, // the same, and done when it is durable
+    LOG_DIR_FIND,     // copy what the checkpoint knows of record.id into *found
     LOG_DIR_STOP,     // clean stop, see log_dir_close()
 };
 
 typedef void (*log_dir_done_fn)(struct log_dir_op *op, enum rc rc);
 
-enum { LOG_DIR_ROUTE_BYTES = 128 };
+enum { LOG_DIR_ROUTE_BYTES = 64 };
 
 // Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard, possibly
 // inside log_dir_submit().
 struct log_dir_op {
     enum log_dir_request request;
-    struct io_file *file;             // SYNC: only where submitter and owner are one shard
-    struct checkpoint_record record;  // PUT
-    log_dir_done_fn done;             // NULL: nobody waits
-    struct list_node link;            // private
-    enum rc rc;                       // for `forward`: the answer on its way back
+    struct io_file *file;                                  // SYNC: only where submitter and owner are one shard
+    struct checkpoint_record record;                       // PUT; FIND: its id
+    struct log_dir_entry *found;                           // FIND: filled; offsets OFFSET_NONE where nothing is known
+    log_dir_done_fn done;                                  // NULL: nobody waits
+    struct list_node link;                                 // private
+    enum rc rc;                                            // for `forward`: the answer on its way back
     _Alignas(16) unsigned char route[LOG_DIR_ROUTE_BYTES]; // the engine's, to carry op between shards
 };
 
@@ -65,9 +68,9 @@ struct log_dir_entry {
     struct log_dir_mark recovery_point; // offset OFFSET_NONE: none
     struct log_dir_mark mark;           // written mark of this boot
     bool has_mark;
-    bool clean;                         // nothing follows the later of the two
-    int64_t high_watermark;             // OFFSET_NONE: none
-    int64_t start;                      // OFFSET_NONE: none
+    bool clean;             // nothing follows the later of the two
+    int64_t high_watermark; // OFFSET_NONE: none
+    int64_t start;          // OFFSET_NONE: none
 };
 
 // The later of mark and recovery point; offset OFFSET_NONE when there is neither.
@@ -97,14 +100,14 @@ struct log_dir {
     uint32_t partitions; // attached to this folder, for placement; by __atomic
     // hooks of the engine, may be NULL
     void (*forward)(struct log_dir *d, struct log_dir_op *op); // carries op to the owner and its answer back
-    void (*failed)(struct log_dir *d, enum rc rc); // the folder just went offline; once, on the shard that saw it
+    void (*failed)(struct log_dir *d, enum rc rc);             // it just went offline; once, on the shard that saw it
     // The name of a topic, for the text checkpoints of a clean stop; false: unknown, left out.
     bool (*topic_name)(struct log_dir *d, struct uuid topic_id, struct bytes *name);
     void *owner;
     // private
     struct io_file lock, self; // `self`: the folder, open from start to end for syncs
     struct checkpoint checkpoint;
-    struct map entries; // of struct log_dir_entry, by topic_partition
+    struct map entries;       // of struct log_dir_entry, by topic_partition
     uint64_t boot, boot_seen; // hash of this boot's id, and of the last BOOT record read
     bool stopped_seen;        // the last record read was STOPPED
     bool clean_stopped;       // what the checkpoint said at start
@@ -128,22 +131,22 @@ enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t n
 // Notes this boot in the checkpoint, durably: from now on logs may be attached and written.
 enum rc log_dir_start(struct log_dir *d);
 // Closes; no operation may be in flight. For a clean stop first plog_rest() and plog_detach() every log, then submit a
-// LOG_DIR_STOP: it writes Kafka's text checkpoints, syncs everything and marks the checkpoint as cleanly stopped, so that
-// the next start looks into no folder, whatever happens to the machine meanwhile.
+// LOG_DIR_STOP: it writes Kafka's text checkpoints, syncs everything and marks the checkpoint as cleanly stopped, so
+// that the next start looks into no folder, whatever happens to the machine meanwhile.
 void log_dir_close(struct log_dir *d);
 
 // ------------------------------------------------------------------------------------------------ use
 
 // The folder with the fewest partitions among those that are neither offline nor without space; NULL when none is.
 struct log_dir *log_dir_choose(struct log_dir *const *dirs, unsigned count);
-// What the checkpoint knows, or NULL. Owner's shard; other shards attach through the engine.
+// What the checkpoint knows, or NULL. Owner's shard; other shards submit a LOG_DIR_FIND.
 const struct log_dir_entry *log_dir_find(const struct log_dir *d, struct topic_partition id);
 // Hands op over; see enum log_dir_request. On an offline folder it is done with RC_OFFLINE.
 void log_dir_submit(struct log_dir *d, struct log_dir_op *op);
 // The owner's half of log_dir_submit(): what `forward` calls on the owner's shard.
 void log_dir_run(struct log_dir *d, struct log_dir_op *op);
-// A PUT nobody waits for: RC_OK says that it is written or, on another shard, on its way. RC_NO_SPACE and RC_NOMEM pass;
-// any other failure has taken the folder offline.
+// A PUT nobody waits for: RC_OK says that it is written or, on another shard, on its way. RC_NO_SPACE and RC_NOMEM
+// pass; any other failure has taken the folder offline.
 enum rc log_dir_put(struct log_dir *d, const struct checkpoint_record *r);
 // True when no operation is waiting or in flight.
 bool log_dir_is_idle(const struct log_dir *d);

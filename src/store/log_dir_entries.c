@@ -26,6 +26,17 @@ const struct log_dir_entry *log_dir_find(const struct log_dir *d, struct topic_p
     return log_dir_entry_get(d, id);
 }
 
+struct log_dir_entry log_dir_entry_none(struct topic_partition id)
+{
+    return (struct log_dir_entry){
+        .id = id,
+        .recovery_point.offset = OFFSET_NONE,
+        .mark.offset = OFFSET_NONE,
+        .high_watermark = OFFSET_NONE,
+        .start = OFFSET_NONE,
+    };
+}
+
 static struct log_dir_entry *log_dir_entry_make(struct log_dir *d, struct topic_partition id)
 {
     struct log_dir_entry *e = log_dir_entry_get(d, id);
@@ -34,8 +45,7 @@ static struct log_dir_entry *log_dir_entry_make(struct log_dir *d, struct topic_
     e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
-    e->id = id;
-    e->recovery_point.offset = e->mark.offset = e->high_watermark = e->start = OFFSET_NONE;
+    *e = log_dir_entry_none(id);
     if (map_insert(&d->entries, &e->node, topic_partition_hash(id))) {
         free(e);
         return NULL;

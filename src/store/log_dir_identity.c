@@ -155,15 +155,17 @@ enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t n
 {
     const struct log_dir_identity *id = &d->identity;
     if (id->formatted && strcmp(id->cluster_id, cluster_id) != 0) {
-        snprintf(why, why_bytes,
-                 "the log folder %s belongs to cluster %s, this node to cluster %s; choose another folder, or move this "
-                 "one away if its data is not needed",
-                 d->path, id->cluster_id, cluster_id);
+        snprintf(
+            why, why_bytes,
+            "the log folder %s belongs to cluster %s, this node to cluster %s; choose another folder, or move this "
+            "one away if its data is not needed",
+            d->path, id->cluster_id, cluster_id);
         return RC_INCONSISTENT_CLUSTER_ID;
     }
     if (id->formatted && id->node_id != node_id) {
-        snprintf(why, why_bytes, "the log folder %s belongs to node %d, this is node %d; give --id %d or another folder",
-                 d->path, id->node_id, node_id, id->node_id);
+        snprintf(why, why_bytes,
+                 "the log folder %s belongs to node %d, this is node %d; give --id %d or another folder", d->path,
+                 id->node_id, node_id, id->node_id);
         return RC_INVALID;
     }
     return RC_OK;

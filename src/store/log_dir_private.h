@@ -19,6 +19,8 @@ enum rc log_dir_write_texts(struct log_dir *d);
 
 // Takes one record into the entries (a checkpoint_open() callback, and after each append). context: struct log_dir.
 enum rc log_dir_entry_apply(void *context, const struct checkpoint_record *r);
+// An entry that knows nothing.
+struct log_dir_entry log_dir_entry_none(struct topic_partition id);
 // All records are in: drops what is only true for another boot.
 void log_dir_entries_loaded(struct log_dir *d);
 void log_dir_entries_free(struct log_dir *d);

@@ -129,6 +129,12 @@ static void log_dir_advance(struct log_dir *d)
         io_file_sync_all(&d->sync_op, &d->self);
 }
 
+static void log_dir_copy_entry(const struct log_dir *d, struct topic_partition id, struct log_dir_entry *out)
+{
+    const struct log_dir_entry *e = log_dir_find(d, id);
+    *out = e ? *e : log_dir_entry_none(id);
+}
+
 void log_dir_run(struct log_dir *d, struct log_dir_op *op)
 {
     enum rc rc = log_dir_is_offline(d) ? RC_OFFLINE : RC_OK;
@@ -136,7 +142,9 @@ void log_dir_run(struct log_dir *d, struct log_dir_op *op)
         rc = log_dir_append(d, &op->record);
     if (rc == RC_OK && op->request == LOG_DIR_STOP)
         rc = log_dir_write_texts(d);
-    if (rc || op->request == LOG_DIR_PUT) {
+    if (rc == RC_OK && op->request == LOG_DIR_FIND)
+        log_dir_copy_entry(d, op->record.id, op->found);
+    if (rc || op->request == LOG_DIR_PUT || op->request == LOG_DIR_FIND) {
         log_dir_finish(op, rc);
         log_dir_advance(d);
         return;

@@ -130,8 +130,9 @@ enum rc plog_sealed_timestamp(struct plog *l, uint32_t ordinal, bool cached_only
 // ---- read.c
 // The header at or after the batch that holds `offset` in segment s. cold is filled with RC_AGAIN.
 // RC_EOF: the segment ends before offset.
-enum rc plog_seek(struct plog *l, const struct plog_segment *s, int64_t offset, bool cached_only, struct batch_scan *scan,
-                  struct store_file **file, uint32_t *position, struct batch_header *h, struct plog_cold *cold);
+enum rc plog_seek(struct plog *l, const struct plog_segment *s, int64_t offset, bool cached_only,
+                  struct batch_scan *scan, struct store_file **file, uint32_t *position, struct batch_header *h,
+                  struct plog_cold *cold);
 // Pins a range.
 void plog_slice_take(struct plog *l, struct store_file *file, uint32_t position, uint32_t bytes, int64_t first_offset,
                      int64_t next_offset, struct plog_slice *out);

@@ -29,16 +29,16 @@ struct producer_state;
 
 struct producer_entry {
     struct map_node node;
-    struct list_node age;  // in the registry, least recently used first
+    struct list_node age; // in the registry, least recently used first
     struct producer_state *home;
     int64_t producer_id;
     int64_t txn_first_offset; // of the open transaction, or OFFSET_NONE
     int64_t last_timestamp;
-    uint64_t used_ns;         // monotonic: expiry
+    uint64_t used_ns; // monotonic: expiry
     int32_t coordinator_epoch;
     int16_t epoch;
-    uint8_t batch_count;      // remembered, newest last
-    uint8_t pending;          // queued appends that touch it: not forgotten meanwhile
+    uint8_t batch_count; // remembered, newest last
+    uint8_t pending;     // queued appends that touch it: not forgotten meanwhile
     struct producer_batch batches[PRODUCER_BATCHES_KEPT];
 };
 
@@ -59,8 +59,8 @@ struct producer_append {
     int64_t producer_id;
     int16_t epoch;
     int32_t base_sequence;
-    int32_t records;      // last offset delta + 1
-    int64_t base_offset;  // once assigned
+    int32_t records;     // last offset delta + 1
+    int64_t base_offset; // once assigned
     int64_t timestamp_max;
     bool transactional;
     bool control;
@@ -80,8 +80,8 @@ struct producer_undo {
 };
 
 enum producer_verdict {
-    PRODUCER_NEW,           // append it
-    PRODUCER_DUPLICATE,     // of *duplicate
+    PRODUCER_NEW,       // append it
+    PRODUCER_DUPLICATE, // of *duplicate
     PRODUCER_OUT_OF_ORDER,
     PRODUCER_STALE_EPOCH,
 };

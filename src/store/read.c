@@ -187,8 +187,9 @@ static enum rc plog_seek_in(struct plog *l, const struct plog_segment *s, int64_
     return plog_walk_to(scan, s->base_offset, offset, position, h);
 }
 
-enum rc plog_seek(struct plog *l, const struct plog_segment *s, int64_t offset, bool cached_only, struct batch_scan *scan,
-                  struct store_file **file, uint32_t *position, struct batch_header *h, struct plog_cold *cold)
+enum rc plog_seek(struct plog *l, const struct plog_segment *s, int64_t offset, bool cached_only,
+                  struct batch_scan *scan, struct store_file **file, uint32_t *position, struct batch_header *h,
+                  struct plog_cold *cold)
 {
     enum rc rc = plog_file(l, STORE_FILE_LOG, s->base_offset, 0, file);
     if (rc)

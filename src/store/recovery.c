@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a partition log after a start: what the folder holds against what the checkpoint says, the small files loaded,
-// and, when something follows the point the checkpoint names, the scan of it (recovery_scan.c).
+// Opening a partition log after a start: what the folder holds against what the checkpoint says, the small files
+// loaded, and, when something follows the point the checkpoint names, the scan of it (recovery_scan.c).
 #include "base/assert.h"
 #include "store/recovery.h"
 
@@ -155,19 +155,18 @@ static uint32_t recovery_place(const struct plog_recovery *r, const struct log_d
 // Chooses where to begin. RC_CORRUPT: the folder holds less than what was synced.
 static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
 {
-    const struct log_dir_entry *e = log_dir_find(l->dir, l->id);
-    if (e && e->has_mark && e->mark.offset >= e->recovery_point.offset) {
-        r->from = e->mark;
+    if (l->known.mark.offset != OFFSET_NONE) {
+        r->from = l->known.mark;
         r->from_mark = true;
         r->current = recovery_place(r, &r->from);
         if (r->current != UINT32_MAX)
             return RC_OK;
-        trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld; reading from the recovery point",
-                   l->dir->path, l->folder, (long long)e->mark.offset);
+        trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld: scanning from further back",
+                   l->dir->path, l->folder, (long long)r->from.offset);
     }
     r->from_mark = false;
-    if (e && e->recovery_point.offset != OFFSET_NONE) {
-        r->from = e->recovery_point;
+    if (l->known.recovery_point.offset != OFFSET_NONE) {
+        r->from = l->known.recovery_point;
         r->current = recovery_place(r, &r->from);
         return r->current == UINT32_MAX ? RC_CORRUPT : RC_OK;
     }
@@ -404,6 +403,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     l->durable = l->recovery_point;
     l->offered = plog_forces_sync(l) ? l->durable : l->written;
     plog_recovery_free(l);
+    plog_hints_clear(l);
     epoch_cache_cut_end(&l->epochs, l->written);
     if (l->start > l->written) { // raised durably, then a power cut took what lay below it
         enum rc rc = plog_reset(l, l->start);
@@ -454,8 +454,8 @@ enum rc plog_recovery_begin(struct plog *l)
         rebuild = rebuild || plog_indexes_missing(r, i);
     if (!whole) // of the active segment: what is left of them is not trusted
         r->segments[r->current].has_index = false;
-    bool more = r->current < r->count &&
-                (r->segments[r->current].bytes > r->from.position || r->current + 1 < r->count);
+    bool more =
+        r->current < r->count && (r->segments[r->current].bytes > r->from.position || r->current + 1 < r->count);
     r->phase = rebuild ? RECOVERY_REBUILD : RECOVERY_SCAN;
     if (!rebuild && !more)
         return recovery_end(l, NULL);

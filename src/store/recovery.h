@@ -23,15 +23,15 @@ struct plog_recovery {
     enum recovery_phase phase;
     struct recovery_segment *segments; // ascending
     uint32_t count, cap;
-    bool nomem;           // while listing
-    uint32_t current;     // of segments: the one that is active and being scanned
+    bool nomem;       // while listing
+    uint32_t current; // of segments: the one that is active and being scanned
     struct log_dir_mark from;
-    bool from_mark;       // a written mark; else a recovery point, or nothing
-    bool from_nothing;    // no checkpoint: everything is scanned
+    bool from_mark;    // a written mark; else a recovery point, or nothing
+    bool from_nothing; // no checkpoint: everything is scanned
     uint64_t scanned_bytes, cut_bytes;
     // REBUILD
-    uint32_t rebuild;        // of segments
-    uint32_t rebuild_at;     // position in it
+    uint32_t rebuild;    // of segments
+    uint32_t rebuild_at; // position in it
     bool rebuilding;
     struct segment_active rebuilt; // index tails of a sealed segment
     // SCAN: what was read of the current file, and the batch whose checksum is being computed

@@ -169,8 +169,7 @@ void plog_put_high_watermark(struct plog *l)
 {
     if (l->high_watermark == l->noted_high_watermark || l->state == PLOG_UNMADE)
         return;
-    const struct checkpoint_record r = {
-        .type = CHECKPOINT_HIGH_WATERMARK, .id = l->id, .offset = l->high_watermark};
+    const struct checkpoint_record r = {.type = CHECKPOINT_HIGH_WATERMARK, .id = l->id, .offset = l->high_watermark};
     if (log_dir_put(l->dir, &r) == RC_OK)
         l->noted_high_watermark = l->high_watermark;
 }

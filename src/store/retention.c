@@ -124,8 +124,7 @@ static bool plog_active_may_go(const struct plog *l, int64_t bound, int64_t wall
     const struct segment_active *a = &l->active;
     if (a->bytes == 0 || l->written > bound || l->next != l->written || l->write)
         return false;
-    return l->written <= l->start ||
-           plog_is_expired(l, a->timestamp_max >= 0 ? a->timestamp_max : a->made_ms, wall_ms);
+    return l->written <= l->start || plog_is_expired(l, a->timestamp_max >= 0 ? a->timestamp_max : a->made_ms, wall_ms);
 }
 
 bool plog_retention_step(struct plog *l, int64_t bound, int64_t wall_ms)
@@ -158,8 +157,8 @@ int64_t plog_retention_due_ms(const struct plog *l)
     int64_t from = l->active.timestamp_max >= 0 ? l->active.timestamp_max : l->active.made_ms;
     if (l->sealed_count)
         from = l->sealed[0].timestamp_max == SEGMENT_TIMESTAMP_UNKNOWN ? INT64_MIN
-               : l->sealed[0].timestamp_max >= 0                      ? l->sealed[0].timestamp_max
-                                                                      : l->sealed[0].sealed_ms;
+               : l->sealed[0].timestamp_max >= 0                       ? l->sealed[0].timestamp_max
+                                                                       : l->sealed[0].sealed_ms;
     else if (l->active.bytes == 0)
         return INT64_MAX;
     int64_t due;
@@ -248,7 +247,8 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
         plog_drop_last(l, s.ordinal + 1);
     file_cache_drop_all(&l->open_files);
     store_note_synced(l->store, l, l->unsynced_bytes);
-    plog_hints_clear(l);
+    l->known.recovery_point = at;
+    l->known.mark.offset = OFFSET_NONE;
     l->state = PLOG_UNCLEAN;
     return RC_OK;
 }

@@ -31,8 +31,7 @@ enum rc plog_make_active(struct plog *l, struct store_file **file)
             return rc;
         l->names_dirty = true;
     }
-    enum rc rc =
-        plog_file(l, STORE_FILE_LOG, l->active.base_offset, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
+    enum rc rc = plog_file(l, STORE_FILE_LOG, l->active.base_offset, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
     if (rc)
         return rc;
     l->state = PLOG_OPEN;
@@ -168,8 +167,8 @@ enum rc plog_roll(struct plog *l)
     if (rc)
         return rc;
     plog_active_init(l, l->written);
-    // For truncation: where a segment begins, so does what is known of the producers. One that cannot be written costs a
-    // longer scan then, nothing now.
+    // For truncation: where a segment begins, so does what is known of the producers. One that cannot be written costs
+    // a longer scan then, nothing now.
     (void)plog_write_snapshot(l);
     l->store->counters.rolls++;
     l->names_dirty = true;

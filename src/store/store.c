@@ -245,7 +245,8 @@ static uint64_t store_serve_producers(struct store *s, uint64_t now_ns)
     uint64_t expiry_ns = (uint64_t)s->config.producer_expiry_ms * 1000000u;
     if (r->by_age.count > s->config.producers_max) {
         uint32_t over = (uint32_t)(r->by_age.count - s->config.producers_max);
-        uint32_t gone = producer_registry_expire(r, UINT64_MAX, over < STORE_EXPIRE_A_STEP ? over : STORE_EXPIRE_A_STEP);
+        uint32_t gone =
+            producer_registry_expire(r, UINT64_MAX, over < STORE_EXPIRE_A_STEP ? over : STORE_EXPIRE_A_STEP);
         if (s->counters.producers_forgotten == 0 && gone)
             trace_warn(s->trace, "more than %u producers are remembered: the longest idle are forgotten early",
                        s->config.producers_max);

@@ -20,12 +20,12 @@ struct plog;
 #define STORE_REST_NS UINT64_C(10000000000) // a log not used for this long gives up its files and buffers
 
 struct store_config {
-    uint32_t files_max;               // open files of logs on this shard, at least 8
-    uint64_t unsynced_log_bytes_max;  // a recovery point is made past this: 64 MiB
-    uint64_t unsynced_bytes_max;      // over all logs of the shard: 256 MiB
-    uint64_t mark_bytes;              // a written mark is made past this: 8 MiB
-    uint32_t producers_max;           // producer entries of the shard; the oldest idle ones are forgotten beyond it
-    int64_t producer_expiry_ms;       // producer.id.expiration.ms
+    uint32_t files_max;              // open files of logs on this shard, at least 8
+    uint64_t unsynced_log_bytes_max; // a recovery point is made past this: 64 MiB
+    uint64_t unsynced_bytes_max;     // over all logs of the shard: 256 MiB
+    uint64_t mark_bytes;             // a written mark is made past this: 8 MiB
+    uint32_t producers_max;          // producer entries of the shard; the oldest idle ones are forgotten beyond it
+    int64_t producer_expiry_ms;      // producer.id.expiration.ms
 };
 
 extern const struct store_config STORE_CONFIG_DEFAULT;
@@ -59,8 +59,8 @@ struct store {
     struct list unsynced_logs; // oldest unsynced bytes first
     struct list due_logs;      // a mark or a recovery point is wanted
     uint64_t unsynced_bytes;
-    uint32_t checkpoints;      // recovery points under way that the store started
-    uint32_t timed_logs;       // unsynced logs with a flush.ms
+    uint32_t checkpoints; // recovery points under way that the store started
+    uint32_t timed_logs;  // unsynced logs with a flush.ms
     struct store_trash *trash;
     struct producer_registry producers;
     bool work_known;

@@ -124,8 +124,8 @@ static enum rc plog_find_from(struct plog *l, int64_t timestamp_ms, int64_t boun
         if (rc == RC_OK && greatest < timestamp_ms)
             continue;
         if (rc == RC_OK)
-            rc = plog_find_in(l, &s, s.base_offset > l->start ? s.base_offset : l->start, timestamp_ms, cached_only, out,
-                              cold);
+            rc = plog_find_in(l, &s, s.base_offset > l->start ? s.base_offset : l->start, timestamp_ms, cached_only,
+                              out, cold);
         if (rc == RC_EOF) // it lay before log start
             continue;
         if (rc == RC_OK && out->batch.next_offset > bound)

@@ -13,12 +13,12 @@
 enum { TRASH_IN_FLIGHT_MAX = 16 };
 
 struct trash_item {
-    struct heap_node due;      // by time, until it is
-    struct list_node link;     // then in `ready`
+    struct heap_node due;  // by time, until it is
+    struct list_node link; // then in `ready`
     struct store_trash *trash;
     struct trash_item *folder; // the folder this file must leave first, or NULL
     struct io_op op;
-    uint32_t children;         // files still to be removed
+    uint32_t children; // files still to be removed
     bool is_folder, listed;
     char path[];
 };

@@ -76,8 +76,7 @@ Test(index, search_in_file_and_tail)
         }
     }
     cr_assert(t.bytes > 0 && t.file_bytes > 0);
-    struct index_view v = {
-        .file = &f, .file_bytes = t.file_bytes, .tail = &t, .entry_bytes = TIME_INDEX_ENTRY_BYTES};
+    struct index_view v = {.file = &f, .file_bytes = t.file_bytes, .tail = &t, .entry_bytes = TIME_INDEX_ENTRY_BYTES};
     cr_assert_eq(index_view_count(&v), 3000);
     for (int64_t ts = 990; ts < 7010; ts++) {
         uint32_t rank, expected = ts <= 1000 ? 0 : ts > 6998 ? 3000 : (uint32_t)((ts - 1000 + 1) / 2);
@@ -136,9 +135,9 @@ Test(epoch_cache, text_is_kafkas)
     epoch_cache_clear(&c);
     cr_assert_eq(epoch_cache_parse(&c, buf_bytes(&out)), RC_OK);
     cr_assert(c.count == 2 && c.entries[1].epoch == 7 && c.entries[1].offset == 4294967296);
-    static const char *const bad[] = {"",          "1\n0\n",       "0\n1\n",           "0\n1\n3 4",
-                                      "0\n1\n3 x\n", "0\n-1\n",      "0\n2\n5 1\n4 2\n", "0\n0\nmore",
-                                      "0\n2\n1 5\n2 4\n", "0\n1\n99999999999 1\n"};
+    static const char *const bad[] = {
+        "",        "1\n0\n",           "0\n1\n",     "0\n1\n3 4",        "0\n1\n3 x\n",
+        "0\n-1\n", "0\n2\n5 1\n4 2\n", "0\n0\nmore", "0\n2\n1 5\n2 4\n", "0\n1\n99999999999 1\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cr_assert_eq(epoch_cache_parse(&c, bytes_str(bad[i])), RC_CORRUPT, "%zu", i);
         cr_assert_eq(c.count, 0);
@@ -149,9 +148,14 @@ Test(epoch_cache, text_is_kafkas)
 
 Test(checkpoint, record_survives_and_every_flipped_bit_is_seen)
 {
-    struct checkpoint_record r = {
-        .type = CHECKPOINT_MARK, .flags = CHECKPOINT_FLAG_CLEAN, .id = {.topic_id = {.b = {9, 8, 7}}, .partition = 5},
-        .offset = 1, .segment_base = 2, .position = 3, .leader_epoch = 4, .boot = 5};
+    struct checkpoint_record r = {.type = CHECKPOINT_MARK,
+                                  .flags = CHECKPOINT_FLAG_CLEAN,
+                                  .id = {.topic_id = {.b = {9, 8, 7}}, .partition = 5},
+                                  .offset = 1,
+                                  .segment_base = 2,
+                                  .position = 3,
+                                  .leader_epoch = 4,
+                                  .boot = 5};
     struct checkpoint_record back;
     uint8_t raw[CHECKPOINT_RECORD_BYTES];
     checkpoint_encode(&r, raw);

@@ -21,9 +21,12 @@ static void rig_init(struct rig *r)
 
 static struct producer_append batch(int16_t epoch, int32_t sequence, int32_t records, int64_t offset)
 {
-    return (struct producer_append){
-        .producer_id = 9, .epoch = epoch, .base_sequence = sequence, .records = records, .base_offset = offset,
-        .timestamp_max = 100 + offset};
+    return (struct producer_append){.producer_id = 9,
+                                    .epoch = epoch,
+                                    .base_sequence = sequence,
+                                    .records = records,
+                                    .base_offset = offset,
+                                    .timestamp_max = 100 + offset};
 }
 
 static enum producer_verdict judge(struct rig *r, struct producer_append a, struct producer_batch *duplicate)
@@ -139,17 +142,17 @@ Test(producer_state, forgets_the_longest_idle)
 Test(producer_state, snapshot_is_kafkas_byte_for_byte)
 {
     static const uint8_t expected[] = {
-        0, 1,                                           // version
-        0, 0, 0, 0,                                     // CRC-32C, compared below
-        0, 0, 0, 1,                                     // rows
-        0, 0, 0, 0, 0, 0, 0, 9,                         // producer id
-        0, 2,                                           // epoch
-        0, 0, 0, 6,                                     // last sequence
-        0, 0, 0, 0, 0, 0, 0, 14,                        // last offset
-        0, 0, 0, 2,                                     // offset delta
-        0, 0, 0, 0, 0, 0, 0, 112,                       // timestamp
-        255, 255, 255, 255,                             // coordinator epoch
-        255, 255, 255, 255, 255, 255, 255, 255,         // no open transaction
+        0,   1,                                 // version
+        0,   0,   0,   0,                       // CRC-32C, compared below
+        0,   0,   0,   1,                       // rows
+        0,   0,   0,   0,   0,   0,   0,   9,   // producer id
+        0,   2,                                 // epoch
+        0,   0,   0,   6,                       // last sequence
+        0,   0,   0,   0,   0,   0,   0,   14,  // last offset
+        0,   0,   0,   2,                       // offset delta
+        0,   0,   0,   0,   0,   0,   0,   112, // timestamp
+        255, 255, 255, 255,                     // coordinator epoch
+        255, 255, 255, 255, 255, 255, 255, 255, // no open transaction
     };
     struct rig r, again;
     struct buf out;

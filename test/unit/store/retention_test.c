@@ -216,9 +216,9 @@ Test(time, finds_the_first_batch_at_or_past_a_timestamp)
     fixture_open(&f);
     // Every batch spans ten timestamps: 1000..1002, 1010..1012, ...
     for (int i = 0; i < 60; i++)
-        cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 3, .value_bytes = 300, .timestamp = 1000 + 10 * i},
-                                    NULL),
-                     RC_OK);
+        cr_assert_eq(
+            fixture_append(&f, (struct batch_spec){.records = 3, .value_bytes = 300, .timestamp = 1000 + 10 * i}, NULL),
+            RC_OK);
     for (int round = 0; round < 2; round++) {
         for (int64_t ts = 990; ts < 1600; ts++) {
             struct plog_time_found found;
@@ -255,9 +255,9 @@ Test(time, the_greatest_timestamp_may_come_first)
     fixture_open(&f);
     static const int64_t timestamps[] = {50, 900, 20, 700, 900, 10};
     for (unsigned i = 0; i < 6; i++)
-        cr_assert_eq(
-            fixture_append(&f, (struct batch_spec){.records = 1, .value_bytes = 5000, .timestamp = timestamps[i]}, NULL),
-            RC_OK);
+        cr_assert_eq(fixture_append(
+                         &f, (struct batch_spec){.records = 1, .value_bytes = 5000, .timestamp = timestamps[i]}, NULL),
+                     RC_OK);
     cr_assert_eq(plog_find_timestamp_max(&f.log, 6, &found, NULL), RC_OK);
     cr_assert_eq(found.batch.first_offset, 1);
     plog_slice_release(&found.batch);
