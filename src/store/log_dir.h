@@ -38,7 +38,7 @@ enum log_dir_request {
 
 typedef void (*log_dir_done_fn)(struct log_dir_op *op, enum rc rc);
 
-enum { LOG_DIR_ROUTE_BYTES = 64 };
+enum { LOG_DIR_ROUTE_BYTES = 128 };
 
 // Embedded by its owner, zeroed before first use; must stay until done(), which runs on the submitter's shard, possibly
 // inside log_dir_submit().
