@@ -323,7 +323,8 @@ static void walk(struct sim_inode *dir, const char *prefix, void (*visit)(void *
 {
     for (size_t k = 0; k < dir->names.count; k++) {
         char path[1024];
-        snprintf(path, sizeof(path), "%s/%s", prefix, dir->names.v[k].name);
+        int n = snprintf(path, sizeof(path), "%s/%s", prefix, dir->names.v[k].name);
+        ASSERT(n > 0 && (size_t)n < sizeof(path));
         visit(context, path, dir->names.v[k].inode);
         if (dir->names.v[k].inode->is_dir)
             walk(dir->names.v[k].inode, path, visit, context);
