@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+
+#include "raft/raft.h"
+
+static struct raft_id id_of(int32_t node)
+{
+    struct raft_id id = {.node = node};
+    id.directory.b[15] = (uint8_t)node;
+    return id;
+}
+
+struct solo {
+    struct raft r;
+    struct raft_effects fx;
+    uint64_t now_ms;
+};
+
+static enum rc step(struct solo *s, struct raft_event ev)
+{
+    ev.now_ms = s->now_ms;
+    ev.random = 7;
+    return raft_step(&s->r, &ev, &s->fx);
+}
+
+static void begin(struct solo *s, uint32_t voters)
+{
+    struct raft_config c = {.self = id_of(1),
+                            .election_timeout_ms = 100,
+                            .heartbeat_ms = 20,
+                            .window_bytes_max = 1000,
+                            .uncommitted_bytes_max = 3 << 20};
+    struct raft_hard_state hard = {.term = 1, .vote = raft_id_none()};
+    struct raft_snapshot none = {0};
+    cr_assert_eq(raft_init(&s->r, &c, &hard, &none), RC_OK);
+    struct raft_voters v = {.count = voters};
+    for (uint32_t i = 0; i < voters; i++)
+        v.ids[i] = id_of((int32_t)i + 1);
+    uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
+    size_t n = raft_voters_encode(&v, bytes);
+    struct raft_entry first = {.index = 1, .term = 1, .type = RAFT_ENTRY_VOTERS, .payload = bytes_of(bytes, n)};
+    cr_assert_eq(raft_restore(&s->r, &first), RC_OK);
+    s->now_ms = 10;
+    raft_start(&s->r, s->now_ms, 7);
+}
+
+Test(raft, a_single_voter_leads_once_its_vote_is_durable)
+{
+    static struct solo s;
+    begin(&s, 1);
+    cr_assert_eq(raft_deadline_ms(&s.r), s.now_ms);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_TICK}), RC_OK);
+    cr_assert_eq(s.r.role, RAFT_CANDIDATE);
+    cr_assert(s.fx.hard_changed && s.fx.hard.term == 2 && s.fx.ticket != 0);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket}), RC_OK);
+    cr_assert_eq(s.r.role, RAFT_LEADER);
+    cr_assert_not(raft_leads(&s.r), "its first entry is not committed yet");
+    cr_assert_eq(s.fx.append_count, 1);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket}), RC_OK);
+    cr_assert(raft_leads(&s.r));
+    cr_assert_eq(s.fx.commit_index, 2);
+    cr_assert_eq(raft_deadline_ms(&s.r), UINT64_MAX, "an idle single node sets no timer");
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_str("x")}), RC_OK);
+    cr_assert_eq(s.fx.proposed, 3);
+    cr_assert_eq(s.fx.commit_index, 2, "not before it is durable");
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket});
+    cr_assert_eq(s.fx.commit_index, 3);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_READ, .context = 5}), RC_OK);
+    cr_assert(s.fx.read_count == 1 && s.fx.reads[0].context == 5 && s.fx.reads[0].index == 3);
+    raft_deinit(&s.r);
+}
+
+Test(raft, one_of_three_asks_before_it_raises_its_term)
+{
+    static struct solo s;
+    begin(&s, 3);
+    cr_assert_gt(raft_deadline_ms(&s.r), s.now_ms);
+    cr_assert_eq(s.r.commit, 0, "what others have is unknown");
+    s.now_ms = raft_deadline_ms(&s.r);
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    cr_assert_eq(s.r.role, RAFT_PRE_CANDIDATE);
+    cr_assert_eq(s.fx.ticket, 0);
+    cr_assert_eq(s.fx.send_count, 2);
+    cr_assert(s.fx.send[0].message.kind == RAFT_PRE_VOTE && s.fx.send[0].message.term == 2);
+    cr_assert_eq(s.r.hard.term, 1);
+    // A grant meant for the folder this node had before is nobody's.
+    struct raft_message m = {
+        .kind = RAFT_PRE_VOTE_ANSWER, .from = id_of(2), .to = id_of(1), .term = 2, .granted = true};
+    m.to.directory.b[0] = 99;
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.r.role, RAFT_PRE_CANDIDATE);
+    m.to = id_of(1);
+    m.from.directory.b[0] = 99; // nor one from a member that lost its disk
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.r.role, RAFT_PRE_CANDIDATE);
+    m.from = id_of(2);
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.r.role, RAFT_CANDIDATE);
+    cr_assert_eq(s.r.hard.term, 2);
+    for (uint32_t i = 0; i < s.fx.send_count; i++)
+        cr_assert_eq(s.fx.send[i].ticket, s.fx.ticket, "a request rests on the own vote");
+    uint64_t ticket = s.fx.ticket;
+    m.kind = RAFT_VOTE_ANSWER;
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.r.role, RAFT_CANDIDATE, "the own vote counts only when it is durable");
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = ticket});
+    cr_assert_eq(s.r.role, RAFT_LEADER);
+    raft_deinit(&s.r);
+}
+
+static void answer(struct solo *s, struct raft_message m)
+{
+    m.from = id_of(2);
+    m.to = id_of(1);
+    m.term = m.term ? m.term : s->r.hard.term;
+    m.granted = true;
+    step(s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+}
+
+// Figure 8 of the Raft paper: a majority that holds an older term's entry says nothing yet.
+Test(raft, an_older_terms_entry_is_committed_only_through_one_of_the_own_term)
+{
+    static struct solo s;
+    begin(&s, 3);
+    s.now_ms = raft_deadline_ms(&s.r);
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    answer(&s, (struct raft_message){.kind = RAFT_PRE_VOTE_ANSWER, .term = 2});
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    answer(&s, (struct raft_message){.kind = RAFT_VOTE_ANSWER});
+    cr_assert_eq(s.r.role, RAFT_LEADER);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 1});
+    cr_assert_eq(s.fx.commit_index, 0);
+    struct raft_id id = id_of(4);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_CHANGE_ADD, .id = id}), RC_AGAIN,
+                 "no change of members before an entry of the own term is committed");
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
+    cr_assert_eq(s.fx.commit_index, 2);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_CHANGE_REMOVE, .id = id_of(3)}), RC_OK);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_CHANGE_REMOVE, .id = id_of(2)}), RC_AGAIN,
+                 "one change at a time");
+    cr_assert_eq(raft_voters(&s.r)->count, 2, "in force from its append");
+    raft_deinit(&s.r);
+}
+
+Test(raft, a_follower_confirms_only_what_is_durable)
+{
+    static struct solo s;
+    begin(&s, 3);
+    struct raft_entry e = {.index = 2, .term = 3, .type = RAFT_ENTRY_DATA, .payload = bytes_str("a")};
+    struct raft_message m = {.kind = RAFT_APPEND,
+                             .from = id_of(2),
+                             .to = id_of(1),
+                             .term = 3,
+                             .log_index = 1,
+                             .log_term = 1,
+                             .first_entry = 2,
+                             .entry_count = 1,
+                             .entries = &e};
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.fx.send_count, 1);
+    cr_assert(s.fx.send[0].message.granted && s.fx.send[0].message.match == 2);
+    cr_assert_eq(s.fx.send[0].ticket, s.fx.ticket);
+    uint64_t ticket = s.fx.ticket;
+    // The same again, before the disk is done: still to wait.
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.fx.append_count, 0);
+    cr_assert_eq(s.fx.send[0].ticket, ticket);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = ticket});
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.fx.send[0].ticket, 0);
+    // Another leader's entry in its place takes it back.
+    e.term = 4;
+    m.term = 4;
+    m.from = id_of(3);
+    step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+    cr_assert_eq(s.fx.truncate_from, 2);
+    cr_assert_eq(s.r.durable_index, 1);
+    raft_deinit(&s.r);
+}
+
+Test(raft, voters_survive_as_bytes)
+{
+    struct raft_voters v = {.count = 3, .ids = {id_of(1), id_of(2), id_of(9)}}, back;
+    uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
+    size_t n = raft_voters_encode(&v, bytes);
+    cr_assert_eq(raft_voters_decode(bytes_of(bytes, n), &back), RC_OK);
+    cr_assert(back.count == 3 && raft_is_voter(&back, id_of(9)) && !raft_is_voter(&back, id_of(3)));
+    for (size_t cut = 0; cut < n; cut++)
+        cr_assert_neq(raft_voters_decode(bytes_of(bytes, cut), &back), RC_OK);
+    bytes[0] = 1;
+    cr_assert_eq(raft_voters_decode(bytes_of(bytes, n), &back), RC_UNSUPPORTED_VERSION);
+}
+
+Test(raft, payloads_have_a_limit)
+{
+    static struct solo s;
+    begin(&s, 1);
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_str("x")}), RC_NOT_CONTROLLER);
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket});
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket});
+    static uint8_t large[METADATA_ENTRY_BYTES_MAX + 1];
+    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_of(large, sizeof(large))}),
+                 RC_MESSAGE_TOO_LARGE);
+    struct raft_event full = {.kind = RAFT_PROPOSE, .payload = bytes_of(large, METADATA_ENTRY_BYTES_MAX)};
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(step(&s, full), RC_OK);
+    cr_assert_eq(step(&s, full), RC_FULL);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    cr_assert_eq(step(&s, full), RC_OK);
+    raft_deinit(&s.r);
+}
