@@ -164,8 +164,9 @@ enum { IO_BOOT_ID_BYTES = 64 };
 void io_boot_id(struct io *io, char out[IO_BOOT_ID_BYTES]);
 
 // Writes vecs at offset. RC_OK: done inline, op unused. RC_AGAIN: in flight, op->done() will tell; vecs and what they
-// point to must stay until then. Anything else: failed, the file beyond offset is undefined. Short writes are carried
-// on inside; an error after some bytes is an error. io/ starts write-back and preallocates by itself (IO_FILE_LOG).
+// point to must stay until then (a write of more than 2 MiB, or a slow file system). Anything else: failed, the file
+// beyond offset is undefined. Short writes are carried on inside; an error after some bytes is an error. io/ starts
+// write-back and preallocates by itself (IO_FILE_LOG).
 enum rc io_file_write(struct io_op *op, struct io_file *f, const struct iovec *vecs, unsigned vec_count,
                       uint64_t offset);
 // Completions; always asynchronous. The file must stay open until done() runs.

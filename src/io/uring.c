@@ -281,6 +281,7 @@ static void uring_submit(struct io *io, struct io_op *op)
     case IO_OP_WRITE:
         sqe = uring_sqe(u);
         uring_prep_write(sqe, op);
+        sqe->flags |= IOSQE_ASYNC; // it is here to leave the loop: some file systems would try it in place first
         break;
     case IO_OP_PREFETCH:
         uring_prep_prefetch(u, op);

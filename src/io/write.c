@@ -16,6 +16,7 @@
 #define WRITE_BACK_BYTES (UINT64_C(8) << 20)     // started for every so many bytes appended
 #define ALLOCATE_AFTER_BYTES (UINT64_C(1) << 20) // a log that has grown by less since it was opened is left alone
 #define ALLOCATE_STEP_BYTES (UINT64_C(1) << 20)
+#define WRITE_LARGE_BYTES ((size_t)2 << 20)       // more than this leaves the loop at once: there it costs the same CPU
 #define WRITE_SLOW_NS (UINT64_C(4) * 1000 * 1000) // beyond what the bytes themselves take
 #define WRITE_VERY_SLOW_NS (UINT64_C(25) * 1000 * 1000)
 #define WRITE_SLOW_AGAIN_NS (UINT64_C(200) * 1000 * 1000)
@@ -137,9 +138,9 @@ void io_write_observe(struct io_op *op)
 static enum rc write_inline(struct io_op *op, struct io_file *f)
 {
     struct io *io = f->io;
+    uint64_t start_ns = io_clock_now();
     if (f->kind == IO_FILE_LOG)
         log_allocate_ahead(f, op->offset, op->n);
-    uint64_t start_ns = io_clock_now();
     op->kind = IO_OP_WRITE;
     io_op_run(op);
     uint64_t now_ns = io_clock_now();
@@ -168,7 +169,7 @@ enum rc io_file_write(struct io_op *op, struct io_file *f, const struct iovec *v
     op->moved = 0;
     op->vecs = vecs;
     op->vec_count = vec_count;
-    if (!io->devices[f->device].deferred) {
+    if (bytes <= WRITE_LARGE_BYTES && !io->devices[f->device].deferred) {
         enum rc rc = write_inline(op, f);
         return rc == RC_AGAIN ? RC_IO : rc; // RC_AGAIN means "in flight" here
     }

@@ -99,6 +99,26 @@ IO_TEST(write, gathered_in_flight)
     io_file_close(&f);
 }
 
+IO_TEST(write, a_large_one_does_not_hold_the_loop)
+{
+    struct io_file f = open_log(r, "a");
+    size_t n = 5 << 20, got;
+    uint8_t *p = malloc(n), *q = malloc(n);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 7 >> 3);
+    struct iovec vecs[] = {{.iov_base = p, .iov_len = 100}, {.iov_base = p + 100, .iov_len = n - 100}};
+    struct rig_op o = RIG_OP();
+    cr_assert_eq(io_file_write(&o.op, &f, vecs, 2, 0), RC_AGAIN);
+    cr_assert(rig_until(r, &o.done));
+    cr_assert(o.rc == RC_OK && o.bytes == n);
+    cr_assert_eq(io_file_read_now(&f, q, n, 0, &got), RC_OK);
+    cr_assert(got == n && memcmp(p, q, n) == 0);
+    cr_assert(!r->io->devices[f.device].deferred, "the small ones stay");
+    free(p);
+    free(q);
+    io_file_close(&f);
+}
+
 IO_TEST(write, an_error_in_flight_is_told)
 {
     struct io_file f = {0};
