@@ -84,16 +84,27 @@ def compare(expected, actual, timestamps=True, headers=True):
 
 
 class Report:
-    """Runs cases and prints one JSON line for each."""
+    """Runs cases and prints one JSON line for each; plain lines and a summary when a person runs a program by itself."""
 
-    def __init__(self, client):
-        self.client = client
-        self.failed = 0
+    def __init__(self, client, plain=False):
+        self.client, self.plain = client, plain
+        self.passed = self.failed = self.skipped = 0
 
     def emit(self, case, result, detail='', **more):
         """Prints a finished case."""
+        self.passed += result == 'ok'
         self.failed += result == 'failed'
-        print(json.dumps(dict(client=self.client, case=case, result=result, detail=str(detail), **more)), flush=True)
+        self.skipped += result == 'skipped'
+        if self.plain:
+            print('%-7s %-18s %-32s %s' % (result, self.client, case, detail), flush=True)
+        else:
+            print(json.dumps(dict(client=self.client, case=case, result=result, detail=str(detail), **more)), flush=True)
+
+    def end(self):
+        """The summary, if it is wanted, and the exit code."""
+        if self.plain:
+            print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped))
+        sys.exit(1 if self.failed else 0)
 
     def run(self, case, function, *arguments, **more):
         """Runs one case; its return value is the detail. `more` goes into the line (topic, codec)."""

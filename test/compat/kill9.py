@@ -286,8 +286,9 @@ def main():
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--seed', type=int, default=int(time.time()))
     parser.add_argument('--keep', action='store_true', help='leave the data folder and the journal behind')
+    parser.add_argument('--json', action='store_true', help='one JSON object a case')
     arguments = parser.parse_args()
-    report = cases.Report('kill9')
+    report = cases.Report('kill9', plain=not arguments.json)
     folder = tempfile.mkdtemp(prefix='weir-kill9-')
     campaign = Campaign(arguments, folder)
     try:
@@ -299,6 +300,7 @@ def main():
         print('left behind: %s (seed %d)' % (folder, arguments.seed), file=sys.stderr)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+    report.end()
 
 
 if __name__ == '__main__':

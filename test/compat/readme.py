@@ -76,8 +76,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--weir', required=True)
     parser.add_argument('--readme', default=os.path.join(REPOSITORY, 'README.md'))
+    parser.add_argument('--json', action='store_true', help='one JSON object a case')
     arguments = parser.parse_args()
-    report = cases.Report('readme')
+    report = cases.Report('readme', plain=not arguments.json)
     blocks = BLOCK.findall(open(arguments.readme).read()) if os.path.exists(arguments.readme) else []
     if not blocks:
         report.emit('blocks', 'skipped', 'README.md has no tested blocks')
@@ -87,6 +88,7 @@ def main():
             report.run('block-%d' % number, session.run, background, commands, output or None)
     finally:
         session.end()
+    report.end()
 
 
 if __name__ == '__main__':

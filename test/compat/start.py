@@ -217,14 +217,16 @@ class Start:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--weir', required=True)
+    parser.add_argument('--json', action='store_true', help='one JSON object a case')
     arguments = parser.parse_args()
-    report = cases.Report('start')
+    report = cases.Report('start', plain=not arguments.json)
     start = Start(arguments.weir)
     for name in ('first_produce', 'banner', 'rest', 'restart_with_data', 'many_partitions', 'unknown_key', 'malformed_value',
                  'zookeeper_key', 'port_in_use', 'data_is_a_file', 'data_of_another_node', 'data_in_use', 'wildcard_address',
                  'bad_flag', 'check_file', 'low_file_limit'):
         report.run(name.replace('_', '-'), getattr(start, name))
     shutil.rmtree(start.root, ignore_errors=True)
+    report.end()
 
 
 if __name__ == '__main__':
