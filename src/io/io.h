@@ -313,3 +313,11 @@ struct io_thread {
 };
 enum rc io_thread_start(struct io_thread *t, void (*fn)(void *argument), void *argument, int cpu);
 void io_thread_join(struct io_thread *t);
+
+// ------------------------------------------------------------------------------------------------ standard input
+
+// For the command line only. True when standard input can be read or is at its end; waits for that at most timeout_ms
+// (0: only asks, negative: for ever).
+bool io_stdin_wait(struct io *io, int timeout_ms);
+// What is there, at least one byte; waits for that. RC_EOF, RC_IO.
+enum rc io_stdin_read(struct io *io, void *p, size_t n, size_t *got);
