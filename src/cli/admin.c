@@ -59,13 +59,13 @@ static void one_api(struct json *j, struct table *t, const struct client_version
     if (m && used < v->min)
         used = -1;
     if (j) {
-        json_object(j);
-        json_key_int(j, "key", key);
-        json_key_str(j, "name", m ? m->name : NULL);
-        json_key_int(j, "min", v->min);
-        json_key_int(j, "max", v->max);
-        json_key_int(j, "used", used);
-        json_object_end(j);
+        json_put_object(j);
+        json_put_key_int(j, "key", key);
+        json_put_key_str(j, "name", m ? m->name : NULL);
+        json_put_key_int(j, "min", v->min);
+        json_put_key_int(j, "max", v->max);
+        json_put_key_int(j, "used", used);
+        json_put_object_end(j);
         return;
     }
     table_cell(t, "%s", m ? m->name : "?");
@@ -80,12 +80,12 @@ static void one_broker(struct cli *cli, const struct client_node *n, struct json
     struct table t;
     table_init(&t, &cli->arena, "API|>KEY|>MIN|>MAX|>USED");
     if (j) {
-        json_object(j);
-        json_key_int(j, "broker", n->id);
-        json_key_str(j, "host", n->connection.host);
-        json_key_int(j, "port", n->connection.port);
-        json_key(j, "apis");
-        json_array(j);
+        json_put_object(j);
+        json_put_key_int(j, "broker", n->id);
+        json_put_key_str(j, "host", n->connection.host);
+        json_put_key_int(j, "port", n->connection.port);
+        json_put_key(j, "apis");
+        json_put_array(j);
     } else {
         buf_printf(&cli->out, "broker %d at %s:%u\n", n->id, n->connection.host, n->connection.port);
     }
@@ -93,8 +93,8 @@ static void one_broker(struct cli *cli, const struct client_node *n, struct json
         if (n->connection.versions[key].max >= 0)
             one_api(j, &t, &n->connection.versions[key], key);
     if (j) {
-        json_array_end(j);
-        json_object_end(j);
+        json_put_array_end(j);
+        json_put_object_end(j);
     } else {
         table_print(&t, &cli->out);
     }
@@ -109,7 +109,7 @@ int admin_api_versions_run(struct cli *cli, const struct cli_parsed *parsed)
         return CLI_FAILED;
     json_init(&j, &cli->out, true);
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (struct client_node *n = cli->client.nodes; n; n = n->next) {
         if (n->id < 0 || n->gone || (o->broker >= 0 && n->id != o->broker))
             continue;
@@ -124,7 +124,7 @@ int admin_api_versions_run(struct cli *cli, const struct cli_parsed *parsed)
         return cli_fail(cli, "there is no broker %lld; 'weir admin brokers list' shows which there are",
                         (long long)o->broker);
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     }
     return cli_done(cli);

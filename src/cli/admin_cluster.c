@@ -63,17 +63,17 @@ static void one_broker(struct cli *cli, const struct metadata_response *all, con
     const char *wrong = check ? check_broker(cli, b->node_id) : NULL;
     *bad |= wrong != NULL;
     if (j) {
-        json_object(j);
-        json_key_int(j, "id", b->node_id);
-        json_key_text(j, "host", b->host);
-        json_key_int(j, "port", b->port);
-        json_key_text(j, "rack", b->rack);
-        json_key_bool(j, "controller", b->node_id == all->controller_id);
-        json_key_int(j, "leads", s.leads);
-        json_key_int(j, "replicas", s.holds);
+        json_put_object(j);
+        json_put_key_int(j, "id", b->node_id);
+        json_put_key_text(j, "host", b->host);
+        json_put_key_int(j, "port", b->port);
+        json_put_key_text(j, "rack", b->rack);
+        json_put_key_bool(j, "controller", b->node_id == all->controller_id);
+        json_put_key_int(j, "leads", s.leads);
+        json_put_key_int(j, "replicas", s.holds);
         if (check)
-            json_key_str(j, "unreachable", wrong);
-        json_object_end(j);
+            json_put_key_str(j, "unreachable", wrong);
+        json_put_object_end(j);
         return;
     }
     table_cell(t, "%d", b->node_id);
@@ -105,17 +105,17 @@ static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
     table_init(&t, &cli->arena, o->check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK"
                                          : ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE");
     if (o->common.json) {
-        json_object(&j);
-        json_key_text(&j, "cluster_id", all.cluster_id);
-        json_key_int(&j, "controller", all.controller_id);
-        json_key(&j, "brokers");
-        json_array(&j);
+        json_put_object(&j);
+        json_put_key_text(&j, "cluster_id", all.cluster_id);
+        json_put_key_int(&j, "controller", all.controller_id);
+        json_put_key(&j, "brokers");
+        json_put_array(&j);
     }
     for (uint32_t i = 0; i < all.brokers_count; i++)
         one_broker(cli, &all, &all.brokers[i], o->check, &bad, o->common.json ? &j : NULL, &t);
     if (o->common.json) {
-        json_array_end(&j);
-        json_object_end(&j);
+        json_put_array_end(&j);
+        json_put_object_end(&j);
         buf_printf(&cli->out, "\n");
     } else {
         buf_printf(&cli->out, "cluster %.*s\n", (int)all.cluster_id.n,
@@ -160,15 +160,15 @@ static void one_replica(const struct quorum_table *q, const struct describe_quor
     uuid_format(r->replica_directory_id, id);
     bool has_id = !uuid_is_zero(r->replica_directory_id);
     if (q->j) {
-        json_object(q->j);
-        json_key_int(q->j, "id", r->replica_id);
-        json_key_str(q->j, "role", role);
-        json_key_str(q->j, "directory_id", has_id ? id : NULL);
-        json_key_int(q->j, "log_end", r->log_end_offset);
-        json_key_int(q->j, "lag", lag);
-        json_key_int(q->j, "last_fetch_ms", r->last_fetch_timestamp);
-        json_key_int(q->j, "last_caught_up_ms", r->last_caught_up_timestamp);
-        json_object_end(q->j);
+        json_put_object(q->j);
+        json_put_key_int(q->j, "id", r->replica_id);
+        json_put_key_str(q->j, "role", role);
+        json_put_key_str(q->j, "directory_id", has_id ? id : NULL);
+        json_put_key_int(q->j, "log_end", r->log_end_offset);
+        json_put_key_int(q->j, "lag", lag);
+        json_put_key_int(q->j, "last_fetch_ms", r->last_fetch_timestamp);
+        json_put_key_int(q->j, "last_caught_up_ms", r->last_caught_up_timestamp);
+        json_put_object_end(q->j);
         return;
     }
     table_cell(q->t, "%d", r->replica_id);
@@ -197,15 +197,15 @@ static int show_quorum(struct cli *cli, bool as_json, const struct describe_quor
         if (p->current_voters[i].replica_id == p->leader_id)
             q.leader_end = p->current_voters[i].log_end_offset;
     if (as_json) {
-        json_object(&j);
-        json_key_int(&j, "leader", p->leader_id);
-        json_key_int(&j, "term", p->leader_epoch);
-        json_key_int(&j, "committed", p->high_watermark);
-        json_key(&j, "replicas");
-        json_array(&j);
+        json_put_object(&j);
+        json_put_key_int(&j, "leader", p->leader_id);
+        json_put_key_int(&j, "term", p->leader_epoch);
+        json_put_key_int(&j, "committed", p->high_watermark);
+        json_put_key(&j, "replicas");
+        json_put_array(&j);
         all_replicas(&q, p);
-        json_array_end(&j);
-        json_object_end(&j);
+        json_put_array_end(&j);
+        json_put_object_end(&j);
         buf_printf(&cli->out, "\n");
     } else {
         buf_printf(&cli->out, "leader %d, term %d, committed up to %lld\n", p->leader_id, p->leader_epoch,

@@ -78,15 +78,15 @@ static void one_config(struct json *j, struct table *t, const struct describe_co
     enum { SOURCE_DEFAULT = 5 };
     int8_t source = c->is_default ? SOURCE_DEFAULT : c->config_source;
     if (j) {
-        json_object(j);
-        json_key_text(j, "name", c->name);
-        json_key_text(j, "value", c->value);
-        json_key_str(j, "source", source_text(source));
-        json_key_bool(j, "read_only", c->read_only);
-        json_key_bool(j, "sensitive", c->is_sensitive);
+        json_put_object(j);
+        json_put_key_text(j, "name", c->name);
+        json_put_key_text(j, "value", c->value);
+        json_put_key_str(j, "source", source_text(source));
+        json_put_key_bool(j, "read_only", c->read_only);
+        json_put_key_bool(j, "sensitive", c->is_sensitive);
         if (documentation)
-            json_key_text(j, "documentation", c->documentation);
-        json_object_end(j);
+            json_put_key_text(j, "documentation", c->documentation);
+        json_put_object_end(j);
         return;
     }
     table_cell_bytes(t, c->name);
@@ -119,7 +119,7 @@ static int show_configs(struct cli *cli, const struct configs_options *o, const 
     table_init(&t, &cli->arena, o->documentation ? "NAME|VALUE|FROM|MEANING" : "NAME|VALUE|FROM");
     qsort(r->configs, r->configs_count, sizeof(*r->configs), by_name);
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (uint32_t i = 0; i < r->configs_count; i++) {
         if (!is_shown(&r->configs[i], target->type, o->all))
             continue;
@@ -127,7 +127,7 @@ static int show_configs(struct cli *cli, const struct configs_options *o, const 
         one_config(o->common.json ? &j : NULL, &t, &r->configs[i], o->documentation);
     }
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     } else if (shown) {
         table_print(&t, &cli->out);

@@ -25,30 +25,30 @@ struct logs_options {
 static void one_partition(struct json *j, struct bytes topic,
                           const struct describe_log_dirs_response_partition *p)
 {
-    json_object(j);
-    json_key_text(j, "topic", topic);
-    json_key_int(j, "partition", p->partition_index);
-    json_key_int(j, "bytes", p->partition_size);
-    json_key_int(j, "lag", p->offset_lag);
-    json_key_bool(j, "future", p->is_future_key);
-    json_object_end(j);
+    json_put_object(j);
+    json_put_key_text(j, "topic", topic);
+    json_put_key_int(j, "partition", p->partition_index);
+    json_put_key_int(j, "bytes", p->partition_size);
+    json_put_key_int(j, "lag", p->offset_lag);
+    json_put_key_bool(j, "future", p->is_future_key);
+    json_put_object_end(j);
 }
 
 static void dir_json(struct json *j, int32_t broker, const struct describe_log_dirs_response_result *r)
 {
-    json_object(j);
-    json_key_int(j, "broker", broker);
-    json_key_text(j, "folder", r->log_dir);
-    json_key_str(j, "error", r->error_code ? kerr_name(r->error_code) : NULL);
-    json_key_int(j, "total_bytes", r->total_bytes);
-    json_key_int(j, "usable_bytes", r->usable_bytes);
-    json_key(j, "partitions");
-    json_array(j);
+    json_put_object(j);
+    json_put_key_int(j, "broker", broker);
+    json_put_key_text(j, "folder", r->log_dir);
+    json_put_key_str(j, "error", r->error_code ? kerr_name(r->error_code) : NULL);
+    json_put_key_int(j, "total_bytes", r->total_bytes);
+    json_put_key_int(j, "usable_bytes", r->usable_bytes);
+    json_put_key(j, "partitions");
+    json_put_array(j);
     for (uint32_t i = 0; i < r->topics_count; i++)
         for (uint32_t k = 0; k < r->topics[i].partitions_count; k++)
             one_partition(j, r->topics[i].name, &r->topics[i].partitions[k]);
-    json_array_end(j);
-    json_object_end(j);
+    json_put_array_end(j);
+    json_put_object_end(j);
 }
 
 static void bytes_cell(struct table *t, int64_t bytes)
@@ -134,7 +134,7 @@ static int log_dirs_describe(struct cli *cli, const struct cli_parsed *parsed)
     table_init(&t, &cli->arena, o->partitions ? ">BROKER|FOLDER|PARTITION|>BYTES|>LAG"
                                               : ">BROKER|FOLDER|>PARTITIONS|>HELD|>FREE|>VOLUME|ERROR");
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (struct client_node *n = cli->client.nodes; n; n = n->next) {
         struct describe_log_dirs_response out;
         if (n->id < 0 || n->gone || (o->broker >= 0 && n->id != o->broker))
@@ -153,7 +153,7 @@ static int log_dirs_describe(struct cli *cli, const struct cli_parsed *parsed)
         }
     }
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     } else {
         table_print(&t, &cli->out);
@@ -184,15 +184,15 @@ static void one_producer(struct json *j, struct table *t, int32_t partition,
 {
     char when[DATE_TEXT_BYTES] = "-";
     if (j) {
-        json_object(j);
-        json_key_int(j, "partition", partition);
-        json_key_int(j, "producer_id", p->producer_id);
-        json_key_int(j, "producer_epoch", p->producer_epoch);
-        json_key_int(j, "last_sequence", p->last_sequence);
-        json_key_int(j, "last_timestamp_ms", p->last_timestamp);
-        json_key_int(j, "coordinator_epoch", p->coordinator_epoch);
-        json_key_int(j, "transaction_start_offset", p->current_txn_start_offset);
-        json_object_end(j);
+        json_put_object(j);
+        json_put_key_int(j, "partition", partition);
+        json_put_key_int(j, "producer_id", p->producer_id);
+        json_put_key_int(j, "producer_epoch", p->producer_epoch);
+        json_put_key_int(j, "last_sequence", p->last_sequence);
+        json_put_key_int(j, "last_timestamp_ms", p->last_timestamp);
+        json_put_key_int(j, "coordinator_epoch", p->coordinator_epoch);
+        json_put_key_int(j, "transaction_start_offset", p->current_txn_start_offset);
+        json_put_object_end(j);
         return;
     }
     if (p->last_timestamp >= 0)
@@ -247,12 +247,12 @@ static int producers_describe(struct cli *cli, const struct cli_parsed *parsed)
     json_init(&j, &cli->out, true);
     table_init(&t, &cli->arena, ">PARTITION|>PRODUCER|>EPOCH|>SEQUENCE|LAST WRITE|>TRANSACTION");
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (int32_t p = 0; p < topic->partition_count && code == CLI_OK; p++)
         if (o->partition < 0 || p == o->partition)
             code = producers_of(cli, topic, p, o->common.json ? &j : NULL, &t);
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     } else {
         table_print(&t, &cli->out);

@@ -63,7 +63,7 @@ int admin_topics_list(struct cli *cli, const struct cli_parsed *parsed)
     json_init(&j, &cli->out, true);
     table_init(&table, &cli->arena, "TOPIC|>PARTITIONS|>REPLICAS|ID");
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (uint32_t i = 0; i < all.topics_count; i++) {
         const struct metadata_response_topic *t = &all.topics[i];
         char id[UUID_TEXT_CHARS + 1];
@@ -73,13 +73,13 @@ int admin_topics_list(struct cli *cli, const struct cli_parsed *parsed)
         if (o->names) {
             buf_printf(&cli->out, "%.*s\n", (int)t->name.n, (const char *)t->name.p);
         } else if (o->common.json) {
-            json_object(&j);
-            json_key_text(&j, "topic", t->name);
-            json_key_str(&j, "id", uuid_is_zero(t->topic_id) ? NULL : id);
-            json_key_int(&j, "partitions", t->partitions_count);
-            json_key_int(&j, "replicas", replica_count(t));
-            json_key_bool(&j, "internal", t->is_internal);
-            json_object_end(&j);
+            json_put_object(&j);
+            json_put_key_text(&j, "topic", t->name);
+            json_put_key_str(&j, "id", uuid_is_zero(t->topic_id) ? NULL : id);
+            json_put_key_int(&j, "partitions", t->partitions_count);
+            json_put_key_int(&j, "replicas", replica_count(t));
+            json_put_key_bool(&j, "internal", t->is_internal);
+            json_put_object_end(&j);
         } else {
             table_cell_bytes(&table, t->name);
             table_cell(&table, "%u", t->partitions_count);
@@ -88,7 +88,7 @@ int admin_topics_list(struct cli *cli, const struct cli_parsed *parsed)
         }
     }
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     } else if (!o->names) {
         table_print(&table, &cli->out);
@@ -131,13 +131,13 @@ static bool ask_offsets(struct cli *cli, const struct metadata_response_topic *t
 
 static void numbers_json(struct json *j, const char *key, const int32_t *v, uint32_t count)
 {
-    json_key(j, key);
+    json_put_key(j, key);
     bool pretty = j->pretty;
     j->pretty = false; // short lists stay on one line
-    json_array(j);
+    json_put_array(j);
     for (uint32_t i = 0; i < count; i++)
-        json_int(j, v[i]);
-    json_array_end(j);
+        json_put_int(j, v[i]);
+    json_put_array_end(j);
     j->pretty = pretty;
 }
 
@@ -167,16 +167,16 @@ static void describe_partitions(struct cli *cli, const struct metadata_response_
                            : p->isr_nodes_count < p->replica_nodes_count ? "under-replicated"
                                                                          : NULL;
         if (j) {
-            json_object(j);
-            json_key_int(j, "partition", p->partition_index);
-            json_key_int(j, "leader", p->leader_id);
-            json_key_int(j, "leader_epoch", p->leader_epoch);
+            json_put_object(j);
+            json_put_key_int(j, "partition", p->partition_index);
+            json_put_key_int(j, "leader", p->leader_id);
+            json_put_key_int(j, "leader_epoch", p->leader_epoch);
             numbers_json(j, "replicas", p->replica_nodes, p->replica_nodes_count);
             numbers_json(j, "in_sync", p->isr_nodes, p->isr_nodes_count);
-            json_key_int(j, "start_offset", offsets->start[i].error_code ? -1 : offsets->start[i].offset);
-            json_key_int(j, "end_offset", offsets->end[i].error_code ? -1 : offsets->end[i].offset);
-            json_key_str(j, "note", note);
-            json_object_end(j);
+            json_put_key_int(j, "start_offset", offsets->start[i].error_code ? -1 : offsets->start[i].offset);
+            json_put_key_int(j, "end_offset", offsets->end[i].error_code ? -1 : offsets->end[i].offset);
+            json_put_key_str(j, "note", note);
+            json_put_object_end(j);
             continue;
         }
         table_cell(&table, "  %d", p->partition_index);
@@ -210,8 +210,8 @@ static void describe_overrides(struct cli *cli, struct bytes name, struct json *
                                .arena = &cli->arena};
     bool good = client_call(&cli->client, &call) == RC_OK && out.results_count == 1;
     if (j) {
-        json_key(j, "configs");
-        json_object(j);
+        json_put_key(j, "configs");
+        json_put_object(j);
     }
     uint32_t shown = 0;
     for (uint32_t i = 0; good && i < out.results[0].configs_count; i++) {
@@ -221,14 +221,14 @@ static void describe_overrides(struct cli *cli, struct bytes name, struct json *
         char key[256];
         snprintf(key, sizeof(key), "%.*s", (int)c->name.n, (const char *)c->name.p);
         if (j)
-            json_key_text(j, key, c->value);
+            json_put_key_text(j, key, c->value);
         else
             buf_printf(&cli->out, "%s%s=%.*s", shown ? ", " : "  configs: ", key, (int)c->value.n,
                        c->value.p ? (const char *)c->value.p : "");
         shown++;
     }
     if (j)
-        json_object_end(j);
+        json_put_object_end(j);
     else if (shown)
         buf_printf(&cli->out, "\n");
 }
@@ -248,17 +248,17 @@ static bool describe_one(struct cli *cli, const struct metadata_response_topic *
         describe_partitions(cli, t, &offsets, NULL);
         return true;
     }
-    json_object(j);
-    json_key_text(j, "topic", t->name);
-    json_key_str(j, "id", uuid_is_zero(t->topic_id) ? NULL : id);
-    json_key_bool(j, "internal", t->is_internal);
-    json_key_int(j, "replicas", replica_count(t));
+    json_put_object(j);
+    json_put_key_text(j, "topic", t->name);
+    json_put_key_str(j, "id", uuid_is_zero(t->topic_id) ? NULL : id);
+    json_put_key_bool(j, "internal", t->is_internal);
+    json_put_key_int(j, "replicas", replica_count(t));
     describe_overrides(cli, t->name, j);
-    json_key(j, "partitions");
-    json_array(j);
+    json_put_key(j, "partitions");
+    json_put_array(j);
     describe_partitions(cli, t, &offsets, j);
-    json_array_end(j);
-    json_object_end(j);
+    json_put_array_end(j);
+    json_put_object_end(j);
     return true;
 }
 
@@ -272,7 +272,7 @@ int admin_topics_describe(struct cli *cli, const struct cli_parsed *parsed)
         return CLI_FAILED;
     json_init(&j, &cli->out, true);
     if (o->common.json)
-        json_array(&j);
+        json_put_array(&j);
     for (uint32_t i = 0; i < all.topics_count; i++) {
         const struct metadata_response_topic *t = &all.topics[i];
         char about[TOPIC_NAME_BYTES_MAX + 16];
@@ -289,7 +289,7 @@ int admin_topics_describe(struct cli *cli, const struct cli_parsed *parsed)
             return CLI_FAILED;
     }
     if (o->common.json) {
-        json_array_end(&j);
+        json_put_array_end(&j);
         buf_printf(&cli->out, "\n");
     }
     return code == CLI_OK ? cli_done(cli) : code;

@@ -21,11 +21,11 @@ static void report(struct cli *cli, struct json *j, struct bytes name, int16_t c
                    const char *done)
 {
     if (j) {
-        json_object(j);
-        json_key_text(j, "topic", name);
-        json_key_str(j, "error", code ? kerr_name(code) : NULL);
-        json_key_text(j, "message", message);
-        json_object_end(j);
+        json_put_object(j);
+        json_put_key_text(j, "topic", name);
+        json_put_key_str(j, "error", code ? kerr_name(code) : NULL);
+        json_put_key_text(j, "message", message);
+        json_put_object_end(j);
     } else if (code == 0) {
         buf_printf(&cli->out, "%s topic %.*s\n", done, (int)name.n, (const char *)name.p);
     }
@@ -35,13 +35,13 @@ static void begin(struct cli *cli, const struct topics_change_options *o, struct
 {
     json_init(j, &cli->out, true);
     if (o->common.json)
-        json_array(j);
+        json_put_array(j);
 }
 
 static int end(struct cli *cli, const struct topics_change_options *o, struct json *j, int code)
 {
     if (o->common.json) {
-        json_array_end(j);
+        json_put_array_end(j);
         buf_printf(&cli->out, "\n");
     }
     int done = cli_done(cli);
@@ -211,12 +211,12 @@ static int delete_records_of(struct cli *cli, const struct client_topic *t, int3
         return cli_fail(cli, "the broker's answer does not name the partition");
     const struct delete_records_response_partition *a = &out.topics[0].partitions[0];
     if (j) {
-        json_object(j);
-        json_key_str(j, "topic", t->name);
-        json_key_int(j, "partition", partition);
-        json_key_str(j, "error", a->error_code ? kerr_name(a->error_code) : NULL);
-        json_key_int(j, "start_offset", a->low_watermark);
-        json_object_end(j);
+        json_put_object(j);
+        json_put_key_str(j, "topic", t->name);
+        json_put_key_int(j, "partition", partition);
+        json_put_key_str(j, "error", a->error_code ? kerr_name(a->error_code) : NULL);
+        json_put_key_int(j, "start_offset", a->low_watermark);
+        json_put_object_end(j);
         return a->error_code ? CLI_FAILED : CLI_OK;
     }
     if (a->error_code)

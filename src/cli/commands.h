@@ -16,3 +16,8 @@ extern const struct cli_command admin_producers_commands[];
 
 int admin_api_versions_run(struct cli *cli, const struct cli_parsed *parsed);
 extern const struct cli_option admin_api_versions_options[];
+
+int cli_produce(struct cli *cli, const struct cli_parsed *parsed);
+extern const struct cli_option cli_produce_options[];
+int cli_consume(struct cli *cli, const struct cli_parsed *parsed);
+extern const struct cli_option cli_consume_options[];

@@ -53,22 +53,22 @@ static void close(struct json *j, char c)
     buf_append(j->out, &c, 1);
 }
 
-void json_object(struct json *j)
+void json_put_object(struct json *j)
 {
     open(j, '{');
 }
 
-void json_object_end(struct json *j)
+void json_put_object_end(struct json *j)
 {
     close(j, '}');
 }
 
-void json_array(struct json *j)
+void json_put_array(struct json *j)
 {
     open(j, '[');
 }
 
-void json_array_end(struct json *j)
+void json_put_array_end(struct json *j)
 {
     close(j, ']');
 }
@@ -145,7 +145,7 @@ static void quote(struct buf *out, struct bytes s)
     buf_append(out, "\"", 1);
 }
 
-void json_key(struct json *j, const char *key)
+void json_put_key(struct json *j, const char *key)
 {
     separate(j);
     quote(j->out, bytes_str(key));
@@ -153,72 +153,72 @@ void json_key(struct json *j, const char *key)
     j->after_key = true;
 }
 
-void json_int(struct json *j, int64_t v)
+void json_put_int(struct json *j, int64_t v)
 {
     separate(j);
     buf_printf(j->out, "%lld", (long long)v);
 }
 
-void json_real(struct json *j, double v, int decimals)
+void json_put_real(struct json *j, double v, int decimals)
 {
     separate(j);
     buf_printf(j->out, "%.*f", decimals, v);
 }
 
-void json_bool(struct json *j, bool v)
+void json_put_bool(struct json *j, bool v)
 {
     separate(j);
     buf_printf(j->out, "%s", v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_put_null(struct json *j)
 {
     separate(j);
     buf_append(j->out, "null", 4);
 }
 
-void json_text(struct json *j, struct bytes s)
+void json_put_text(struct json *j, struct bytes s)
 {
     if (!s.p) {
-        json_null(j);
+        json_put_null(j);
         return;
     }
     separate(j);
     quote(j->out, s);
 }
 
-void json_key_int(struct json *j, const char *key, int64_t v)
+void json_put_key_int(struct json *j, const char *key, int64_t v)
 {
-    json_key(j, key);
-    json_int(j, v);
+    json_put_key(j, key);
+    json_put_int(j, v);
 }
 
-void json_key_bool(struct json *j, const char *key, bool v)
+void json_put_key_bool(struct json *j, const char *key, bool v)
 {
-    json_key(j, key);
-    json_bool(j, v);
+    json_put_key(j, key);
+    json_put_bool(j, v);
 }
 
-void json_key_text(struct json *j, const char *key, struct bytes s)
+void json_put_key_text(struct json *j, const char *key, struct bytes s)
 {
-    json_key(j, key);
-    json_text(j, s);
+    json_put_key(j, key);
+    json_put_text(j, s);
 }
 
-void json_key_str(struct json *j, const char *key, const char *s)
+void json_put_key_str(struct json *j, const char *key, const char *s)
 {
-    json_key_text(j, key, s ? bytes_str(s) : bytes_of(NULL, 0));
+    json_put_key_text(j, key, s ? bytes_str(s) : bytes_of(NULL, 0));
 }
 
-void json_key_data(struct json *j, const char *key, struct bytes s)
+void json_put_key_data(struct json *j, const char *key, struct bytes s)
 {
     if (!s.p || json_is_utf8(s)) {
-        json_key_text(j, key, s);
+        json_put_key_text(j, key, s);
         return;
     }
     char name[64];
     snprintf(name, sizeof(name), "%s_base64", key);
-    json_key(j, name);
+    json_put_key(j, name);
     separate(j);
     buf_append(j->out, "\"", 1);
     base64_append(j->out, s);

@@ -21,26 +21,26 @@ struct json {
 
 void json_init(struct json *j, struct buf *out, bool pretty);
 
-void json_object(struct json *j); // {
-void json_object_end(struct json *j);
-void json_array(struct json *j); // [
-void json_array_end(struct json *j);
+void json_put_object(struct json *j); // {
+void json_put_object_end(struct json *j);
+void json_put_array(struct json *j); // [
+void json_put_array_end(struct json *j);
 
-void json_key(struct json *j, const char *key);
-void json_int(struct json *j, int64_t v);
-void json_real(struct json *j, double v, int decimals);
-void json_bool(struct json *j, bool v);
-void json_null(struct json *j);
+void json_put_key(struct json *j, const char *key);
+void json_put_int(struct json *j, int64_t v);
+void json_put_real(struct json *j, double v, int decimals);
+void json_put_bool(struct json *j, bool v);
+void json_put_null(struct json *j);
 // s.p == NULL writes null. Bytes that are not UTF-8 become U+FFFD; ask json_is_utf8() first where that matters.
-void json_text(struct json *j, struct bytes s);
+void json_put_text(struct json *j, struct bytes s);
 
 // key and value in one
-void json_key_int(struct json *j, const char *key, int64_t v);
-void json_key_bool(struct json *j, const char *key, bool v);
-void json_key_text(struct json *j, const char *key, struct bytes s);
-void json_key_str(struct json *j, const char *key, const char *s);
+void json_put_key_int(struct json *j, const char *key, int64_t v);
+void json_put_key_bool(struct json *j, const char *key, bool v);
+void json_put_key_text(struct json *j, const char *key, struct bytes s);
+void json_put_key_str(struct json *j, const char *key, const char *s);
 // The text when it is UTF-8; else the member is called key plus "_base64" and holds that.
-void json_key_data(struct json *j, const char *key, struct bytes s);
+void json_put_key_data(struct json *j, const char *key, struct bytes s);
 
 bool json_is_utf8(struct bytes s);
 // Appends standard base64 with padding.

@@ -17,29 +17,29 @@ static void batch_json(struct log_dump *d, const struct batch_header *h, uint64_
 {
     struct json j;
     json_init(&j, &d->cli->out, false);
-    json_object(&j);
-    json_key_str(&j, "type", "batch");
-    json_key_str(&j, "file", d->name);
-    json_key_int(&j, "position", (int64_t)position);
-    json_key_int(&j, "bytes", (int64_t)batch_bytes(h));
-    json_key_int(&j, "base_offset", h->base_offset);
-    json_key_int(&j, "last_offset", batch_last_offset(h));
-    json_key_int(&j, "count", h->record_count);
-    json_key_str(&j, "codec", codec);
-    json_key_bool(&j, "crc_valid", crc_ok);
-    json_key_int(&j, "crc", h->crc);
-    json_key_int(&j, "leader_epoch", h->leader_epoch);
-    json_key_str(&j, "timestamp_type", h->attributes & BATCH_ATTR_LOG_APPEND_TIME ? "LogAppendTime" : "CreateTime");
-    json_key_int(&j, "base_timestamp", h->base_timestamp);
-    json_key_int(&j, "max_timestamp", h->max_timestamp);
-    json_key_int(&j, "producer_id", h->producer_id);
-    json_key_int(&j, "producer_epoch", h->producer_epoch);
-    json_key_int(&j, "base_sequence", h->base_sequence);
-    json_key_int(&j, "last_sequence", h->base_sequence < 0 ? -1 : batch_last_sequence(h));
-    json_key_bool(&j, "transactional", h->attributes & BATCH_ATTR_TRANSACTIONAL);
-    json_key_bool(&j, "control", h->attributes & BATCH_ATTR_CONTROL);
-    json_key_int(&j, "magic", h->magic);
-    json_object_end(&j);
+    json_put_object(&j);
+    json_put_key_str(&j, "type", "batch");
+    json_put_key_str(&j, "file", d->name);
+    json_put_key_int(&j, "position", (int64_t)position);
+    json_put_key_int(&j, "bytes", (int64_t)batch_bytes(h));
+    json_put_key_int(&j, "base_offset", h->base_offset);
+    json_put_key_int(&j, "last_offset", batch_last_offset(h));
+    json_put_key_int(&j, "count", h->record_count);
+    json_put_key_str(&j, "codec", codec);
+    json_put_key_bool(&j, "crc_valid", crc_ok);
+    json_put_key_int(&j, "crc", h->crc);
+    json_put_key_int(&j, "leader_epoch", h->leader_epoch);
+    json_put_key_str(&j, "timestamp_type", h->attributes & BATCH_ATTR_LOG_APPEND_TIME ? "LogAppendTime" : "CreateTime");
+    json_put_key_int(&j, "base_timestamp", h->base_timestamp);
+    json_put_key_int(&j, "max_timestamp", h->max_timestamp);
+    json_put_key_int(&j, "producer_id", h->producer_id);
+    json_put_key_int(&j, "producer_epoch", h->producer_epoch);
+    json_put_key_int(&j, "base_sequence", h->base_sequence);
+    json_put_key_int(&j, "last_sequence", h->base_sequence < 0 ? -1 : batch_last_sequence(h));
+    json_put_key_bool(&j, "transactional", h->attributes & BATCH_ATTR_TRANSACTIONAL);
+    json_put_key_bool(&j, "control", h->attributes & BATCH_ATTR_CONTROL);
+    json_put_key_int(&j, "magic", h->magic);
+    json_put_object_end(&j);
     buf_append(&d->cli->out, "\n", 1);
 }
 
@@ -65,29 +65,29 @@ static void batch_text(struct log_dump *d, const struct batch_header *h, uint64_
 static void headers_json(struct json *j, const struct record *r)
 {
     struct bytes left = r->headers, key, value;
-    json_key(j, "headers");
-    json_array(j);
+    json_put_key(j, "headers");
+    json_put_array(j);
     while (record_header_next(&left, &key, &value)) {
-        json_object(j);
-        json_key_text(j, "key", key);
-        json_key_data(j, "value", value);
-        json_object_end(j);
+        json_put_object(j);
+        json_put_key_text(j, "key", key);
+        json_put_key_data(j, "value", value);
+        json_put_object_end(j);
     }
-    json_array_end(j);
+    json_put_array_end(j);
 }
 
 static void record_json(struct log_dump *d, const struct record *r)
 {
     struct json j;
     json_init(&j, &d->cli->out, false);
-    json_object(&j);
-    json_key_str(&j, "type", "record");
-    json_key_int(&j, "offset", r->offset);
-    json_key_int(&j, "timestamp", r->timestamp);
-    json_key_data(&j, "key", r->key);
-    json_key_data(&j, "value", r->value);
+    json_put_object(&j);
+    json_put_key_str(&j, "type", "record");
+    json_put_key_int(&j, "offset", r->offset);
+    json_put_key_int(&j, "timestamp", r->timestamp);
+    json_put_key_data(&j, "key", r->key);
+    json_put_key_data(&j, "value", r->value);
     headers_json(&j, r);
-    json_object_end(&j);
+    json_put_object_end(&j);
     buf_append(&d->cli->out, "\n", 1);
 }
 

@@ -24,15 +24,15 @@ static void index_entry(struct log_dump *d, const char *type, int64_t timestamp,
     char when[DATE_TEXT_BYTES];
     if (d->json) {
         json_init(&j, &d->cli->out, false);
-        json_object(&j);
-        json_key_str(&j, "type", type);
-        json_key_str(&j, "file", d->name);
+        json_put_object(&j);
+        json_put_key_str(&j, "type", type);
+        json_put_key_str(&j, "file", d->name);
         if (position < 0)
-            json_key_int(&j, "timestamp", timestamp);
-        json_key_int(&j, "offset", offset);
+            json_put_key_int(&j, "timestamp", timestamp);
+        json_put_key_int(&j, "offset", offset);
         if (position >= 0)
-            json_key_int(&j, "position", position);
-        json_object_end(&j);
+            json_put_key_int(&j, "position", position);
+        json_put_object_end(&j);
         buf_append(&d->cli->out, "\n", 1);
     } else if (position >= 0) {
         buf_printf(&d->cli->out, "offset %lld  position %lld\n", (long long)offset, (long long)position);
@@ -99,18 +99,18 @@ static void snapshot_entry(struct log_dump *d, struct dec *in)
         return;
     }
     json_init(&j, &d->cli->out, false);
-    json_object(&j);
-    json_key_str(&j, "type", "producer");
-    json_key_str(&j, "file", d->name);
-    json_key_int(&j, "producer_id", producer_id);
-    json_key_int(&j, "producer_epoch", epoch);
-    json_key_int(&j, "last_sequence", last_sequence);
-    json_key_int(&j, "last_offset", last_offset);
-    json_key_int(&j, "offset_delta", offset_delta);
-    json_key_int(&j, "timestamp", timestamp);
-    json_key_int(&j, "coordinator_epoch", coordinator_epoch);
-    json_key_int(&j, "transaction_start_offset", transaction_start);
-    json_object_end(&j);
+    json_put_object(&j);
+    json_put_key_str(&j, "type", "producer");
+    json_put_key_str(&j, "file", d->name);
+    json_put_key_int(&j, "producer_id", producer_id);
+    json_put_key_int(&j, "producer_epoch", epoch);
+    json_put_key_int(&j, "last_sequence", last_sequence);
+    json_put_key_int(&j, "last_offset", last_offset);
+    json_put_key_int(&j, "offset_delta", offset_delta);
+    json_put_key_int(&j, "timestamp", timestamp);
+    json_put_key_int(&j, "coordinator_epoch", coordinator_epoch);
+    json_put_key_int(&j, "transaction_start_offset", transaction_start);
+    json_put_object_end(&j);
     buf_append(&d->cli->out, "\n", 1);
 }
 

@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/consume.h"
+#include "cli/produce.h"
 
 // What follows is the server's own business; it gets "server" as its name and everything behind it.
 static int run_server(struct cli *cli, const struct cli_parsed *parsed)
@@ -60,6 +62,27 @@ static const struct cli_command commands[] = {
                  "weir admin topics create orders --partitions 12\n"
                  "weir admin configs set topic orders retention.ms=86400000\n"
                  "weir admin log dump /var/lib/weir/orders-0"},
+    {.name = "produce", .arguments = "TOPIC [FILE...]",
+     .summary = "Write records: one a line, from files or standard input.",
+     .details = "With --json each line is an object with any of key, value, headers, partition and timestamp; "
+                "key_base64 and value_base64 carry bytes that are not text. Exit code 0 says that every record was "
+                "acknowledged.",
+     .options = cli_produce_options, .shared = cli_common_options, .options_bytes = sizeof(struct produce_options),
+     .arguments_min = 1, .arguments_max = 255, .run = cli_produce,
+     .examples = "echo hello | weir produce greetings\n"
+                 "weir produce orders orders.txt --key-delimiter : --codec zstd\n"
+                 "weir produce orders --json <<< '{\"key\":\"42\",\"value\":\"paid\",\"headers\":{\"source\":\"shop\"}}'\n"
+                 "weir consume orders -e --json | weir produce copy --json"},
+    {.name = "consume", .arguments = "TOPIC", .summary = "Read records to standard output.",
+     .details = "Without a place to start only records that are written from now on are shown. --format knows %t topic, "
+                "%p partition, %o offset, %k key, %s value, %K and %S their sizes, %T timestamp in milliseconds, %D the "
+                "same as a date, %h headers, and \\n, \\t, \\0. A null is shown as NULL there, and as null in JSON.",
+     .options = cli_consume_options, .shared = cli_common_options, .options_bytes = sizeof(struct consume_options),
+     .arguments_min = 1, .arguments_max = 1, .run = cli_consume,
+     .examples = "weir consume orders --from-beginning --exit-at-end\n"
+                 "weir consume orders --offset -10 -e                      # the last ten of each partition\n"
+                 "weir consume orders --timestamp 2026-11-21T10:00:00Z --count 5 --json\n"
+                 "weir consume orders --partition 3 --offset 1200 --format '%o %k: %s\\n'"},
     {.name = "help", .arguments = "[COMMAND...]", .summary = "Explain a command.", .arguments_max = CLI_DEPTH_MAX,
      .run = run_help},
     {.name = "version", .summary = "Print the version of this program.", .run = run_version},

@@ -95,10 +95,15 @@ enum rc client_init(struct client *c, struct shard *shard, const struct client_c
     return RC_INVALID;
 }
 
-void client_deinit(struct client *c)
+void client_close(struct client *c)
 {
     for (struct client_node *n = c->nodes; n; n = n->next)
         client_connection_deinit(&n->connection);
+}
+
+void client_deinit(struct client *c)
+{
+    client_close(c);
     metadata_deinit(c);
     for (struct client_node *n = c->nodes, *next; n; n = next) {
         next = n->next;
@@ -217,6 +222,13 @@ enum rc client_call(struct client *c, struct client_call *call)
         return RC_NOT_FOUND;
     }
     return call_on(c, at, call);
+}
+
+void client_wait_ms(struct client *c, uint32_t ms)
+{
+    uint64_t now = io_clock_ns(c->shard->io), until = now + (uint64_t)ms * 1000000;
+    for (; now < until; now = io_clock_ns(c->shard->io))
+        shard_turn(c->shard, (int64_t)(until - now));
 }
 
 enum rc client_connect(struct client *c)

@@ -72,6 +72,9 @@ struct client {
 
 // Reads the bootstrap list; opens nothing. RC_INVALID (c->error says what), RC_NOMEM.
 enum rc client_init(struct client *c, struct shard *shard, const struct client_config *config);
+// Ends every connection; what is under way is given back with RC_CLOSED. Producers and consumers may be taken down then.
+void client_close(struct client *c);
+// client_close() and frees everything.
 void client_deinit(struct client *c);
 
 // Connects to the first bootstrap address that answers and learns the brokers. Waits. c->error says why it failed.
@@ -106,6 +109,9 @@ enum rc client_topic_wait(struct client *c, struct client_topic *t, bool create)
 
 void client_watch(struct client *c, struct client_watch *w, client_watch_fn changed);
 void client_unwatch(struct client *c, struct client_watch *w);
+
+// Lets the shard work for so long.
+void client_wait_ms(struct client *c, uint32_t ms);
 
 // Formats c->error.
 void client_explain(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -237,27 +237,44 @@ static void send_waiting(struct client_connection *c)
     }
 }
 
-static void on_flush(struct shard_task *t)
+// Sends what it can. RC_AGAIN: the socket takes no more now.
+static enum rc send_unsent(struct client_connection *c)
 {
-    struct client_connection *c = container_of(t, struct client_connection, flush);
     struct iovec vecs[IO_VECS_MAX];
-    if (c->state == CLIENT_UP)
-        send_waiting(c);
     while (c->socket_open && !list_empty(&c->unsent)) {
         size_t sent = 0;
         enum rc rc = io_sock_send(&c->sock, vecs, gather(c, vecs), &sent);
         if (rc == RC_AGAIN) {
             io_sock_want(&c->sock, IO_READABLE | IO_WRITABLE);
-            return;
+            return rc;
         }
-        if (rc != RC_OK) {
-            connection_break(c, rc);
-            return;
-        }
+        if (rc != RC_OK)
+            return rc;
         advance(c, sent);
     }
     if (c->socket_open && c->state != CLIENT_CONNECTING)
         io_sock_want(&c->sock, IO_READABLE);
+    return RC_OK;
+}
+
+static void on_flush(struct shard_task *t)
+{
+    struct client_connection *c = container_of(t, struct client_connection, flush);
+    if (c->state == CLIENT_UP)
+        send_waiting(c);
+    enum rc rc = send_unsent(c);
+    if (rc != RC_OK && rc != RC_AGAIN)
+        connection_break(c, rc);
+}
+
+void client_connection_push(struct client_connection *c)
+{
+    if (c->state != CLIENT_UP)
+        return;
+    send_waiting(c);
+    enum rc rc = send_unsent(c);
+    if (rc != RC_OK && rc != RC_AGAIN)
+        break_later(c, rc);
 }
 
 void client_connection_submit(struct client_connection *c, struct client_request *r)
@@ -292,7 +309,7 @@ static void on_hello(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct client_connection *c = container_of(r, struct client_connection, hello);
     struct api_versions_response answer;
-    uint8_t scratch[16384];
+    _Alignas(16) uint8_t scratch[16384];
     struct arena a;
     if (rc != RC_OK)
         return; // the connection is being broken

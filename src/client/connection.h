@@ -61,3 +61,6 @@ void client_connection_deinit(struct client_connection *c);
 
 // Queues r. r->done() always runs, once.
 void client_connection_submit(struct client_connection *c, struct client_request *r);
+// Sends what is queued now and not at the end of the turn; allowed inside a done(), whose body stays valid. Only for
+// requests that are answered, and that the broker supports.
+void client_connection_push(struct client_connection *c);

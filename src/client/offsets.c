@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "model/kerr.h"
+
 enum { KERR_LEADER_NOT_AVAILABLE = 5, LIST_OFFSETS_PARTITIONS_MAX = 2000, OFFSETS_PENDING = INT16_MIN };
 
 static int32_t leader_of(const struct client_topic *t, int32_t partition)
@@ -69,19 +71,41 @@ static enum rc ask_leader(struct client *c, const struct client_topic *t, struct
     return rc;
 }
 
-enum rc client_list_offsets(struct client *c, const struct client_topic *t, struct client_offset *offsets,
-                            uint32_t count, bool read_committed)
+// Marks what is worth another try, when leaders are known again. False: nothing is.
+static bool again(struct client *c, struct client_topic *t, struct client_offset *offsets, uint32_t count)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++)
+        any |= offsets[i].error_code && kerr_retriable(offsets[i].error_code);
+    if (!any)
+        return false;
+    client_wait_ms(c, CLIENT_REFRESH_MS);
+    if (client_topic_wait(c, t, false) != RC_OK)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (offsets[i].error_code && kerr_retriable(offsets[i].error_code))
+            offsets[i].error_code = OFFSETS_PENDING;
+    return true;
+}
+
+enum rc client_list_offsets(struct client *c, struct client_topic *t, struct client_offset *offsets, uint32_t count,
+                            bool read_committed)
 {
     struct list_offsets_request_partition *partitions = calloc(LIST_OFFSETS_PARTITIONS_MAX, sizeof(*partitions));
+    uint64_t deadline = io_clock_ns(c->shard->io) + (uint64_t)c->config.timeout_ms * 1000000;
     enum rc rc = partitions ? RC_OK : RC_NOMEM;
     for (uint32_t i = 0; i < count; i++)
-        offsets[i].error_code = leader_of(t, offsets[i].partition) < 0 ? KERR_LEADER_NOT_AVAILABLE : OFFSETS_PENDING;
-    for (uint32_t i = 0; i < count && rc == RC_OK;) {
-        if (offsets[i].error_code != OFFSETS_PENDING)
-            i++;
-        else
-            rc = ask_leader(c, t, offsets, count, read_committed, partitions, leader_of(t, offsets[i].partition));
-    }
+        offsets[i].error_code = OFFSETS_PENDING;
+    do {
+        for (uint32_t i = 0; i < count && rc == RC_OK;) {
+            if (offsets[i].error_code == OFFSETS_PENDING && leader_of(t, offsets[i].partition) < 0)
+                offsets[i].error_code = KERR_LEADER_NOT_AVAILABLE;
+            if (offsets[i].error_code != OFFSETS_PENDING)
+                i++;
+            else
+                rc = ask_leader(c, t, offsets, count, read_committed, partitions, leader_of(t, offsets[i].partition));
+        }
+    } while (rc == RC_OK && io_clock_ns(c->shard->io) < deadline && again(c, t, offsets, count));
     free(partitions);
     return rc;
 }

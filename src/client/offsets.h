@@ -13,7 +13,7 @@ struct client_offset {
 };
 
 // Fills in offset and error_code of each; a partition may stand there once (brokers refuse it twice). The topic's
-// leaders must be known (client_topic_wait()).
+// leaders must be known (client_topic_wait()). Errors that pass are waited for, as long as the client's timeout.
 // The rc is the transport's; c->error explains it.
-enum rc client_list_offsets(struct client *c, const struct client_topic *t, struct client_offset *offsets,
-                            uint32_t count, bool read_committed);
+enum rc client_list_offsets(struct client *c, struct client_topic *t, struct client_offset *offsets, uint32_t count,
+                            bool read_committed);

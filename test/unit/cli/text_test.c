@@ -28,19 +28,19 @@ Test(json, nests_and_separates)
     struct json j;
     fresh();
     json_init(&j, &out, false);
-    json_object(&j);
-    json_key_int(&j, "a", -5);
-    json_key(&j, "b");
-    json_array(&j);
-    json_int(&j, 1);
-    json_bool(&j, true);
-    json_null(&j);
-    json_object(&j);
-    json_object_end(&j);
-    json_array_end(&j);
-    json_key(&j, "c");
-    json_real(&j, 1.25, 2);
-    json_object_end(&j);
+    json_put_object(&j);
+    json_put_key_int(&j, "a", -5);
+    json_put_key(&j, "b");
+    json_put_array(&j);
+    json_put_int(&j, 1);
+    json_put_bool(&j, true);
+    json_put_null(&j);
+    json_put_object(&j);
+    json_put_object_end(&j);
+    json_put_array_end(&j);
+    json_put_key(&j, "c");
+    json_put_real(&j, 1.25, 2);
+    json_put_object_end(&j);
     cr_assert_str_eq(text(), "{\"a\":-5,\"b\":[1,true,null,{}],\"c\":1.25}");
 }
 
@@ -49,12 +49,12 @@ Test(json, pretty)
     struct json j;
     fresh();
     json_init(&j, &out, true);
-    json_array(&j);
-    json_object(&j);
-    json_key_str(&j, "a", "x");
-    json_key_str(&j, "b", NULL);
-    json_object_end(&j);
-    json_array_end(&j);
+    json_put_array(&j);
+    json_put_object(&j);
+    json_put_key_str(&j, "a", "x");
+    json_put_key_str(&j, "b", NULL);
+    json_put_object_end(&j);
+    json_put_array_end(&j);
     cr_assert_str_eq(text(), "[\n  {\n    \"a\": \"x\",\n    \"b\": null\n  }\n]");
 }
 
@@ -63,7 +63,7 @@ Test(json, strings_are_escaped_and_always_utf8)
     struct json j;
     fresh();
     json_init(&j, &out, false);
-    json_text(&j, bytes_str("a\"\\\n\x01\x7f\xc3\xa9\xff z"));
+    json_put_text(&j, bytes_str("a\"\\\n\x01\x7f\xc3\xa9\xff z"));
     cr_assert_str_eq(text(), "\"a\\\"\\\\\\n\\u0001\\u007f\xc3\xa9\xef\xbf\xbd z\"");
 }
 
@@ -81,10 +81,10 @@ Test(json, data_that_is_no_text_becomes_base64)
     struct json j;
     fresh();
     json_init(&j, &out, false);
-    json_object(&j);
-    json_key_data(&j, "key", bytes_str("k"));
-    json_key_data(&j, "value", bytes_of("\xff\x00\x10", 3));
-    json_object_end(&j);
+    json_put_object(&j);
+    json_put_key_data(&j, "key", bytes_str("k"));
+    json_put_key_data(&j, "value", bytes_of("\xff\x00\x10", 3));
+    json_put_object_end(&j);
     cr_assert_str_eq(text(), "{\"key\":\"k\",\"value_base64\":\"/wAQ\"}");
 }
 
