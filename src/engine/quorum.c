@@ -403,6 +403,7 @@ static void registered(struct quorum_op *op, enum rc rc);
 static void unfenced(struct quorum_op *op, enum rc rc)
 {
     struct quorum_registration *r = container_of(op, struct quorum_registration, op);
+    arena_deinit(&r->arena);
     r->done(r, rc);
 }
 
@@ -410,7 +411,7 @@ static void registered(struct quorum_op *op, enum rc rc)
 {
     struct quorum_registration *r = container_of(op, struct quorum_registration, op);
     if (rc != RC_OK) {
-        r->done(r, rc);
+        unfenced(op, rc);
         return;
     }
     // Answered means applied here: the node knows its registration and may serve.

@@ -174,12 +174,13 @@ void raft_commit_to(struct raft *r, uint64_t index)
     raft_sets_prune(r);
 }
 
-// Applied entries that are on disk leave memory once the window is over its budget.
+// Applied entries that are on disk leave memory once the window is over its budget; alone, nobody will ask for them.
 static void on_applied(struct raft *r, uint64_t index)
 {
     ASSERT(index >= r->applied && index <= r->commit);
     r->applied = index;
-    while (r->window.count > 0 && r->window.bytes > r->config.window_bytes_max) {
+    uint64_t budget = r->peer_count ? r->config.window_bytes_max : 0;
+    while (r->window.count > 0 && r->window.bytes > budget) {
         uint64_t first = r->window.prev_index + 1;
         if (first > r->applied || first > r->durable_index)
             break;
