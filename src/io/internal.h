@@ -147,6 +147,8 @@ struct io {
     struct trace_sink *trace;
     uint64_t now_ns;
     bool polling;
+    bool polled;     // VERIFY builds:
+    pthread_t owner; // by this thread
     atomic_uint wake_pending;
 
     struct io_slot *slots;

@@ -385,6 +385,12 @@ static unsigned io_run_slots(struct io *io)
 unsigned io_poll(struct io *io, int64_t timeout_ns)
 {
     ASSERT(!io->polling); // not from a callback
+#if WEIR_VERIFY
+    if (!io->polled)
+        io->owner = pthread_self();
+    io->polled = true;
+    ASSERT(pthread_equal(io->owner, pthread_self())); // see io.h: the thread that polls first owns it
+#endif
     io->polling = true;
     io->counters.polls++;
     if (io->queue_count > 0 || !list_empty(&io->done))
