@@ -137,7 +137,8 @@ static bool run_job(struct shard *s)
     if (cancelled || state == SHARD_JOB_DONE)
         return true;
     j->started = true;
-    if (state == SHARD_JOB_MORE || s->job_woken)
+    // started anew from inside its own run (new work came up, and it was unmarked): in line already
+    if (!list_node_linked(&j->link) && (state == SHARD_JOB_MORE || s->job_woken))
         list_push_back(&s->jobs, &j->link);
     return true;
 }

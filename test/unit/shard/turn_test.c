@@ -224,6 +224,27 @@ Test(turn, a_job_may_be_cancelled_from_anywhere)
     cr_assert_eq(b.runs, 2);
 }
 
+// New work came up while the job ran, and whoever brought it found the job not started.
+static enum shard_job_state start_anew(struct shard_job *j, uint64_t budget_ns)
+{
+    (void)budget_ns;
+    struct counting_job *c = (struct counting_job *)j;
+    c->runs++;
+    if (c->runs == 1)
+        shard_job_start(s, j, start_anew);
+    return c->runs < c->runs_max ? SHARD_JOB_MORE : SHARD_JOB_DONE;
+}
+
+Test(turn, a_job_started_anew_while_it_runs_stands_in_line_once)
+{
+    struct counting_job a = {.runs_max = 3};
+    shard_job_start(s, &a.job, start_anew);
+    for (int i = 0; i < 10; i++)
+        shard_turn(s, 0);
+    cr_assert_eq(a.runs, 3);
+    cr_assert(!a.job.started);
+}
+
 // ------------------------------------------------------------------------------------------------ figures
 
 static void note_message(struct shard *on, struct shard_message *m)
