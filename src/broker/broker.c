@@ -40,6 +40,7 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     budget_init(&bs->huge, "huge frames", part * SHARE_HUGE);
     buf_init(&bs->tx_scratch, ANSWER_BYTES_MAX);
     fetch_session_cache_init(&bs->fetch_sessions, b->config.fetch_sessions_max / b->shard_count, &bs->shard->prng);
+    producer_ids_init(&bs->producer_ids, bs->engine);
     bs->rx = (struct rx_slab *)(void *)io_buffer_acquire(bs->shard->io, sizeof(struct rx_slab));
     bs->fetch_scratch = io_buffer_acquire(bs->shard->io, SCRATCH_BYTES);
     if (!bs->rx || !bs->fetch_scratch)
@@ -140,6 +141,7 @@ void broker_destroy(struct broker *b)
         shard_timer_cancel(bs->shard, &bs->stop_timer);
         shard_job_cancel(bs->shard, &bs->ready_job);
         fetch_session_cache_deinit(&bs->fetch_sessions);
+        producer_ids_deinit(&bs->producer_ids);
         buf_deinit(&bs->tx_scratch);
         io_buffer_release(bs->shard->io, (uint8_t *)bs->rx, sizeof(struct rx_slab));
         io_buffer_release(bs->shard->io, bs->fetch_scratch, SCRATCH_BYTES);

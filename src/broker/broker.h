@@ -13,6 +13,7 @@
 #include "base/trace.h"
 #include "broker/budget.h"
 #include "broker/fetch_session.h"
+#include "broker/producer_ids.h"
 #include "engine/engine.h"
 #include "io/io.h"
 #include "model/limits.h"
@@ -91,6 +92,7 @@ struct broker_shard {
     size_t fetch_scratch_used;
     struct budget produce, control, large, huge;
     struct fetch_session_cache fetch_sessions;
+    struct producer_ids producer_ids;
     struct broker_counters counters;
     struct trace_limit limit_refused, limit_protocol, limit_stalled, limit_request;
 };
