@@ -42,8 +42,24 @@ static struct bytes describe_value(struct describe *d, const struct config_key *
     return text_of(text);
 }
 
-static void describe_synonyms(struct describe *d, const struct config_key *key, const struct config_value *values,
-                              size_t count, struct describe_configs_response_config *out)
+// A topic's default is said to come from the broker key that supplies it, as Kafka does.
+static struct config_value describe_origin(const struct describe_target *t, const struct config_key *key,
+                                           const struct config_value *v)
+{
+    if (t->scope != CONFIG_TOPIC || v->source != CONFIG_SOURCE_DEFAULT)
+        return *v;
+    for (size_t i = 0; i < CONFIG_SYNONYMS_MAX && key->synonyms[i].name; i++) {
+        const struct config_key *broker = config_find(CONFIG_BROKER, key->synonyms[i].name);
+        if (broker && broker->value)
+            return (struct config_value){
+                .name = broker->name, .value = broker->value, .scale = 1, .source = CONFIG_SOURCE_DEFAULT};
+    }
+    return *v;
+}
+
+static void describe_synonyms(struct describe *d, const struct describe_target *t, const struct config_key *key,
+                              const struct config_value *values, size_t count,
+                              struct describe_configs_response_config *out)
 {
     out->synonyms = arena_array(d->arena, count, sizeof(*out->synonyms));
     if (!out->synonyms) {
@@ -52,9 +68,10 @@ static void describe_synonyms(struct describe *d, const struct config_key *key, 
     }
     for (size_t i = 0; i < count; i++) {
         struct describe_configs_response_synonym *s = &out->synonyms[out->synonyms_count++];
-        s->name = text_of(values[i].name);
-        s->value = config_sensitive(key) ? bytes_of(NULL, 0) : text_of(values[i].value);
-        s->source = (int8_t)values[i].source;
+        struct config_value v = describe_origin(t, key, &values[i]);
+        s->name = text_of(v.name);
+        s->value = config_sensitive(key) ? bytes_of(NULL, 0) : text_of(v.value);
+        s->source = (int8_t)v.source;
     }
 }
 
@@ -72,7 +89,7 @@ static void describe_key(struct describe *d, const struct describe_target *t, co
     out->is_sensitive = config_sensitive(key);
     out->config_type = (int8_t)key->type;
     if (d->in->include_synonyms)
-        describe_synonyms(d, key, values, count, out);
+        describe_synonyms(d, t, key, values, count, out);
     if (d->in->include_documentation)
         out->documentation = text_of(key->text);
 }
