@@ -17,7 +17,7 @@ enum rc log_dir_path(const struct log_dir *d, char out[IO_PATH_BYTES_MAX], const
     return n > 0 && n < IO_PATH_BYTES_MAX ? RC_OK : RC_INVALID;
 }
 
-static enum rc write_file_content(struct io *io, const char *path, struct bytes content, bool durable)
+enum rc log_dir_write_fresh(struct io *io, const char *path, struct bytes content, bool durable)
 {
     struct io_file f;
     enum rc rc = io_file_open(io, &f, path, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE, IO_FILE_OTHER);
@@ -36,7 +36,7 @@ enum rc log_dir_write_file(struct io *io, const char *path, struct bytes content
     char beside[IO_PATH_BYTES_MAX];
     if (snprintf(beside, sizeof(beside), "%s.tmp", path) >= (int)sizeof(beside))
         return RC_INVALID;
-    enum rc rc = write_file_content(io, beside, content, durable);
+    enum rc rc = log_dir_write_fresh(io, beside, content, durable);
     return rc ? rc : io_rename(io, beside, path);
 }
 

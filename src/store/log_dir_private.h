@@ -11,6 +11,8 @@ enum rc log_dir_path(const struct log_dir *d, char out[IO_PATH_BYTES_MAX], const
 void log_dir_moved_name(struct io *io, char out[IO_PATH_BYTES_MAX], const char *folder, const char *suffix);
 // Writes a small file beside and renames it into place. durable: synced before and after. [boot when durable]
 enum rc log_dir_write_file(struct io *io, const char *path, struct bytes content, bool durable);
+// Writes a small file in place: for content that says itself whether it is whole, or can be had again.
+enum rc log_dir_write_fresh(struct io *io, const char *path, struct bytes content, bool durable);
 // Reads a small file whole into out (at most size_max of it). RC_NOT_FOUND; RC_FULL: longer.
 enum rc log_dir_read_file(struct io *io, const char *path, struct buf *out);
 enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes);

@@ -26,14 +26,16 @@ struct log_dir_mark plog_mark_here(const struct plog *l)
     };
 }
 
-static enum rc plog_write_small(struct plog *l, const char *name, const struct buf *content)
+// A snapshot knows by its checksum whether it is whole; any other file changes as a whole, by a rename.
+static enum rc plog_write_small(struct plog *l, const char *name, const struct buf *content, bool checked)
 {
     char path[IO_PATH_BYTES_MAX];
     if (content->failed)
         return RC_NOMEM;
     enum rc rc = plog_path(l, path, name);
     if (rc == RC_OK)
-        rc = log_dir_write_file(l->store->io, path, buf_bytes(content), false);
+        rc = checked ? log_dir_write_fresh(l->store->io, path, buf_bytes(content), false)
+                     : log_dir_write_file(l->store->io, path, buf_bytes(content), false);
     if (rc == RC_OK)
         l->names_dirty = true;
     return rc;
@@ -46,7 +48,7 @@ static enum rc plog_write_epochs(struct plog *l)
     struct buf text;
     buf_init(&text, SIZE_MAX);
     epoch_cache_print(&l->epochs, &text);
-    enum rc rc = plog_write_small(l, "leader-epoch-checkpoint", &text);
+    enum rc rc = plog_write_small(l, "leader-epoch-checkpoint", &text, false);
     buf_deinit(&text);
     if (rc == RC_OK)
         l->epochs.changed = false;
@@ -80,7 +82,7 @@ enum rc plog_write_snapshot(struct plog *l)
     buf_init(&snapshot, SIZE_MAX);
     producer_snapshot_print(&l->producers, l->written, &snapshot);
     segment_name(name, l->written, ".snapshot");
-    enum rc rc = plog_write_small(l, name, &snapshot);
+    enum rc rc = plog_write_small(l, name, &snapshot, true);
     buf_deinit(&snapshot);
     if (rc)
         return rc;

@@ -18,7 +18,7 @@ static enum rc plog_make_folder(struct plog *l)
     uuid_format(l->id.topic_id, id);
     int n = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s\n", id);
     rc = plog_path(l, path, "partition.metadata");
-    return rc ? rc : log_dir_write_file(l->store->io, path, bytes_of(text, (size_t)n), false);
+    return rc ? rc : log_dir_write_fresh(l->store->io, path, bytes_of(text, (size_t)n), false);
 }
 
 enum rc plog_make_active(struct plog *l, struct store_file **file)
