@@ -340,6 +340,7 @@ static void plog_sync_done(struct log_dir_op *dir_op, enum rc rc)
     if (rc == RC_OK) {
         if (y->offset > l->durable)
             l->durable = y->offset;
+        l->unsynced_messages -= y->messages;
         store_note_synced(l->store, l, y->bytes);
         struct list_node *n;
         while ((n = list_first(&l->syncing)) && list_entry(n, struct plog_append, link)->last_offset < y->offset) {
@@ -385,8 +386,8 @@ static void plog_sync_start(struct plog *l)
         file_cache_pin(y->file);
         y->op.file = &y->file->file;
     }
-    l->names_dirty = false; // a failure takes the folder offline, so that nobody asks again
-    l->unsynced_messages = 0;
+    l->names_dirty = false;             // a failure takes the folder offline, so that nobody asks again
+    y->messages = l->unsynced_messages; // they count as unsynced until it is done
     l->sync = y;
     l->store->counters.syncs_forced++;
     log_dir_submit(l->dir, &y->op);

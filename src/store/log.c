@@ -44,7 +44,8 @@ static void plog_set_ends(struct plog *l, const struct log_dir_entry *e)
         l->recovery_point = e->recovery_point.offset;
     l->durable = l->recovery_point;
     l->offered = plog_forces_sync(l) ? l->durable : l->written;
-    l->start = l->local_start = e->start != OFFSET_NONE ? e->start : 0;
+    l->recovery_point_durable = l->recovery_point; // log_dir_start() has synced what it read
+    l->start = l->local_start = l->start_durable = e->start != OFFSET_NONE ? e->start : 0;
     l->high_watermark = e->high_watermark != OFFSET_NONE ? e->high_watermark : l->start;
     l->noted_high_watermark = e->high_watermark;
 }
@@ -105,7 +106,7 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
 bool plog_is_idle(const struct plog *l)
 {
     return list_empty(&l->queued) && list_empty(&l->writing) && list_empty(&l->syncing) && !l->write && !l->sync &&
-           !l->checkpointing && !l->marking;
+           !l->checkpointing && !l->marking && !l->noting_start;
 }
 
 void plog_detach(struct plog *l)

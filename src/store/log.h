@@ -88,27 +88,30 @@ struct plog {
     char *folder;                     // "<topic>-<partition>", owned
     struct topic_partition id;
     enum plog_state state;
-    bool names_dirty;              // files or folders were made since the last sync that covers names
-    bool clean_marked;             // the checkpoint says that nothing follows its latest mark
-    bool marking;                  // the word that something does is on its way to the folder's shard
-    bool flushing;                 // plog_flush() is on the stack
-    bool due_mark, due_checkpoint; // what the store has been asked to do
+    bool names_dirty;                        // files or folders were made since the last sync that covers names
+    bool clean_marked;                       // the checkpoint says that nothing follows its latest mark
+    bool marking;                            // the word that something does is on its way to the folder's shard
+    bool flushing;                           // plog_flush() is on the stack
+    bool noting_start;                       // a log start is on its way to the disk
+    bool due_mark, due_checkpoint, due_drop; // what the store has been asked to do
     uint8_t hint_next;
     int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
     // offsets, see above
     int64_t start, local_start;
+    int64_t start_durable; // segments wholly below it may go
     int64_t next, written, offered, durable, recovery_point;
-    int64_t mark;                 // written mark: recovery scans from here after a process death
-    int64_t snapshot;             // offset of the newest producer snapshot written, OFFSET_NONE
-    int64_t noted_high_watermark; // what the checkpoint has
-    int64_t high_watermark;       // as told by plog_note_high_watermark()
+    int64_t recovery_point_durable; // the one before, whose record is on the disk for certain
+    int64_t mark;                   // written mark: recovery scans from here after a process death
+    int64_t snapshot;               // offset of the newest producer snapshot written, OFFSET_NONE
+    int64_t noted_high_watermark;   // what the checkpoint has
+    int64_t high_watermark;         // as told by plog_note_high_watermark()
     // work
     struct list queued;  // appends not handed to the kernel yet
     struct list writing; // in the gathered write in flight
     struct list syncing; // written, waiting for a sync (flush.messages)
     struct plog_write *write;
     uint64_t unsynced_bytes, unmarked_bytes;
-    int64_t unsynced_messages; // since the last sync was asked for
+    int64_t unsynced_messages; // that no finished sync has covered
     uint64_t unsynced_since_ns;
     struct plog_sync *sync; // the sync in flight, or NULL
     // segments: sealed ones in order, and the one that is written to
@@ -330,7 +333,7 @@ int64_t plog_first_unstable_offset(const struct plog *l);
 // ------------------------------------------------------------------------------------------------ log start, retention
 
 // Raises log start to offset (DeleteRecords, a leader's log start) and makes it durable; segments wholly below go with
-// the next retention step. The caller has checked offset against the high watermark. RC_OK: it is there already and
+// the next retention step. The caller has checked offset against the high watermark. RC_OK: it is known to be there and
 // durable, done() is not called. RC_AGAIN: on its way, done() follows. Readers see the new start at once.
 // RC_OFFSET_OUT_OF_RANGE: past the written end.
 struct plog_start_op {

@@ -26,6 +26,7 @@ struct plog_sync {
     struct store_file *file; // pinned, or NULL: everything
     int64_t offset;          // what it will have covered
     uint64_t bytes;
+    int64_t messages;
 };
 
 // A segment as a lookup sees it, sealed or active.
@@ -110,6 +111,7 @@ enum rc plog_put_start(struct plog *l);
 // ---- store.c
 void store_want_mark(struct store *s, struct plog *l);
 void store_want_checkpoint(struct store *s, struct plog *l);
+void store_want_drop(struct store *s, struct plog *l);
 void store_note_unsynced(struct store *s, struct plog *l, uint64_t bytes);
 void store_note_synced(struct store *s, struct plog *l, uint64_t bytes);
 void store_forget(struct store *s, struct plog *l);
@@ -122,6 +124,8 @@ void plog_recovery_free(struct plog *l);
 // ---- retention.c
 // Renames the files of a segment to .deleted and leaves them to the trash.
 void plog_drop_files(struct plog *l, int64_t base_offset, int64_t delay_ms);
+// Drops a few of the segments below the durable start. True when more are left.
+bool plog_drop_step(struct plog *l);
 
 // ---- time_lookup.c
 // The greatest timestamp of a sealed segment; read from its time index once.

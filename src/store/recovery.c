@@ -152,6 +152,25 @@ static uint32_t recovery_place(const struct plog_recovery *r, const struct log_d
     return i;
 }
 
+// Whether the segment of r->from went because log start has passed it; then recovery begins with what is left behind
+// it.
+static bool recovery_behind_start(const struct plog *l, struct plog_recovery *r)
+{
+    bool there = r->current < r->count && r->segments[r->current].base_offset == r->from.segment_base;
+    uint32_t i = 0;
+    if (there || l->start < r->from.offset)
+        return false;
+    while (i < r->count && r->segments[i].base_offset < r->from.offset)
+        i++;
+    if (i < r->count && r->segments[i].base_offset > l->start)
+        return false;
+    int64_t first = i < r->count ? r->segments[i].base_offset : l->start;
+    r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};
+    r->from_nothing = true;
+    r->current = i;
+    return true;
+}
+
 // Chooses where to begin. RC_CORRUPT: the folder holds less than what was synced.
 static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
 {
@@ -159,7 +178,7 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
         r->from = l->known.mark;
         r->from_mark = true;
         r->current = recovery_place(r, &r->from);
-        if (r->current != UINT32_MAX)
+        if (recovery_behind_start(l, r) || r->current != UINT32_MAX)
             return RC_OK;
         trace_warn(l->store->trace, "%s/%s holds less than its written mark at offset %lld: scanning from further back",
                    l->dir->path, l->folder, (long long)r->from.offset);
@@ -168,7 +187,7 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
     if (l->known.recovery_point.offset != OFFSET_NONE) {
         r->from = l->known.recovery_point;
         r->current = recovery_place(r, &r->from);
-        return r->current == UINT32_MAX ? RC_CORRUPT : RC_OK;
+        return recovery_behind_start(l, r) || r->current != UINT32_MAX ? RC_OK : RC_CORRUPT;
     }
     int64_t first = r->count ? r->segments[0].base_offset : l->start;
     r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};

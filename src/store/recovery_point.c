@@ -55,11 +55,13 @@ static enum rc plog_write_epochs(struct plog *l)
     return rc;
 }
 
-// Whether a snapshot is still needed: at the base of a segment (for truncation, and Kafka's tools), at the recovery
-// point, at the one being made, or the newest.
+// Whether a snapshot is still needed: at the base of a segment (for truncation, and Kafka's tools), at any point that a
+// start may find in the checkpoint (the mark, the recovery point, and the one before it, because only the sync of the
+// next one makes a point's record durable), at the one being made, or the newest.
 static bool plog_snapshot_is_needed(const struct plog *l, int64_t offset)
 {
-    return plog_segment_of(l, offset).base_offset == offset || offset == l->recovery_point || offset == l->snapshot ||
+    return plog_segment_of(l, offset).base_offset == offset || offset == l->mark || offset == l->recovery_point ||
+           offset == l->recovery_point_durable || offset == l->snapshot ||
            (l->checkpointing && offset == l->checkpointing->at.offset);
 }
 
@@ -139,7 +141,7 @@ enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at)
         rc = io_file_sync_now(&l->dir->checkpoint.file);
     if (rc)
         return rc;
-    l->recovery_point = at->offset;
+    l->recovery_point = l->recovery_point_durable = at->offset;
     l->mark = at->offset;
     l->clean_marked = false;
     return RC_OK;
@@ -160,7 +162,9 @@ enum rc plog_put_mark(struct plog *l)
     rc = log_dir_put(l->dir, &r);
     if (rc)
         return rc;
+    int64_t before = l->mark;
     l->mark = here.offset;
+    plog_drop_snapshot(l, before);
     l->unmarked_bytes = 0;
     l->clean_marked = clean;
     l->store->counters.marks++;
@@ -232,7 +236,8 @@ static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
         const struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, &op->at, clean);
         rc = log_dir_put(l->dir, &r);
         if (rc == RC_OK) {
-            int64_t before = l->recovery_point;
+            int64_t before = l->recovery_point_durable;
+            l->recovery_point_durable = l->recovery_point;
             l->recovery_point = op->at.offset;
             plog_drop_snapshot(l, before);
             l->clean_marked = l->clean_marked || clean;

@@ -6,6 +6,7 @@
 #include "store/log_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { RETENTION_SEGMENTS_A_STEP = 4 };
@@ -77,9 +78,11 @@ enum rc plog_raise_start(struct plog *l, int64_t offset, struct plog_start_op *o
         return rc;
     if (offset > l->written)
         return RC_OFFSET_OUT_OF_RANGE;
-    if (offset <= l->start)
+    if (offset <= l->start_durable)
         return RC_OK;
-    plog_set_start(l, offset);
+    if (offset > l->start)
+        plog_set_start(l, offset);
+    offset = l->start; // already there perhaps, and not on the disk yet: the answer waits for that all the same
     op->dir_op.request = LOG_DIR_PUT_SYNC;
     op->dir_op.record = (struct checkpoint_record){.type = CHECKPOINT_START, .id = l->id, .offset = offset};
     op->dir_op.done = plog_start_noted;
@@ -127,16 +130,77 @@ static bool plog_active_may_go(const struct plog *l, int64_t bound, int64_t wall
     return l->written <= l->start || plog_is_expired(l, a->timestamp_max >= 0 ? a->timestamp_max : a->made_ms, wall_ms);
 }
 
+// Sealed segments that lie wholly below offset.
+static uint32_t plog_sealed_below(const struct plog *l, int64_t offset)
+{
+    uint32_t count = 0;
+    while (count < l->sealed_count && plog_segment_at(l, count).next_base <= offset)
+        count++;
+    return count;
+}
+
+bool plog_drop_step(struct plog *l)
+{
+    uint32_t count = plog_sealed_below(l, l->start_durable);
+    uint32_t now = count < RETENTION_SEGMENTS_A_STEP ? count : RETENTION_SEGMENTS_A_STEP;
+    if (now)
+        plog_drop_first(l, now);
+    return count > now;
+}
+
+struct plog_start_note {
+    struct log_dir_op op;
+    struct plog *log;
+};
+
+static void plog_drop_when_durable(struct plog *l);
+
+static void plog_start_note_done(struct log_dir_op *op, enum rc rc)
+{
+    struct plog_start_note *note = container_of(op, struct plog_start_note, op);
+    struct plog *l = note->log;
+    l->noting_start = false;
+    if (rc == RC_OK && op->record.offset > l->start_durable)
+        l->start_durable = op->record.offset;
+    free(note);
+    if (rc == RC_OK)
+        plog_drop_when_durable(l);
+}
+
+// Segments go when the log start that lets them go is on the disk: else a power cut could keep the removal of a name
+// and lose the reason for it, and the start after it would miss what the recovery point promises.
+static void plog_drop_when_durable(struct plog *l)
+{
+    uint32_t count = plog_sealed_below(l, l->start);
+    if (count == 0 || l->noting_start)
+        return;
+    if (plog_segment_at(l, count).base_offset <= l->start_durable) {
+        store_want_drop(l->store, l);
+        return;
+    }
+    struct plog_start_note *note = calloc(1, sizeof(*note));
+    if (!note)
+        return; // the next step asks again
+    note->log = l;
+    note->op.request = LOG_DIR_PUT_SYNC;
+    note->op.record = (struct checkpoint_record){.type = CHECKPOINT_START, .id = l->id, .offset = l->start};
+    note->op.done = plog_start_note_done;
+    l->noting_start = true;
+    log_dir_submit(l->dir, &note->op);
+}
+
 bool plog_retention_step(struct plog *l, int64_t bound, int64_t wall_ms)
 {
     if (plog_ready(l) || l->state != PLOG_OPEN)
         return false;
-    uint32_t count = 0;
+    uint32_t gone = plog_sealed_below(l, l->start), count = gone;
     uint64_t kept = plog_bytes(l);
-    while (count < l->sealed_count && count < RETENTION_SEGMENTS_A_STEP &&
+    for (uint32_t i = 0; i < gone; i++)
+        kept -= l->sealed[i].bytes;
+    while (count < l->sealed_count && count - gone < RETENTION_SEGMENTS_A_STEP &&
            plog_first_may_go(l, count, kept, bound, wall_ms))
         kept -= l->sealed[count++].bytes;
-    if (count == l->sealed_count && count < RETENTION_SEGMENTS_A_STEP && plog_active_may_go(l, bound, wall_ms) &&
+    if (count == l->sealed_count && count - gone < RETENTION_SEGMENTS_A_STEP && plog_active_may_go(l, bound, wall_ms) &&
         plog_put_dirty(l) == RC_OK && plog_roll(l) == RC_OK)
         count++;
     if (count == 0)
@@ -144,10 +208,10 @@ bool plog_retention_step(struct plog *l, int64_t bound, int64_t wall_ms)
     int64_t start = plog_segment_at(l, count).base_offset;
     if (start > l->start) {
         plog_set_start(l, start);
-        (void)plog_put_start(l); // a lost one is read off the first segment
+        (void)plog_put_start(l); // it shows from now on: the death of the process alone must not take it back
     }
-    plog_drop_first(l, count);
-    return count == RETENTION_SEGMENTS_A_STEP;
+    plog_drop_when_durable(l);
+    return count - gone == RETENTION_SEGMENTS_A_STEP;
 }
 
 int64_t plog_retention_due_ms(const struct plog *l)
@@ -155,10 +219,11 @@ int64_t plog_retention_due_ms(const struct plog *l)
     if (!l->config->deletes || l->config->retention_ms < 0 || l->state != PLOG_OPEN)
         return l->state == PLOG_AT_REST ? INT64_MIN : INT64_MAX; // not looked at yet: ask once
     int64_t from = l->active.timestamp_max >= 0 ? l->active.timestamp_max : l->active.made_ms;
-    if (l->sealed_count)
-        from = l->sealed[0].timestamp_max == SEGMENT_TIMESTAMP_UNKNOWN ? INT64_MIN
-               : l->sealed[0].timestamp_max >= 0                       ? l->sealed[0].timestamp_max
-                                                                       : l->sealed[0].sealed_ms;
+    uint32_t first = plog_sealed_below(l, l->start); // those before it are on their way out
+    if (first < l->sealed_count)
+        from = l->sealed[first].timestamp_max == SEGMENT_TIMESTAMP_UNKNOWN ? INT64_MIN
+               : l->sealed[first].timestamp_max >= 0                       ? l->sealed[first].timestamp_max
+                                                                           : l->sealed[first].sealed_ms;
     else if (l->active.bytes == 0)
         return INT64_MAX;
     int64_t due;
@@ -211,6 +276,7 @@ enum rc plog_reset(struct plog *l, int64_t offset)
     l->next = l->written = l->offered = l->durable = offset;
     l->snapshot = OFFSET_NONE;
     plog_set_start(l, offset);
+    l->start_durable = 0;
     return plog_put_start(l);
 }
 

@@ -87,6 +87,12 @@ void store_want_checkpoint(struct store *s, struct plog *l)
     store_want(s, l);
 }
 
+void store_want_drop(struct store *s, struct plog *l)
+{
+    l->due_drop = true;
+    store_want(s, l);
+}
+
 void store_note_unsynced(struct store *s, struct plog *l, uint64_t bytes)
 {
     l->unsynced_bytes += bytes;
@@ -155,7 +161,7 @@ static void store_start_checkpoint(struct store *s, struct plog *l)
     }
 }
 
-// Marks and recovery points that are due. False: the budget or the places are used up.
+// Marks, recovery points and deletions that are due. False: the budget or the places are used up.
 static bool store_serve_due(struct store *s, uint64_t deadline_ns)
 {
     struct list_node *n;
@@ -164,14 +170,16 @@ static bool store_serve_due(struct store *s, uint64_t deadline_ns)
         if (l->due_checkpoint && s->checkpoints >= STORE_CHECKPOINTS_MAX)
             return true; // the end of one comes back here
         list_remove(&s->due_logs, n);
-        bool checkpoint = l->due_checkpoint;
-        l->due_mark = l->due_checkpoint = false;
+        bool mark = l->due_mark, checkpoint = l->due_checkpoint, drop = l->due_drop;
+        l->due_mark = l->due_checkpoint = l->due_drop = false;
         if (l->state != PLOG_OPEN || log_dir_is_offline(l->dir))
             continue;
         if (checkpoint)
             store_start_checkpoint(s, l);
-        else
+        else if (mark)
             (void)plog_put_mark(l); // one that fails costs a longer scan
+        if (drop && plog_drop_step(l))
+            store_want_drop(s, l);
         if (io_clock_ns(s->io) > deadline_ns)
             return false;
     }
