@@ -21,3 +21,4 @@ int cli_produce(struct cli *cli, const struct cli_parsed *parsed);
 extern const struct cli_option cli_produce_options[];
 int cli_consume(struct cli *cli, const struct cli_parsed *parsed);
 extern const struct cli_option cli_consume_options[];
+extern const struct cli_command cli_perf_commands[];

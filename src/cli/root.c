@@ -83,6 +83,8 @@ static const struct cli_command commands[] = {
                  "weir consume orders --offset -10 -e                      # the last ten of each partition\n"
                  "weir consume orders --timestamp 2026-11-21T10:00:00Z --count 5 --json\n"
                  "weir consume orders --partition 3 --offset 1200 --format '%o %k: %s\\n'"},
+    {.name = "perf", .summary = "Measure a broker: throughput, latency, and what they cost.",
+     .children = cli_perf_commands, .shared = cli_common_options},
     {.name = "help", .arguments = "[COMMAND...]", .summary = "Explain a command.", .arguments_max = CLI_DEPTH_MAX,
      .run = run_help},
     {.name = "version", .summary = "Print the version of this program.", .run = run_version},
