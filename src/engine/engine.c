@@ -9,7 +9,7 @@
 
 #include "engine/partition.h"
 
-enum { RECOVER_STEP_NS = 50 * 1000 * 1000, STORE_STEP_NS = 500 * 1000 };
+enum { STORE_STEP_NS = 500 * 1000 };
 
 struct config_layers engine_layers(const struct engine_shard *es, const struct image_topic *t)
 {
@@ -252,6 +252,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     list_init(&es->all);
     list_init(&es->doomed);
     list_init(&es->blocked);
+    list_init(&es->opening);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
     if (!es->calls)
         return RC_NOMEM;
@@ -282,18 +283,11 @@ static void engine_recover(struct engine *e)
             if (p->state != PARTITION_ONLINE || p->log.state != PLOG_UNCLEAN)
                 continue;
             struct plog_recovery_report report = {0};
-            enum rc rc;
-            while ((rc = plog_recover_step(&p->log, RECOVER_STEP_NS, &report)) == RC_AGAIN)
-                ;
+            partition_recover(p, &report);
             e->recovered_logs++;
             e->recovered_bytes += report.scanned_bytes;
             e->recovered_cut_bytes += report.cut_bytes;
             e->recovered_from_marks |= report.from_mark;
-            if (rc == RC_CORRUPT)
-                p->state = PARTITION_DAMAGED;
-            else if (rc != RC_OK)
-                p->state = PARTITION_OFFLINE;
-            p->high_watermark = rc == RC_OK ? plog_offered_end(&p->log) : p->high_watermark;
         }
     }
 }
@@ -531,7 +525,7 @@ static void engine_shard_deinit(struct engine_shard *es)
 {
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_timer_cancel(es->shard, &es->store_timer);
-    struct shard_job *jobs[] = {&es->retention_job, &es->store_job, &es->doomed_job, &es->check_job};
+    struct shard_job *jobs[] = {&es->retention_job, &es->store_job, &es->doomed_job, &es->opening_job, &es->check_job};
     for (size_t i = 0; i < ARRAY_COUNT(jobs); i++)
         if (jobs[i]->started)
             shard_job_cancel(es->shard, jobs[i]);

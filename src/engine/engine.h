@@ -79,7 +79,8 @@ struct engine_shard {
     struct list all;     // every partition, for sweeps
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct list blocked; // new partitions whose folder is still a doomed one's
-    struct shard_job doomed_job, store_job, retention_job;
+    struct list opening; // partitions whose log needs more work before it serves
+    struct shard_job doomed_job, opening_job, store_job, retention_job;
     struct shard_timer store_timer, retention_timer;
     struct list_node *retention_at; // the partition retention looks at next
     struct engine_counters counters;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DOOMED_STEP_NS = 1000 * 1000 };
+enum { DOOMED_STEP_NS = 1000 * 1000, RECOVER_STEP_NS = 50 * 1000 * 1000, OPEN_STEP_NS = 500 * 1000 };
 
 // ------------------------------------------------------------------------------------------------ settings
 
@@ -161,6 +161,8 @@ static void partition_free(struct partition *p)
 {
     struct engine_shard *es = p->es;
     struct engine_topic *t = p->topic;
+    if (list_node_linked(&p->opening_link))
+        list_remove(&es->opening, &p->opening_link);
     shard_timer_cancel(es->shard, &p->flush_timer);
     list_remove(&t->partitions, &p->topic_link);
     if (list_node_linked(&p->dirty_link))
@@ -223,6 +225,8 @@ static void partition_doom(struct partition *p)
         list_remove(&es->blocked, &p->doomed_link);
     p->state = PARTITION_DOOMED;
     list_push_back(&es->doomed, &p->doomed_link);
+    if (list_node_linked(&p->opening_link))
+        list_remove(&es->opening, &p->opening_link);
     partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
     partition_end_watches(p);
     if (!es->doomed_job.started)
@@ -320,6 +324,62 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
     return RC_OK;
 }
 
+// ------------------------------------------------------------------------------------------------ opening
+
+static enum rc partition_opened(struct partition *p, enum rc rc)
+{
+    if (rc == RC_CORRUPT)
+        p->state = PARTITION_DAMAGED;
+    else if (rc != RC_OK)
+        trace_error(p->es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
+                    rc_text(rc));
+    else
+        p->high_watermark = plog_offered_end(&p->log);
+    return rc == RC_OK ? RC_OK : RC_STORAGE_ERROR;
+}
+
+enum rc partition_recover(struct partition *p, struct plog_recovery_report *report)
+{
+    enum rc rc;
+    while ((rc = plog_recover_step(&p->log, RECOVER_STEP_NS, report)) == RC_AGAIN)
+        ;
+    return partition_opened(p, rc);
+}
+
+static enum shard_job_state partition_opening_job(struct shard_job *j, uint64_t budget_ns)
+{
+    struct engine_shard *es = container_of(j, struct engine_shard, opening_job);
+    struct list_node *n = list_first(&es->opening);
+    if (!n)
+        return SHARD_JOB_DONE;
+    struct partition *p = list_entry(n, struct partition, opening_link);
+    enum rc rc = plog_recover_step(&p->log, budget_ns, NULL);
+    list_remove(&es->opening, n);
+    if (rc == RC_AGAIN)
+        list_push_back(&es->opening, n);
+    else
+        partition_opened(p, rc);
+    return list_empty(&es->opening) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
+}
+
+enum rc partition_open(struct partition *p)
+{
+    if (p->log.state == PLOG_OPEN || p->log.state == PLOG_UNMADE)
+        return RC_OK;
+    if (list_node_linked(&p->opening_link))
+        return RC_NOT_LEADER_OR_FOLLOWER;
+    enum rc rc = plog_open(&p->log);
+    if (rc == RC_AGAIN)
+        rc = plog_recover_step(&p->log, OPEN_STEP_NS, NULL);
+    if (rc != RC_AGAIN)
+        return partition_opened(p, rc);
+    struct engine_shard *es = p->es;
+    list_push_back(&es->opening, &p->opening_link);
+    if (!es->opening_job.started)
+        shard_job_start(es->shard, &es->opening_job, partition_opening_job);
+    return RC_NOT_LEADER_OR_FOLLOWER;
+}
+
 // ------------------------------------------------------------------------------------------------ reading
 
 enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
@@ -372,6 +432,9 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
     r->high_watermark = p->high_watermark;
     r->last_stable_offset = partition_last_stable_offset(p);
     r->log_start_offset = plog_start_offset(&p->log);
+    if (r->last_fetched_epoch != LEADER_EPOCH_NONE && r->last_fetched_epoch != p->leader_epoch &&
+        (r->rc = partition_open(p)) != RC_OK)
+        return true;
     if (partition_diverges(p, r))
         return true;
     if (r->fetch_offset < r->log_start_offset || r->fetch_offset > plog_written_end(&p->log)) {
@@ -379,7 +442,7 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
         return true;
     }
     int64_t bound = r->committed ? r->last_stable_offset : r->high_watermark;
-    if (r->fetch_offset >= bound || r->bytes_max == 0)
+    if (r->fetch_offset >= bound || r->bytes_max == 0 || (r->rc = partition_open(p)) != RC_OK)
         return true;
     struct plog_read read = {.offset = r->fetch_offset, .bound = bound, .bytes_max = r->bytes_max,
                              .at_least_one = r->at_least_one};

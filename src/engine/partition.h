@@ -17,7 +17,7 @@ enum partition_state {
 
 struct partition {
     struct map_node node; // engine_shard.partitions
-    struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link;
+    struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link, opening_link;
     struct engine_shard *es;
     struct engine_topic *topic;
     struct topic_partition id;
@@ -39,6 +39,11 @@ struct partition *partition_find(struct engine_shard *es, struct topic_partition
 // RC_OK when requests may be served here under current_leader_epoch (LEADER_EPOCH_NONE: not given), else
 // RC_FENCED_LEADER_EPOCH, RC_UNKNOWN_LEADER_EPOCH, RC_STORAGE_ERROR, RC_NOT_LEADER_OR_FOLLOWER.
 enum rc partition_check(const struct partition *p, int32_t current_leader_epoch);
+
+// The log is open and its files may be used. A log at rest is opened inline; where that finds work (an index to rebuild)
+// a slice of it is done at once and the rest by a job: RC_NOT_LEADER_OR_FOLLOWER meanwhile, on which clients try again.
+// RC_STORAGE_ERROR: damaged or offline.
+enum rc partition_open(struct partition *p);
 
 // Where a consumer may read to: high watermark, or for read_committed the last stable offset.
 int64_t partition_last_stable_offset(struct partition *p);
@@ -136,6 +141,8 @@ void partition_fail_appends(struct partition *p, enum rc rc);
 void partition_flush_task(struct shard_task *t);
 enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns);
 enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns);
+// Recovery at start: reads what the checkpoints do not cover, to the end.
+enum rc partition_recover(struct partition *p, struct plog_recovery_report *report);
 // At stop: detaches every log that is idle and frees every partition.
 void partition_free_all(struct engine_shard *es);
 // Gives back the memory of checkers that have been idle for long.

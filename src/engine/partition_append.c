@@ -72,20 +72,20 @@ static void append_written(struct plog_append *log, enum rc rc)
 static void append_to_log(struct partition *p, struct partition_append *op)
 {
     struct engine_shard *es = p->es;
-    if (p->begun_epoch != p->leader_epoch) {
-        enum rc rc = plog_begin_epoch(&p->log, p->leader_epoch);
-        if (rc != RC_OK) {
-            append_finish(op, rc == RC_AGAIN ? RC_NOT_LEADER_OR_FOLLOWER : rc);
-            return;
-        }
-        p->begun_epoch = p->leader_epoch;
+    enum rc rc = partition_open(p);
+    if (rc == RC_OK && p->begun_epoch != p->leader_epoch)
+        rc = plog_begin_epoch(&p->log, p->leader_epoch);
+    if (rc != RC_OK) {
+        append_finish(op, rc);
+        return;
     }
+    p->begun_epoch = p->leader_epoch;
     bool other = op->recompressed.n > 0;
     op->log = (struct plog_append){.batch = other ? op->recompressed.p : op->records,
                                    .bytes = other ? op->recompressed.n : op->bytes,
                                    .leader_epoch = p->leader_epoch,
                                    .done = append_written};
-    enum rc rc = plog_append(&p->log, &op->log);
+    rc = plog_append(&p->log, &op->log);
     if (rc != RC_OK) {
         append_finish(op, rc == RC_AGAIN ? RC_NOT_LEADER_OR_FOLLOWER : rc);
         return;

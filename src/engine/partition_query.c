@@ -10,7 +10,8 @@
 static enum rc query_find(struct engine_shard *es, const struct partition_query *q, struct partition **out)
 {
     *out = partition_find(es, q->id);
-    return *out ? partition_check(*out, q->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    enum rc rc = *out ? partition_check(*out, q->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    return rc == RC_OK ? partition_open(*out) : rc;
 }
 
 // ------------------------------------------------------------------------------------------------ offsets
@@ -218,6 +219,7 @@ static enum rc query_size(struct partition_query_call *c, struct partition_query
     struct partition *p = partition_find(c->call.target, q->id);
     if (!p || p->state == PARTITION_BLOCKED || p->log.state == PLOG_DETACHED)
         return RC_NOT_FOUND;
+    partition_open(p); // a log at rest does not know its size; one that cannot be opened says 0
     q->size.bytes = plog_bytes(&p->log);
     for (q->size.log_dir = 0; q->size.log_dir < config->log_dir_count; q->size.log_dir++)
         if (config->log_dirs[q->size.log_dir] == p->log.dir)

@@ -121,7 +121,6 @@ static int server_configure(struct server *s, int argc, char **argv)
     arguments_apply(&s->arguments, t, argc, argv);
     server_default_data(s);
     server_default_pair(s, "listeners", "PLAINTEXT://127.0.0.1:9092");
-    server_default_pair(s, "group.initial.rebalance.delay.ms", "0");
     s->properties = settings_finish(t);
     s->layers = (struct config_layers){.properties = s->properties};
     server_check_peers(s);
@@ -277,6 +276,33 @@ static void server_changed(struct node *n)
             shard_stop(&n->shards.shards[i]);
 }
 
+// How the work was done, for who asks why a node was fast or slow.
+static void server_say_counters(struct server *s)
+{
+    struct io_counters sum = {0};
+    uint64_t turns = 0, slow = 0, longest = 0;
+    for (uint32_t i = 0; i < s->shard_count; i++) {
+        const struct io_counters *c = io_counters(s->ios[i]);
+        const struct shard_counters *t = &s->node->shards.shards[i].counters;
+        sum.send_bytes += c->send_bytes;
+        sum.send_file_bytes += c->send_file_bytes;
+        sum.recv_bytes += c->recv_bytes;
+        sum.read_bytes[IO_FILE_LOG] += c->read_bytes[IO_FILE_LOG];
+        sum.write_bytes[IO_FILE_LOG] += c->write_bytes[IO_FILE_LOG];
+        sum.prefetches += c->prefetches;
+        turns += t->turns;
+        slow += t->turns_slow;
+        longest = t->turn_ns_max > longest ? t->turn_ns_max : longest;
+    }
+    trace_info(&s->trace,
+               "received %llu bytes, wrote %llu to logs; sent %llu from memory and %llu from log files by sendfile, read "
+               "%llu bytes of log files, fetched %llu cold ranges; %llu of %llu turns took over 5 ms, the longest %llu us",
+               (unsigned long long)sum.recv_bytes, (unsigned long long)sum.write_bytes[IO_FILE_LOG],
+               (unsigned long long)sum.send_bytes, (unsigned long long)sum.send_file_bytes,
+               (unsigned long long)sum.read_bytes[IO_FILE_LOG], (unsigned long long)sum.prefetches,
+               (unsigned long long)slow, (unsigned long long)turns, (unsigned long long)(longest / 1000));
+}
+
 static void server_signal(void *context, int signal_number)
 {
     struct server *s = context;
@@ -315,6 +341,7 @@ static int server_run(struct server *s)
         s->exit_code = server_fail("a thread could not be started");
     for (uint32_t i = 1; i <= s->thread_count; i++)
         io_thread_join(&s->threads[i]);
+    server_say_counters(s);
     node_destroy(s->node);
     return s->exit_code;
 }
