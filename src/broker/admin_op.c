@@ -9,7 +9,9 @@ enum {
     // A client that gives no time still gets this much: an answer is worth more to it than a certain error.
     TIMEOUT_LEAST_MS = 1000,
     TIMEOUT_MOST_MS = 10 * 60 * 1000,
-    ITEM_BYTES = 8192, // of an answer and of what is decided on the way to it
+    ITEM_BYTES = 8192,     // of an answer and of what is decided on the way to it
+    PARTITION_BYTES = 512, // of placing one partition and of its record
+    DECISION_BYTES_MAX = 128 << 20,
 };
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -27,9 +29,17 @@ static void admin_done(struct quorum_op *qop, enum rc rc)
     request_answer(rq, op->answer);
 }
 
+void admin_reserve(struct request *rq, uint32_t item_count, uint64_t partition_count)
+{
+    uint64_t bytes = ((uint64_t)item_count + 1) * ITEM_BYTES;
+    uint64_t room = DECISION_BYTES_MAX / PARTITION_BYTES;
+    bytes += (partition_count < room ? partition_count : room) * PARTITION_BYTES;
+    api_answer_reserve(rq, bytes);
+}
+
 void admin_submit(struct request *rq, const void *message, const struct admin_plan *plan)
 {
-    api_answer_reserve(rq, (size_t)(plan->item_count + 1) * ITEM_BYTES);
+    admin_reserve(rq, plan->item_count, plan->partition_count);
     struct admin_op *op = request_alloc(rq, sizeof(*op));
     void *answer = request_alloc(rq, schema_size(rq->api->response));
     if (!op || !answer) {

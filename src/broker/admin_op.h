@@ -22,13 +22,18 @@ struct admin_op {
     struct quorum_op quorum;
 };
 
+enum { ADMIN_PARTITIONS_BY_DEFAULT = 1000 }; // room for num.partitions of a topic that names no number
+
 struct admin_plan {
     enum controller_kind kind;
     int32_t timeout_ms;
-    uint32_t item_count; // topics or resources, to size the answer's memory
+    uint32_t item_count;      // topics or resources, and
+    uint64_t partition_count; // partitions to be made: what deciding and answering may take in memory
     admin_fail_fn fail;
     admin_adapt_fn adapt; // may be NULL
 };
 
+// Lets rq's arena take what the decision of so many items and partitions needs.
+void admin_reserve(struct request *rq, uint32_t item_count, uint64_t partition_count);
 // Submits rq's request; rq is answered in the end, whatever happens.
 void admin_submit(struct request *rq, const void *message, const struct admin_plan *plan);

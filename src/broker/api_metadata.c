@@ -5,6 +5,7 @@
 // most a second, and says LEADER_NOT_AVAILABLE after that, on which clients ask again.
 #include "broker/api_metadata.h"
 
+#include "broker/admin_op.h"
 #include "broker/api.h"
 
 #define CREATE_WAIT_NS UINT64_C(1000000000)
@@ -45,6 +46,7 @@ static void metadata_created(struct quorum_op *qop, enum rc rc)
 static enum rc metadata_create(struct request *rq, const struct metadata_request *in, const struct bytes *names,
                                uint32_t count)
 {
+    admin_reserve(rq, count, (uint64_t)count * ADMIN_PARTITIONS_BY_DEFAULT);
     struct metadata_op *op = request_alloc(rq, sizeof(*op));
     struct create_topics_request_topic *topics = arena_array(&rq->arena, count, sizeof(*topics));
     if (!op || !topics)

@@ -30,10 +30,16 @@ static bool create_topics_fail(struct admin_op *op, enum rc rc)
 void api_create_topics_begin(struct request *rq, const void *message)
 {
     const struct create_topics_request *in = message;
+    uint64_t partitions = 0;
+    for (uint32_t i = 0; i < in->topics_count; i++) {
+        int32_t asked = in->topics[i].num_partitions;
+        partitions += in->topics[i].assignments_count + (asked > 0 ? (uint64_t)asked : ADMIN_PARTITIONS_BY_DEFAULT);
+    }
     admin_submit(rq, message,
                  &(struct admin_plan){.kind = CONTROLLER_CREATE_TOPICS,
                                       .timeout_ms = in->timeout_ms,
                                       .item_count = in->topics_count,
+                                      .partition_count = partitions,
                                       .fail = create_topics_fail});
 }
 
@@ -102,9 +108,13 @@ static bool create_partitions_fail(struct admin_op *op, enum rc rc)
 void api_create_partitions_begin(struct request *rq, const void *message)
 {
     const struct create_partitions_request *in = message;
+    uint64_t partitions = 0;
+    for (uint32_t i = 0; i < in->topics_count; i++)
+        partitions += in->topics[i].count > 0 ? (uint64_t)in->topics[i].count : 0;
     admin_submit(rq, message,
                  &(struct admin_plan){.kind = CONTROLLER_CREATE_PARTITIONS,
                                       .timeout_ms = in->timeout_ms,
                                       .item_count = in->topics_count,
+                                      .partition_count = partitions,
                                       .fail = create_partitions_fail});
 }

@@ -227,6 +227,7 @@ static void build_absent(struct metadata_builder *b, const struct metadata_reque
     struct metadata_response_topic *out = &b->out->topics[b->out->topics_count++];
     metadata_response_topic_init(out);
     if (scope == METADATA_BY_ID) {
+        out->name = bytes_of(NULL, 0);
         out->topic_id = t->topic_id;
         out->error_code = kerr_of(RC_UNKNOWN_TOPIC_ID);
     } else {

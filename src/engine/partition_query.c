@@ -78,8 +78,26 @@ static enum rc query_offset(struct partition_query_call *c, struct partition_que
     return rc;
 }
 
-// Log end first, then where segments begin, each with the time it was last written to, as version 0 wants it: the
-// newest count_max of those at or before the asked time. Consumers see no offset past the high watermark.
+// Where version 0 may say that a client can begin to read, newest first: place 0 is the high watermark, 1 the active
+// segment, then the sealed ones. time_ms is when something was last written there.
+static int64_t query_place(const struct partition *p, uint32_t place, int64_t wall_ms, int64_t *time_ms)
+{
+    const struct plog *l = &p->log;
+    if (place == 0) {
+        *time_ms = wall_ms;
+        return p->high_watermark;
+    }
+    if (place == 1) {
+        *time_ms = l->active.timestamp_max >= 0 ? l->active.timestamp_max : l->active.made_ms;
+        return l->active.base_offset;
+    }
+    const struct segment *s = &l->sealed[l->sealed_count + 1 - place];
+    *time_ms = s->sealed_ms;
+    return s->base_offset;
+}
+
+// The newest count_max places that were last written to at or before the asked time; each offset once, none past the
+// high watermark.
 static enum rc query_offsets_before(struct partition_query_call *c, struct partition_query *q)
 {
     struct partition *p;
@@ -89,21 +107,18 @@ static enum rc query_offsets_before(struct partition_query_call *c, struct parti
         rc = plog_open(&p->log);
     if (rc != RC_OK)
         return rc;
-    const struct plog *l = &p->log;
-    int64_t asked = q->before.timestamp, start = plog_start_offset(l), last = OFFSET_NONE;
-    bool earliest = asked == OFFSET_SPEC_EARLIEST, latest = asked == OFFSET_SPEC_LATEST;
+    int64_t asked = q->before.timestamp, start = plog_start_offset(&p->log), last = OFFSET_NONE;
     int64_t wall_ms = io_wall_ms(c->call.target->shard->io);
-    int64_t active_ms = l->active.timestamp_max >= 0 ? l->active.timestamp_max : l->active.made_ms;
-    for (uint32_t i = 0; i < l->sealed_count + 2 && q->before.count < q->before.count_max; i++) {
-        uint32_t sealed = l->sealed_count + 1 - i; // 1-based place of a sealed segment, for i >= 2
-        int64_t offset = i == 0 ? p->high_watermark : i == 1 ? l->active.base_offset : l->sealed[sealed - 1].base_offset;
-        int64_t time_ms = i == 0 ? wall_ms : i == 1 ? active_ms : l->sealed[sealed - 1].sealed_ms;
+    uint32_t places = p->log.sealed_count + 2;
+    for (uint32_t i = asked == OFFSET_SPEC_EARLIEST ? places - 1 : 0; i < places; i++) {
+        int64_t time_ms, offset = query_place(p, i, wall_ms, &time_ms);
         if (offset < start)
             offset = start;
-        bool oldest = i == l->sealed_count + 1;
-        if ((earliest && !oldest) || (!earliest && !latest && time_ms > asked) || offset > p->high_watermark ||
-            offset == last)
+        bool in_time = asked == OFFSET_SPEC_LATEST || asked == OFFSET_SPEC_EARLIEST || time_ms <= asked;
+        if (!in_time || offset > p->high_watermark || offset == last)
             continue;
+        if (q->before.count == q->before.count_max)
+            break;
         q->before.offsets[q->before.count++] = last = offset;
     }
     return RC_OK;

@@ -12,6 +12,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..'), HERE]
 import cases                                                                        # noqa: E402
+import admin                                                                        # noqa: E402
 import frames                                                                       # noqa: E402
 import produce                                                                      # noqa: E402
 import reading                                                                      # noqa: E402
@@ -31,6 +32,7 @@ def main():
     versions.run(report, bootstrap, prefix, weir)
     produce.run(report, bootstrap, prefix, weir)
     reading.run(report, bootstrap, prefix, weir)
+    admin.run(report, bootstrap, prefix, weir)
 
 
 main()
