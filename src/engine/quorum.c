@@ -46,6 +46,20 @@ static void finish_all(struct quorum *q, struct list *l, enum rc rc)
         finish(q, container_of(list_pop_front(l), struct quorum_op, link), rc);
 }
 
+// The batch under way is lost, or what becomes of it is unknown: so is every request in it, and one that is in part.
+static void batch_lost(struct quorum *q, enum rc rc)
+{
+    q->batch_index = 0;
+    finish_all(q, &q->flying, rc);
+    if (list_empty(&q->queue))
+        return;
+    struct quorum_op *head = container_of(q->queue.head.next, struct quorum_op, link);
+    if (head->progress.done == 0)
+        return;
+    list_remove(&q->queue, &head->link);
+    finish(q, head, rc);
+}
+
 // Committed requests are answered when every shard reads the image that holds them.
 static void answer_landed(struct quorum *q)
 {
@@ -93,9 +107,9 @@ static void decide_queue(struct quorum *q, struct controller_batch *b)
                                  .trace = q->config.trace};
     while (!list_empty(&q->queue)) {
         struct quorum_op *op = container_of(q->queue.head.next, struct quorum_op, link);
-        enum rc rc = controller_decide(b, &env, op->kind, op->request, op->answer, op->arena);
-        if (rc == RC_FULL)
-            return;
+        enum rc rc = controller_decide(b, &env, op->kind, op->request, op->answer, &op->progress, op->arena);
+        if (rc == RC_FULL || rc == RC_AGAIN)
+            return; // it, or the rest of it, goes into the next batch
         list_remove(&q->queue, &op->link);
         // What adds no record rests on what is applied, or on earlier records of this batch.
         op->index = b->record_count > 0 ? b->index : q->image->index;
@@ -125,6 +139,8 @@ static void pump(struct quorum *q)
     }
     decide_queue(q, &b);
     if (b.record_count == 0) {
+        if (!list_empty(&q->queue))
+            quorum_wake(q); // part of a large request that only checks
         while (!list_empty(&q->flying))
             list_push_back(&q->landed, list_pop_front(&q->flying));
         controller_batch_end(&b);
@@ -280,8 +296,7 @@ static void role_moved(struct quorum *q)
     __atomic_store_n(&q->leader, leader, __ATOMIC_RELEASE);
     if (q->raft.role == RAFT_LEADER)
         return;
-    q->batch_index = 0;
-    finish_all(q, &q->flying, RC_NOT_CONTROLLER);
+    batch_lost(q, RC_NOT_CONTROLLER);
 }
 
 void quorum_feed(struct quorum *q, struct raft_event *ev)
@@ -295,8 +310,7 @@ void quorum_feed(struct quorum *q, struct raft_event *ev)
     bool moved = q->fx.role_changed;
     if (ev->kind == RAFT_PROPOSE && rc != RC_OK) {
         // Not taken: nothing is in flight, and whoever asked may ask again.
-        q->batch_index = 0;
-        finish_all(q, &q->flying, rc == RC_NOMEM ? RC_NOMEM : RC_NOT_CONTROLLER);
+        batch_lost(q, rc == RC_NOMEM ? RC_NOMEM : RC_NOT_CONTROLLER);
     }
     if (moved)
         role_moved(q);
@@ -314,7 +328,7 @@ static void format_done(struct quorum_op *op, enum rc rc)
 // The first entry of a new cluster's first leader sets the feature levels.
 static void format_features(struct quorum *q)
 {
-    if (q->format_asked || !raft_leads(&q->raft) || image_feature_level(q->image, FEATURE_METADATA_VERSION) > 0)
+    if (q->format_asked || q->dead || !raft_leads(&q->raft) || image_feature_level(q->image, FEATURE_METADATA_VERSION) > 0)
         return;
     q->format_asked = true;
     q->format_op = (struct quorum_op){
@@ -333,6 +347,8 @@ static void on_timer(struct shard_timer *t)
 static void on_work(struct shard_task *t)
 {
     struct quorum *q = container_of(t, struct quorum, work);
+    if (q->dead)
+        finish_all(q, &q->queue, RC_NOT_CONTROLLER);
     format_features(q);
     answer_landed(q);
     pump(q);
@@ -388,6 +404,7 @@ void quorum_submit(struct quorum *q, struct shard *from, struct quorum_op *op)
     op->rc = RC_OK;
     op->index = 0;
     op->link = (struct list_node){0};
+    op->progress = (struct controller_progress){0};
     op->message = (struct shard_message){0};
     op->retry = (struct shard_task){0};
     if (from == q->shard)

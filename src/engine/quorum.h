@@ -34,6 +34,7 @@ struct quorum_op {
     struct quorum *quorum;
     struct list_node link;
     struct shard *from;
+    struct controller_progress progress;
     struct shard_message message;
     struct shard_task retry;
     enum rc rc;

@@ -96,6 +96,20 @@ const bool *decision_duplicates(struct decision *d, const struct bytes *keys, ui
     return flags;
 }
 
+bool decision_fits(struct decision *d, uint32_t work, size_t bytes, bool *never)
+{
+    *never = bytes > METADATA_ENTRY_BYTES_MAX;
+    if (*never)
+        return false;
+    if (d->batch->records.n + bytes > METADATA_ENTRY_BYTES_MAX ||
+        (d->work > 0 && d->work + work > CONTROLLER_WORK_MAX)) {
+        d->more = true;
+        return false;
+    }
+    d->work += work;
+    return true;
+}
+
 // ---- nodes ----
 
 static enum rc check_epoch(const struct image *i, int32_t node, int64_t broker_epoch)
@@ -299,11 +313,11 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
 }
 
 enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
-                          const void *request, void *answer, struct arena *arena)
+                          const void *request, void *answer, struct controller_progress *progress, struct arena *arena)
 {
     size_t start = b->records.n;
     uint32_t count = b->record_count;
-    struct decision d = {.batch = b, .env = env, .arena = arena, .view = image_begin(b->view)};
+    struct decision d = {.batch = b, .env = env, .arena = arena, .progress = progress, .view = image_begin(b->view)};
     if (!d.view)
         return RC_NOMEM;
     enum rc rc = decide(&d, kind, request, answer);
@@ -312,11 +326,13 @@ enum rc controller_decide(struct controller_batch *b, const struct controller_en
     if (rc == RC_OK && !d.dry) {
         image_unref(b->view);
         b->view = d.view;
-        return RC_OK;
+        return d.more ? RC_AGAIN : RC_OK;
     }
     image_unref(d.view);
     b->records.n = start;
     b->record_count = count;
+    if (rc == RC_OK && d.more)
+        return RC_AGAIN; // validating
     // Alone in a batch and still too large: no later one will do.
     return rc == RC_FULL && count == 0 ? RC_POLICY_VIOLATION : rc;
 }

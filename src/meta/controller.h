@@ -94,13 +94,25 @@ struct controller_node_state {
     bool fenced, in_shutdown;
 };
 
+// How far a request has come that is decided in several batches. Zeroed before the first one; lives as long as the
+// arena.
+struct controller_progress {
+    uint32_t done; // topics decided
+    const bool *twice;
+    const void *plain;
+};
+
+// Work of one request in one batch, so that thousands of topics in one request hold up nobody: a topic costs one, and
+// so do four partitions.
+enum { CONTROLLER_WORK_MAX = 400 };
+
 // Decides one request: fills answer (per-topic errors are inside the answer and RC_OK is returned) and adds records.
-// RC_FULL: the batch is too full for it; nothing was added, decide it again in the next one (a request that does not
-// fit an empty batch is answered with POLICY_VIOLATION inside). RC_NOMEM: nothing was added. Other errors answer the
-// whole request: RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION,
-// RC_INVALID_REQUEST.
+// RC_AGAIN: a part is decided (creating and deleting topics only, whose topics stand by themselves); go on with the
+// same progress in the next batch. RC_FULL: the batch is too full for it; nothing was added, decide it in the next one.
+// RC_POLICY_VIOLATION: it fits no batch. RC_NOMEM: nothing was added. Other errors answer the whole request:
+// RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION, RC_INVALID_REQUEST.
 enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
-                          const void *request, void *answer, struct arena *arena);
+                          const void *request, void *answer, struct controller_progress *progress, struct arena *arena);
 
 // Kafka feature and the level range this program writes and reads.
 #define FEATURE_METADATA_VERSION "metadata.version"

@@ -57,7 +57,7 @@ struct decision_error decide_topic_overrides(struct decision *d, const struct de
         pairs_put(pairs, &n, name, decision_string(d, in[i].value));
     }
     *out = (struct config_layer){pairs, n};
-    if (!pairs || d->rc != RC_OK)
+    if (n == 0 || d->rc != RC_OK)
         return (struct decision_error){0};
     char text[512];
     enum rc rc = topic_config_check(*out, text, sizeof(text));

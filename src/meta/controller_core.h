@@ -14,8 +14,11 @@ struct decision {
     const struct controller_env *env;
     struct image *view;
     struct arena *arena;
-    bool dry;   // validate_only: applied to the view, so that a request is checked against itself, then given up
-    enum rc rc; // sticks: RC_FULL, RC_NOMEM
+    struct controller_progress *progress;
+    uint32_t work; // done in this batch
+    bool more;     // the request goes on in the next batch
+    bool dry;      // validate_only: applied to the view, so that a request is checked against itself, then given up
+    enum rc rc;    // sticks: RC_FULL, RC_NOMEM
 };
 
 // Adds a record to the batch and applies it to the view. After an error nothing more is added.
@@ -29,6 +32,10 @@ void *decision_array(struct decision *d, size_t count, size_t size); // zeroed; 
 
 // Which of count keys stand there more than once: an array of flags in the arena, NULL when memory is short.
 const bool *decision_duplicates(struct decision *d, const struct bytes *keys, uint32_t count);
+
+// Whether `work` more with about `bytes` of records still goes into this batch. False: leave the rest for the next one
+// (d->more is set), or, where the batch is empty, it never will (*never).
+bool decision_fits(struct decision *d, uint32_t work, size_t bytes, bool *never);
 
 // The error of one topic, resource or partition inside an answer.
 struct decision_error {

@@ -114,21 +114,21 @@ static struct decision_error plan_topic(struct decision *d, const struct create_
 }
 
 // The settings of the topic in force, as CreateTopics shows them (KIP-525).
-static void show_configs(struct decision *d, struct config_layer overrides, struct create_topics_response_topic *out,
-                         const struct create_topics_response_topic **plain)
+static void show_configs(struct decision *d, struct config_layer overrides, struct create_topics_response_topic *out)
 {
     size_t count;
     const struct config_key *keys = config_keys(CONFIG_TOPIC, &count);
     struct config_layers l = image_layers(d->view, NULL, d->env->self, d->env->properties);
     l.topic = overrides;
     // Topics without settings of their own show the same list: a request of thousands builds it once.
-    if (overrides.count == 0 && *plain) {
-        out->configs = (*plain)->configs;
-        out->configs_count = (*plain)->configs_count;
+    const struct create_topics_response_topic *plain = d->progress->plain;
+    if (overrides.count == 0 && plain) {
+        out->configs = plain->configs;
+        out->configs_count = plain->configs_count;
         return;
     }
     if (overrides.count == 0)
-        *plain = out;
+        d->progress->plain = out;
     out->configs = decision_array(d, count, sizeof(*out->configs));
     for (size_t i = 0; out->configs && i < count; i++) {
         if (keys[i].effect == CONFIG_LATER)
@@ -161,35 +161,63 @@ static void create_topic(struct decision *d, const struct plan *plan, struct byt
     }
 }
 
+// No less than the records of a topic take.
+static size_t plan_bytes(const struct plan *plan, struct bytes name)
+{
+    size_t bytes = 128 + name.n + (size_t)plan->partitions * (16 + (size_t)plan->factor * 24);
+    for (size_t i = 0; i < plan->configs.count; i++)
+        bytes += 64 + name.n + strlen(plan->configs.pairs[i].name) + strlen(plan->configs.pairs[i].value);
+    return bytes;
+}
+
+// One topic of the request into *t. False: it is left for the next batch.
+static bool create_one(struct decision *d, const struct create_topics_request_topic *in, bool twice,
+                       struct create_topics_response_topic *t)
+{
+    struct plan plan = {0};
+    struct decision_error e =
+        twice ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Duplicate topic name.") : plan_topic(d, in, &plan);
+    if (e.rc == RC_OK && d->rc == RC_OK) {
+        bool never;
+        if (!decision_fits(d, 1 + plan.partitions / 4, plan_bytes(&plan, in->name), &never) && !never)
+            return false;
+        if (never)
+            e = DECISION_FAIL(d, RC_POLICY_VIOLATION,
+                              "A topic of this size cannot be created at once; create it smaller and add partitions.");
+    }
+    create_topics_response_topic_init(t);
+    t->name = in->name;
+    t->error_code = kerr_of(e.rc);
+    t->error_message = e.text;
+    if (e.rc != RC_OK || d->rc != RC_OK)
+        return true;
+    t->num_partitions = (int32_t)plan.partitions;
+    t->replication_factor = (int16_t)plan.factor;
+    show_configs(d, plan.configs, t);
+    create_topic(d, &plan, in->name, &t->topic_id);
+    if (d->dry)
+        t->topic_id = (struct uuid){0};
+    return true;
+}
+
 void decide_create_topics(struct decision *d, const struct create_topics_request *in,
                           struct create_topics_response *out)
 {
-    create_topics_response_init(out);
     d->dry = in->validate_only;
-    out->topics = decision_array(d, in->topics_count, sizeof(*out->topics));
-    struct bytes *names = decision_array(d, in->topics_count, sizeof(*names));
-    for (uint32_t i = 0; names && i < in->topics_count; i++)
-        names[i] = in->topics[i].name;
-    const bool *twice = names ? decision_duplicates(d, names, in->topics_count) : NULL;
-    const struct create_topics_response_topic *plain = NULL;
-    for (uint32_t i = 0; twice && out->topics && i < in->topics_count && d->rc == RC_OK; i++) {
-        struct create_topics_response_topic *t = &out->topics[out->topics_count++];
-        create_topics_response_topic_init(t);
-        t->name = in->topics[i].name;
-        struct plan plan = {0};
-        struct decision_error e = twice[i] ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Duplicate topic name.")
-                                           : plan_topic(d, &in->topics[i], &plan);
-        t->error_code = kerr_of(e.rc);
-        t->error_message = e.text;
-        if (e.rc != RC_OK || d->rc != RC_OK)
-            continue;
-        t->num_partitions = (int32_t)plan.partitions;
-        t->replication_factor = (int16_t)plan.factor;
-        show_configs(d, plan.configs, t, &plain);
-        create_topic(d, &plan, in->topics[i].name, &t->topic_id);
-        if (d->dry)
-            t->topic_id = (struct uuid){0};
+    if (d->progress->done == 0) {
+        create_topics_response_init(out);
+        out->topics = decision_array(d, in->topics_count, sizeof(*out->topics));
+        struct bytes *names = decision_array(d, in->topics_count, sizeof(*names));
+        for (uint32_t i = 0; names && i < in->topics_count; i++)
+            names[i] = in->topics[i].name;
+        d->progress->twice = names ? decision_duplicates(d, names, in->topics_count) : NULL;
     }
+    uint32_t i = d->progress->done;
+    while (d->rc == RC_OK && i < in->topics_count &&
+           create_one(d, &in->topics[i], d->progress->twice[i], &out->topics[i]))
+        i++;
+    if (d->rc == RC_OK)
+        out->topics_count = d->progress->done = i;
 }
 
 // ---- delete ----
@@ -228,12 +256,16 @@ static struct decision_error delete_one(struct decision *d, struct bytes name, s
 void decide_delete_topics(struct decision *d, const struct delete_topics_request *in,
                           struct delete_topics_response *out)
 {
-    delete_topics_response_init(out);
     uint32_t count = in->topics_count + in->topic_names_count;
-    out->responses = decision_array(d, count, sizeof(*out->responses));
+    if (d->progress->done == 0) {
+        delete_topics_response_init(out);
+        out->responses = decision_array(d, count, sizeof(*out->responses));
+    }
     // A topic that stands there twice is gone when its second turn comes, and says so, as in Kafka.
-    for (uint32_t i = 0; out->responses && i < count && d->rc == RC_OK; i++) {
-        struct delete_topics_response_response *r = &out->responses[out->responses_count++];
+    uint32_t i = d->progress->done;
+    bool never;
+    for (; d->rc == RC_OK && i < count && decision_fits(d, 1, 64, &never); i++) {
+        struct delete_topics_response_response *r = &out->responses[i];
         delete_topics_response_response_init(r);
         struct decision_error e = i < in->topics_count
                                       ? delete_one(d, in->topics[i].name, in->topics[i].topic_id, r)
@@ -241,4 +273,6 @@ void decide_delete_topics(struct decision *d, const struct delete_topics_request
         r->error_code = kerr_of(e.rc);
         r->error_message = e.text;
     }
+    if (d->rc == RC_OK)
+        out->responses_count = d->progress->done = i;
 }

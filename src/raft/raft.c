@@ -437,6 +437,28 @@ static enum rc dispatch(struct raft *r, const struct raft_event *ev, struct raft
     UNREACHABLE();
 }
 
+static bool may_need_disk(enum raft_event_kind kind)
+{
+    switch (kind) {
+    case RAFT_TICK:
+    case RAFT_RECEIVE:
+    case RAFT_PROPOSE:
+    case RAFT_CHANGE_ADD:
+    case RAFT_CHANGE_REMOVE:
+    case RAFT_LEADER_LOST:
+    case RAFT_SNAPSHOT_RECEIVED:
+        return true;
+    case RAFT_DURABLE:
+    case RAFT_TRANSFER:
+    case RAFT_READ:
+    case RAFT_APPLIED:
+    case RAFT_OBSERVERS:
+    case RAFT_SNAPSHOT_SENT:
+        return false;
+    }
+    UNREACHABLE();
+}
+
 static void check(const struct raft *r)
 {
     ASSERT(r->applied <= r->commit);
@@ -459,10 +481,10 @@ enum rc raft_step(struct raft *r, const struct raft_event *ev, struct raft_effec
     fx->send = fx->messages;
     r->now_ms = ev->now_ms;
     r->random = ev->random;
-    // With the disk this far behind, only its own news counts; all else is as if lost or late.
-    if (r->ticket_count >= RAFT_TICKETS_MAX - 1 && ev->kind != RAFT_DURABLE && ev->kind != RAFT_APPLIED) {
+    // With the disk this far behind, what would add to its work is as if lost or late.
+    if (r->ticket_count >= RAFT_TICKETS_MAX - 1 && may_need_disk(ev->kind)) {
         fx->commit_index = r->commit;
-        return ev->kind == RAFT_PROPOSE || ev->kind == RAFT_READ ? RC_FULL : RC_AGAIN;
+        return ev->kind == RAFT_PROPOSE ? RC_FULL : RC_AGAIN;
     }
     enum rc rc = dispatch(r, ev, fx);
     ticket_seal(r, fx);

@@ -98,6 +98,47 @@ Test(controller, assignments_by_hand)
     fixture_close(&f);
 }
 
+Test(controller, large_requests_are_decided_piece_by_piece)
+{
+    struct fixture f;
+    fixture_open(&f);
+    fixture_node(&f, 1, NULL);
+    enum { COUNT = 1500 };
+    static struct create_topics_request_topic t[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        create_topics_request_topic_init(&t[i]);
+        t[i].name = bytes_str(arena_printf(&f.arena, "large-%d", i % (COUNT - 1)));
+        t[i].num_partitions = i == 700 ? 100000 : 1 + i % 3;
+        t[i].replication_factor = 1;
+    }
+    uint64_t index = f.index;
+    const struct create_topics_response *out = create(&f, t, COUNT, true);
+    cr_assert(out->topics_count == COUNT && f.index == index && f.image->topic_count == 0);
+    out = create(&f, t, COUNT, false);
+    cr_assert_eq(out->topics_count, COUNT);
+    cr_assert_gt(f.index, index + 2, "in several entries");
+    for (int i = 0; i < COUNT; i++) {
+        // The first and the last have one name; one is larger than an entry.
+        int16_t expected = i == 0 || i == COUNT - 1 ? 42 : i == 700 ? 44 : 0;
+        cr_assert_eq(out->topics[i].error_code, expected, "%d: %d", i, out->topics[i].error_code);
+        cr_assert_eq(image_topic_by_name(f.image, t[i].name) != NULL, expected == 0);
+    }
+    static struct bytes names[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        names[i] = t[i].name;
+    struct delete_topics_request d;
+    struct delete_topics_response deleted;
+    delete_topics_request_init(&d);
+    d.topic_names = names;
+    d.topic_names_count = COUNT;
+    cr_assert_eq(fixture_decide(&f, CONTROLLER_DELETE_TOPICS, &d, &deleted), RC_OK);
+    cr_assert_eq(deleted.responses_count, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert_eq(deleted.responses[i].error_code, i == 0 || i == 700 || i == COUNT - 1 ? 3 : 0);
+    cr_assert_eq(f.image->topic_count, 0);
+    fixture_close(&f);
+}
+
 Test(controller, partitions_grow_and_never_shrink)
 {
     struct fixture f;

@@ -27,28 +27,36 @@ void fixture_close(struct fixture *f)
     arena_deinit(&f->arena);
 }
 
+static void commit(struct fixture *f, struct controller_batch *b)
+{
+    f->index++;
+    buf_put_be64(&f->log, f->index);
+    buf_put_be32(&f->log, (uint32_t)b->records.n);
+    buf_append(&f->log, b->records.p, b->records.n);
+    struct image *next = image_begin(f->image);
+    cr_assert_eq(image_apply_entry(next, buf_bytes(&b->records), f->index, 3), RC_OK);
+    // What was decided against is what comes out.
+    b->view->index = next->index;
+    b->view->term = next->term;
+    cr_assert(image_equal(next, b->view));
+    image_unref(f->image);
+    f->image = next;
+}
+
 enum rc fixture_decide(struct fixture *f, enum controller_kind kind, const void *request, void *answer)
 {
     struct controller_env env = {
         .prng = &f->prng, .self = 1, .properties = f->properties, .new_uuid = new_uuid, .context = f};
-    struct controller_batch b;
-    cr_assert_eq(controller_batch_begin(&b, f->image, f->index + 1, 3), RC_OK);
-    enum rc rc = controller_decide(&b, &env, kind, request, answer, &f->arena);
-    if (b.record_count > 0) {
-        f->index++;
-        buf_put_be64(&f->log, f->index);
-        buf_put_be32(&f->log, (uint32_t)b.records.n);
-        buf_append(&f->log, b.records.p, b.records.n);
-        struct image *next = image_begin(f->image);
-        cr_assert_eq(image_apply_entry(next, buf_bytes(&b.records), f->index, 3), RC_OK);
-        // What was decided against is what comes out.
-        b.view->index = next->index;
-        b.view->term = next->term;
-        cr_assert(image_equal(next, b.view));
-        image_unref(f->image);
-        f->image = next;
-    }
-    controller_batch_end(&b);
+    struct controller_progress progress = {0};
+    enum rc rc;
+    do {
+        struct controller_batch b;
+        cr_assert_eq(controller_batch_begin(&b, f->image, f->index + 1, 3), RC_OK);
+        rc = controller_decide(&b, &env, kind, request, answer, &progress, &f->arena);
+        if (b.record_count > 0)
+            commit(f, &b);
+        controller_batch_end(&b);
+    } while (rc == RC_AGAIN);
     return rc;
 }
 
