@@ -306,8 +306,12 @@ enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got)
     }
     // Less than there was room for: the socket is empty, and what comes next is an event of its own. Only an end of
     // file that was announced already is not.
-    if ((size_t)r < n && !(slot->flags & IO_SLOT_PEER_SHUT))
-        slot->ready &= (uint8_t)~IO_READABLE;
+    if ((size_t)r < n) {
+        if (!(slot->flags & IO_SLOT_PEER_SHUT))
+            slot->ready &= (uint8_t)~IO_READABLE;
+        else if (s->wanted & IO_READABLE)
+            io_slot_queue(s->io, s->slot); // a short count promises another event, and the kernel has told its last
+    }
     *got = (size_t)r;
     s->io->counters.recv_bytes += (size_t)r;
     return RC_OK;
