@@ -251,7 +251,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     list_init(&es->checking);
     list_init(&es->all);
     list_init(&es->doomed);
-    list_init(&es->blocked);
+    map_init(&es->graves);
     list_init(&es->opening);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
     if (!es->calls)
@@ -458,6 +458,7 @@ static void engine_settle_run(struct engine_call *c)
 {
     struct engine_settle *s = container_of(c, struct engine_settle, call);
     struct engine_shard *es = c->target;
+    es->settling = true;
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_job_cancel(es->shard, &es->retention_job);
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
@@ -539,9 +540,12 @@ static void engine_shard_deinit(struct engine_shard *es)
 
 void engine_close(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->shard_count; i++)
+    for (uint32_t i = 0; i < e->shard_count; i++) {
+        if (e->settles && e->settles[i].job.started)
+            shard_job_cancel(e->shards[i].shard, &e->settles[i].job);
         if (e->shards[i].engine)
             engine_shard_deinit(&e->shards[i]);
+    }
     if (e->quorum)
         quorum_destroy(e->quorum);
     for (unsigned i = 0; i < e->config.log_dir_count; i++)

@@ -78,7 +78,8 @@ struct engine_shard {
     uint32_t check_us;   // of validation in this turn
     struct list all;     // every partition, for sweeps
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
-    struct list blocked; // new partitions whose folder is still a doomed one's
+    struct map graves;   // those of them that still have a folder, by its name
+    bool settling;       // stopping: nothing is appended any more
     struct list opening; // partitions whose log needs more work before it serves
     struct shard_job doomed_job, opening_job, store_job, retention_job;
     struct shard_timer store_timer, retention_timer;

@@ -108,15 +108,33 @@ static void partition_attach(struct partition *p)
     p->high_watermark = rc == RC_OK ? plog_offered_end(&p->log) : 0;
 }
 
+static uint64_t grave_hash(const struct partition *p)
+{
+    return map_hash_u64(map_hash_bytes(engine_topic_name(p->topic)) ^ (uint32_t)p->id.partition);
+}
+
+static bool grave_eq(const struct map_node *n, const void *key)
+{
+    const struct partition *d = container_of(n, struct partition, node), *p = key;
+    return d->id.partition == p->id.partition && bytes_eq(engine_topic_name(d->topic), engine_topic_name(p->topic));
+}
+
 // A doomed partition of a deleted topic with the same folder name, or NULL.
 static struct partition *partition_in_the_way(struct engine_shard *es, const struct partition *p)
 {
-    for (struct list_node *n = list_first(&es->doomed); n; n = list_next(&es->doomed, n)) {
-        struct partition *d = list_entry(n, struct partition, doomed_link);
-        if (d->id.partition == p->id.partition && bytes_eq(engine_topic_name(d->topic), engine_topic_name(p->topic)))
-            return d;
-    }
-    return NULL;
+    struct map_node *n = map_find(&es->graves, grave_hash(p), grave_eq, p);
+    return n ? container_of(n, struct partition, node) : NULL;
+}
+
+// p gets its folder when d has let go of it, which is next.
+static void partition_block(struct engine_shard *es, struct partition *p, struct partition *d)
+{
+    ASSERT(!d->heir);
+    p->state = PARTITION_BLOCKED;
+    p->blocker = d;
+    d->heir = p;
+    list_remove(&es->doomed, &d->doomed_link);
+    list_push_front(&es->doomed, &d->doomed_link);
 }
 
 static struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id)
@@ -138,12 +156,11 @@ static struct partition *partition_create(struct engine_shard *es, struct engine
     }
     list_push_back(&t->partitions, &p->topic_link);
     list_push_back(&es->all, &p->all_link);
-    if (partition_in_the_way(es, p)) {
-        p->state = PARTITION_BLOCKED;
-        list_push_back(&es->blocked, &p->doomed_link);
-    } else {
+    struct partition *d = partition_in_the_way(es, p);
+    if (d)
+        partition_block(es, p, d);
+    else
         partition_attach(p);
-    }
     return p;
 }
 
@@ -183,33 +200,24 @@ static bool partition_bury(struct partition *p)
     if (attached && plog_delete(&p->log) != RC_OK)
         plog_detach(&p->log); // its folder went offline; the folder is found as stray at the next start
     list_remove(&p->es->doomed, &p->doomed_link);
+    if (p->in_graves)
+        map_remove(&p->es->graves, &p->node);
+    if (p->heir) {
+        p->heir->blocker = NULL;
+        partition_attach(p->heir);
+    }
     partition_free(p);
     return true;
-}
-
-static void partitions_unblock(struct engine_shard *es)
-{
-    for (struct list_node *n = list_first(&es->blocked), *next; n; n = next) {
-        next = list_next(&es->blocked, n);
-        struct partition *p = list_entry(n, struct partition, doomed_link);
-        struct partition *d = partition_in_the_way(es, p);
-        if (d && !partition_bury(d))
-            continue;
-        list_remove(&es->blocked, n);
-        partition_attach(p);
-    }
 }
 
 enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, doomed_job);
     uint64_t until = io_clock_ns(es->shard->io) + (budget_ns < DOOMED_STEP_NS ? budget_ns : DOOMED_STEP_NS);
-    partitions_unblock(es);
     for (struct list_node *n = list_first(&es->doomed), *next; n && io_clock_ns(es->shard->io) < until; n = next) {
         next = list_next(&es->doomed, n);
         partition_bury(list_entry(n, struct partition, doomed_link));
     }
-    partitions_unblock(es);
     return list_empty(&es->doomed) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
 }
 
@@ -221,8 +229,11 @@ static void partition_doom(struct partition *p)
     if (es->retention_at == &p->all_link)
         es->retention_at = list_next(&es->all, &p->all_link);
     list_remove(&es->all, &p->all_link);
-    if (p->state == PARTITION_BLOCKED)
-        list_remove(&es->blocked, &p->doomed_link);
+    if (p->blocker) {
+        p->blocker->heir = NULL;
+        p->blocker = NULL;
+    }
+    p->in_graves = p->log.state != PLOG_DETACHED && map_insert(&es->graves, &p->node, grave_hash(p)) == RC_OK;
     p->state = PARTITION_DOOMED;
     list_push_back(&es->doomed, &p->doomed_link);
     if (list_node_linked(&p->opening_link))
@@ -511,12 +522,11 @@ void partition_free_all(struct engine_shard *es)
                                          : list_entry(n, struct partition, doomed_link);
             if (i == 0)
                 map_remove(&es->partitions, &p->node);
-            if (list_node_linked(&p->doomed_link))
-                list_remove(&es->blocked, &p->doomed_link);
             if (p->log.state != PLOG_DETACHED)
                 plog_detach(&p->log);
             partition_free(p);
         }
+    map_deinit(&es->graves);
     map_deinit(&es->partitions);
     map_deinit(&es->topics);
 }

@@ -16,14 +16,16 @@ enum partition_state {
 };
 
 struct partition {
-    struct map_node node; // engine_shard.partitions
+    struct map_node node; // engine_shard.partitions, then .graves
     struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link, opening_link;
+    struct partition *blocker, *heir; // a doomed one with the folder this needs, and back
     struct engine_shard *es;
     struct engine_topic *topic;
     struct topic_partition id;
     struct engine_settings *settings; // counted
     enum partition_state state;
     bool leads;
+    bool in_graves;
     int32_t leader_epoch;
     int32_t begun_epoch; // the epoch the log knows of; the next append begins leader_epoch
     int64_t high_watermark;

@@ -313,6 +313,8 @@ void partition_append_run(struct engine_call *c)
     op->leader_epoch = LEADER_EPOCH_NONE;
     op->p = p;
     enum rc rc = p ? partition_check(p, LEADER_EPOCH_NONE) : RC_NOT_LEADER_OR_FOLLOWER;
+    if (rc == RC_OK && c->target->settling)
+        rc = RC_NOT_LEADER_OR_FOLLOWER; // it was on its way from another shard when the stop began
     if (rc != RC_OK) {
         append_finish(op, rc);
         return;
