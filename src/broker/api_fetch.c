@@ -11,7 +11,7 @@
 #include "engine/partition.h"
 #include "model/kerr.h"
 
-enum { INLINE_BYTES_MAX = 16 * 1024 };
+enum { INLINE_BYTES_MAX = 16 * 1024, TOPIC_COPY_BYTES = 288 };
 
 struct fetch_op;
 
@@ -234,7 +234,7 @@ static void fetch_answer(struct fetch_op *op)
     struct request *rq = op->rq;
     shard_timer_cancel(rq->bs->shard, &op->timer);
     rq->op = op;
-    rq->abandon = NULL;
+    rq->abandon = rq->hurry = NULL;
     struct broker_shard *bs = rq->bs;
     struct fetch_context context = op->context; // the session's names are read until the answer is encoded
     uint32_t count = op->gone ? 0 : fetch_choose(op);
@@ -387,6 +387,14 @@ static void fetch_abandon(struct request *rq)
     fetch_end_wait(op);
 }
 
+// Nobody waits for more any longer: answer with what there is.
+static void fetch_hurry(struct request *rq)
+{
+    struct fetch_op *op = rq->op;
+    op->last_try = true;
+    fetch_end_wait(op);
+}
+
 static void fetch_wait(struct fetch_op *op)
 {
     struct request *rq = op->rq;
@@ -405,7 +413,7 @@ static void fetch_wait(struct fetch_op *op)
         engine_call_start(&leg->watch_call, rq->bs->engine, leg->shard);
     }
     op->pending--;
-    if (op->last_try || op->leg_count == 0)
+    if (op->last_try || op->gone || op->leg_count == 0)
         fetch_end_wait(op);
 }
 
@@ -614,6 +622,13 @@ static uint32_t fetch_item_count(const struct fetch_op *op)
     return count;
 }
 
+// Memory of a fetch of count partitions and of its answer.
+static size_t fetch_bytes(uint32_t count)
+{
+    return count * (sizeof(struct fetch_item) + sizeof(struct fetch_response_partition) +
+                    sizeof(struct fetch_response_response) + sizeof(struct enc_hole) + 64);
+}
+
 static void fetch_set_limits(struct fetch_op *op)
 {
     const struct fetch_request *in = op->in;
@@ -651,6 +666,9 @@ void api_fetch_begin(struct request *rq, const void *message)
         return;
     }
     op->item_count = fetch_item_count(op);
+    // What a partition costs does not depend on the frame: an incremental request of a few bytes fetches thousands.
+    api_answer_reserve(rq, fetch_bytes(op->item_count) + in->topics_count * (size_t)TOPIC_COPY_BYTES +
+                               rq->bs->broker->shard_count * sizeof(*op->legs));
     op->items = arena_array(&rq->arena, op->item_count, sizeof(*op->items));
     op->legs = arena_array(&rq->arena, rq->bs->broker->shard_count, sizeof(*op->legs));
     if (!op->items || !op->legs) {
@@ -666,8 +684,13 @@ void api_fetch_begin(struct request *rq, const void *message)
         return;
     }
     op->in = NULL;
-    request_forget_frame(rq);
+    if (!request_forget_frame(rq)) {
+        fetch_session_done(&rq->bs->fetch_sessions, &op->context);
+        request_give_up(rq);
+        return;
+    }
     rq->op = op;
     rq->abandon = fetch_abandon;
+    rq->hurry = fetch_hurry;
     fetch_read(op);
 }

@@ -11,14 +11,18 @@
 enum {
     SESSION_SLAB_ITEMS = 16,
     REQUEST_SLAB_ITEMS = 8,
-    REQUESTS_MAX = 65536, // of one shard, running or unsent
     ANSWER_BYTES_MAX = 256 << 20,
     // shares of the shard's memory, in sixteenths; the rest is for answers, logs and metadata
     SHARE_CONTROL = 1,
     SHARE_PRODUCE = 3,
     SHARE_LARGE = 4,
     SHARE_HUGE = 4,
+    SHARE_BACKLOG = 1,
+    SHARE_ANSWERS = 1, // twice that for a moment
 };
+
+_Static_assert(BROKER_SHARD_BYTES_MIN / 16 * SHARE_CONTROL >= SCRATCH_BYTES, "a share holds its largest frame");
+_Static_assert(SHARE_LARGE >= SHARE_HUGE, "what fits the huge share and is called large fits that, too");
 
 static enum rc broker_shard_init(struct broker *b, uint32_t i)
 {
@@ -29,11 +33,13 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     bs->shard = es->shard;
     es->owner = bs;
     pool_init(&bs->session_pool, sizeof(struct session), SESSION_SLAB_ITEMS, b->config.connections_max);
-    pool_init(&bs->request_pool, sizeof(struct request), REQUEST_SLAB_ITEMS, REQUESTS_MAX);
+    pool_init(&bs->request_pool, sizeof(struct request), REQUEST_SLAB_ITEMS, SIZE_MAX); // bounded by the shares
     list_init(&bs->sessions);
     list_init(&bs->stalled);
     list_init(&bs->ready);
     uint64_t part = b->config.memory_bytes / b->shard_count / 16;
+    bs->backlog_bytes_max = part * SHARE_BACKLOG;
+    bs->answer_bytes_max = part * SHARE_ANSWERS;
     budget_init(&bs->control, "control", part * SHARE_CONTROL);
     budget_init(&bs->produce, "produce", part * SHARE_PRODUCE);
     budget_init(&bs->large, "large frames", part * SHARE_LARGE);
@@ -53,6 +59,7 @@ enum rc broker_create(struct broker **out, const struct broker_config *config, s
                       struct trace_sink *trace)
 {
     ASSERT(config->listener_count >= 1 && config->listener_count <= BROKER_LISTENERS_MAX);
+    ASSERT(config->memory_bytes / engine->shard_count >= BROKER_SHARD_BYTES_MIN);
     struct broker *b = calloc(1, sizeof(*b));
     if (b)
         b->shards = calloc(engine->shard_count, sizeof(*b->shards));
@@ -129,17 +136,29 @@ bool broker_shard_stopped(const struct broker_shard *bs)
     return list_empty(&bs->sessions);
 }
 
+static bool broker_busy(const struct broker *b)
+{
+    for (uint32_t i = 0; i < b->shard_count; i++)
+        if (b->shards[i].session_pool.count > 0 || b->shards[i].request_pool.count > 0)
+            return true;
+    return false;
+}
+
 void broker_destroy(struct broker *b)
 {
     for (uint32_t i = 0; i < b->shard_count; i++) {
+        broker_close_listeners(&b->shards[i]);
+        broker_shard_cut(&b->shards[i].stop_timer);
+    }
+    while (broker_busy(b)) // an answer may be owed by any shard
+        for (uint32_t i = 0; i < b->shard_count; i++)
+            shard_turn(b->shards[i].shard, 100000);
+    for (uint32_t i = 0; i < b->shard_count; i++) {
         struct broker_shard *bs = &b->shards[i];
-        broker_close_listeners(bs);
-        broker_shard_cut(&bs->stop_timer);
-        while (bs->session_pool.count > 0 || bs->request_pool.count > 0)
-            shard_turn(bs->shard, 1000000);
         shard_timer_cancel(bs->shard, &bs->sweep);
         shard_timer_cancel(bs->shard, &bs->stop_timer);
         shard_job_cancel(bs->shard, &bs->ready_job);
+        shard_defer_cancel(bs->shard, &bs->relief_task);
         fetch_session_cache_deinit(&bs->fetch_sessions);
         producer_ids_deinit(&bs->producer_ids);
         buf_deinit(&bs->tx_scratch);

@@ -94,7 +94,10 @@ struct broker_shard {
     struct fetch_session_cache fetch_sessions;
     struct producer_ids producer_ids;
     struct broker_counters counters;
-    struct trace_limit limit_refused, limit_protocol, limit_stalled, limit_request;
+    size_t backlog_bytes, backlog_bytes_max; // of all sessions: requests read and not started
+    size_t answer_bytes, answer_bytes_max;   // of all sessions: answers not sent, with what they stand in
+    struct shard_task relief_task;           // drops slow readers when answers are past their bound
+    struct trace_limit limit_refused, limit_request, limit_close[BROKER_CLOSE_CAUSES];
 };
 
 struct broker {
@@ -105,7 +108,11 @@ struct broker {
     uint32_t shard_count;
 };
 
-// Builds the broker over a running engine; opens no socket. config is copied.
+// What a shard's part of the memory must be at least, so that every share holds the frames it is asked for.
+enum { BROKER_SHARD_BYTES_MIN = 16 << 20 };
+
+// Builds the broker over a running engine; opens no socket. config is copied; memory_bytes at least
+// BROKER_SHARD_BYTES_MIN a shard.
 enum rc broker_create(struct broker **out, const struct broker_config *config, struct engine *engine,
                       struct trace_sink *trace);
 // Opens the listeners (first shard 0, the others share its sockets). On failure *failed is the listener's number.

@@ -23,16 +23,19 @@ enum {
 static void request_free_frame(struct request *rq)
 {
     if (rq->frame)
-        io_buffer_release(rq->bs->shard->io, rq->frame, rq->reserved_bytes);
+        io_buffer_release(rq->bs->shard->io, rq->frame, rq->body.n);
     else if (rq->slab)
         session_slab_unref(rq->bs, rq->slab);
     rq->frame = NULL;
     rq->slab = NULL;
-    if (rq->budget) {
-        struct budget *b = rq->budget;
-        rq->budget = NULL;
+}
+
+static void request_free_reservation(struct request *rq)
+{
+    struct budget *b = rq->budget;
+    rq->budget = NULL;
+    if (b)
         budget_give(b, rq->reserved_bytes);
-    }
 }
 
 void request_release(struct request *rq)
@@ -51,18 +54,31 @@ void request_release(struct request *rq)
         }
     }
     request_free_frame(rq);
+    request_free_reservation(rq);
+    bs->answer_bytes -= rq->queued_bytes;
     if (rq->out_owned)
         io_buffer_release(bs->shard->io, rq->out, rq->out_bytes);
     arena_deinit(&rq->arena);
     pool_release(&bs->request_pool, rq);
 }
 
-void request_forget_frame(struct request *rq)
+bool request_forget_frame(struct request *rq)
 {
     struct bytes id = rq->client_id;
     const uint8_t *copy = id.n <= CLIENT_ID_BYTES_SHOWN_MAX ? arena_copy(&rq->arena, id.p, id.n) : NULL;
     rq->client_id = bytes_of(copy, copy ? id.n : 0);
     request_free_frame(rq);
+    size_t bytes = rq->arena.used_bytes;
+    if (bytes <= sizeof(rq->arena_first))
+        bytes = SESSION_CHARGE_LEAST;
+    request_free_reservation(rq);
+    // A long list of partitions may have to be drawn from where long frames are.
+    struct budget *from[] = {&rq->bs->control, &rq->bs->large};
+    for (size_t i = 0; i < ARRAY_COUNT(from) && !rq->budget; i++)
+        if (budget_take(from[i], bytes))
+            rq->budget = from[i];
+    rq->reserved_bytes = bytes;
+    return rq->budget != NULL;
 }
 
 const char *request_client(const struct request *rq, char out[REQUEST_CLIENT_TEXT_BYTES])
@@ -130,9 +146,9 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
     struct request *rq = pool_acquire(&bs->request_pool);
     if (!rq) {
         if (frame_owned)
-            io_buffer_release(bs->shard->io, frame_owned, reserved_bytes);
+            io_buffer_release(bs->shard->io, frame_owned, body.n);
         budget_give(budget, reserved_bytes);
-        session_close(s, BROKER_CLOSE_LIMIT, "too many requests are waiting on this node");
+        session_close(s, BROKER_CLOSE_LIMIT, "no memory for its request");
         return false;
     }
     rq->session = s;
@@ -145,7 +161,7 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
     rq->budget = budget;
     rq->reserved_bytes = reserved_bytes;
     rq->start_ns = shard_now_ns(bs->shard);
-    size_t limit = reserved_bytes * DECODE_EXPANSION_MAX;
+    size_t limit = body.n * DECODE_EXPANSION_MAX;
     arena_init(&rq->arena, limit < ARENA_BYTES_MIN ? ARENA_BYTES_MIN : limit, rq->arena_first,
                sizeof(rq->arena_first));
     bs->counters.requests++;
@@ -224,16 +240,24 @@ static bool request_send_now(struct request *rq, struct bytes answer)
 // Keeps the encoded bytes until they are sent. False when memory is short.
 static bool request_keep(struct request *rq, struct bytes answer)
 {
+    struct broker_shard *bs = rq->bs;
     rq->out_bytes = (uint32_t)answer.n;
     if (answer.n <= sizeof(rq->out_first)) {
         rq->out = rq->out_first;
     } else {
-        rq->out = io_buffer_acquire(rq->bs->shard->io, answer.n);
+        bool over = bs->answer_bytes > 0 && bs->answer_bytes + answer.n > 2 * bs->answer_bytes_max;
+        if (bs->answer_bytes + answer.n > bs->answer_bytes_max)
+            shard_defer(bs->shard, &bs->relief_task, session_relieve);
+        if (over)
+            return false;
+        rq->out = io_buffer_acquire(bs->shard->io, answer.n);
         rq->out_owned = rq->out != NULL;
         if (!rq->out)
             return false;
     }
     memcpy(rq->out, answer.p, answer.n);
+    rq->queued_bytes = sizeof(*rq) + (rq->out_owned ? answer.n : 0);
+    bs->answer_bytes += rq->queued_bytes;
     return true;
 }
 
@@ -245,6 +269,15 @@ static void request_unlink(struct request *rq)
     session_resume(s);
     if (s->state != SESSION_OPEN || s->eof)
         session_answer_ready(s);
+}
+
+// One long answer is no reason to keep as much for ever.
+static void request_trim_scratch(struct buf *b)
+{
+    if (b->cap <= TX_SCRATCH_KEPT_BYTES)
+        return;
+    buf_deinit(b);
+    buf_init(b, ANSWER_BYTES_MAX);
 }
 
 void request_answer(struct request *rq, const void *message)
@@ -270,7 +303,7 @@ void request_answer_holes(struct request *rq, const void *message, uint32_t hole
     ASSERT(rq->state == REQUEST_RUNNING);
     struct session *s = rq->session;
     rq->state = REQUEST_READY;
-    rq->abandon = NULL;
+    rq->abandon = rq->hurry = NULL;
     rq->unpin = unpin;
     if (!s) {
         request_release(rq);
@@ -286,25 +319,24 @@ void request_answer_holes(struct request *rq, const void *message, uint32_t hole
         char client[REQUEST_CLIENT_TEXT_BYTES], text[REQUEST_CLIENT_TEXT_BYTES + 64];
         snprintf(text, sizeof(text), "the answer to %s of %s is too large", rq->api->name, request_client(rq, client));
         session_drop(s, BROKER_CLOSE_LIMIT, text);
+        request_trim_scratch(b);
         return;
     }
     rq->hole_count = e.hole_count;
     request_free_frame(rq); // the message pointed into it; nothing does any more
+    request_free_reservation(rq);
     struct bytes answer = buf_bytes(b);
     if (request_send_now(rq, answer)) {
         request_unlink(rq);
     } else if (request_keep(rq, answer)) {
         s->answers_queued++;
-        s->answer_bytes_queued += rq->out_bytes;
+        s->answer_bytes_queued += (uint32_t)rq->queued_bytes;
         session_answer_ready(s);
         session_resume(s);
     } else {
         session_drop(s, BROKER_CLOSE_LIMIT, "no memory for its answer");
     }
-    if (b->cap > TX_SCRATCH_KEPT_BYTES) {
-        buf_deinit(b);
-        buf_init(b, ANSWER_BYTES_MAX);
-    }
+    request_trim_scratch(b);
 }
 
 void request_answer_none(struct request *rq, bool fail)
@@ -312,7 +344,7 @@ void request_answer_none(struct request *rq, bool fail)
     ASSERT(rq->state == REQUEST_RUNNING);
     struct session *s = rq->session;
     rq->state = REQUEST_READY;
-    rq->abandon = NULL;
+    rq->abandon = rq->hurry = NULL;
     if (!s) {
         request_release(rq);
         return;

@@ -43,13 +43,14 @@ struct request {
     uint8_t *frame; // own buffer, or NULL when it lies in slab
     struct rx_slab *slab;
     struct bytes body; // the frame's bytes
-    size_t reserved_bytes;
+    size_t reserved_bytes; // of budget
     struct budget *budget;
     struct arena arena;
     // answer: out with holes
     uint8_t *out;
     uint32_t out_bytes, out_at;
-    bool out_owned;    // out is an io buffer of out_bytes
+    bool out_owned;      // out is an io buffer of out_bytes
+    size_t queued_bytes; // counted in the shard's answer_bytes
     struct enc_hole *holes; // record bytes sent from a file; the token is a struct request_range
     uint32_t hole_count, hole_at;
     size_t hole_sent;
@@ -58,6 +59,8 @@ struct request {
     bool (*unpin)(struct request *rq); // lets go of the ranges once the answer is sent or dropped
     // set by handlers that wait: the connection is gone, stop waiting and answer (the answer is dropped)
     void (*abandon)(struct request *rq);
+    // set by handlers that wait for more to come: answer soon with what there is
+    void (*hurry)(struct request *rq);
     void *op; // the handler's own state, in the arena
     uint64_t start_ns;
     alignas(max_align_t) uint8_t arena_first[REQUEST_ARENA_FIRST_BYTES];
@@ -79,9 +82,10 @@ typedef bool (*request_unpin_fn)(struct request *rq);
 void request_answer_holes(struct request *rq, const void *message, uint32_t hole_count_max, request_unpin_fn unpin);
 // Nothing is sent (acks=0); fail closes the connection as Kafka does.
 void request_answer_none(struct request *rq, bool fail);
-// Gives the frame and its reservation back before the answer: a request that waits holds neither. The decoded message's
-// strings and bytes are gone then.
-void request_forget_frame(struct request *rq);
+// Gives the frame back before the answer: a request that waits holds none. Its reservation becomes what the arena
+// holds, so that requests that wait stay inside the shares. The decoded message's strings and bytes are gone then. False:
+// that much cannot be had; the frame is gone nevertheless.
+bool request_forget_frame(struct request *rq);
 // The request's share of memory does not allow an answer: ends the connection, says so, frees rq. Nothing of rq may be in
 // flight.
 void request_give_up(struct request *rq);

@@ -23,6 +23,12 @@ enum {
 
 #define MS INT64_C(1000000)
 
+// What a frame of that length draws on its share.
+static inline uint32_t session_charge(uint32_t length)
+{
+    return length > SESSION_CHARGE_LEAST ? length : SESSION_CHARGE_LEAST;
+}
+
 static void session_pump(struct session *s);
 static struct rx_slab *session_slab(struct broker_shard *bs);
 
@@ -34,11 +40,19 @@ static uint64_t session_now(const struct session *s)
 }
 
 // Something moved on the connection: to the back of the list of idle ones.
-static void session_touch(struct session *s)
+void session_touch(struct session *s)
 {
     s->active_ns = session_now(s);
     list_remove(&s->bs->sessions, &s->link);
     list_push_back(&s->bs->sessions, &s->link);
+}
+
+// A sweep in the next second, if none is due by then.
+static void session_sweep_soon(struct broker_shard *bs)
+{
+    uint64_t due = shard_now_ns(bs->shard) + DRAIN_MS_MAX * MS;
+    if (!shard_timer_is_set(&bs->sweep) || bs->sweep.node.key > due)
+        shard_timer_set(bs->shard, &bs->sweep, due, session_sweep);
 }
 
 void session_stalled(struct session *s, bool stalled)
@@ -49,6 +63,7 @@ void session_stalled(struct session *s, bool stalled)
         return;
     s->stalled_ns = session_now(s);
     list_push_back(&s->bs->stalled, &s->stalled_link);
+    session_sweep_soon(s->bs);
 }
 
 void session_stalled_update(struct session *s, bool stalled, bool moved)
@@ -62,7 +77,7 @@ void session_stalled_update(struct session *s, bool stalled, bool moved)
 static void session_say(struct session *s, enum broker_close_cause cause, const char *text)
 {
     uint64_t dropped;
-    if (!text || !trace_limit_pass(&s->bs->limit_protocol, session_now(s), &dropped))
+    if (!text || !trace_limit_pass(&s->bs->limit_close[cause], session_now(s), &dropped))
         return;
     char addr[IO_ADDR_TEXT_MAX];
     io_addr_format(&s->peer, addr);
@@ -71,7 +86,6 @@ static void session_say(struct session *s, enum broker_close_cause cause, const 
                    (unsigned long long)dropped);
     else
         trace_warn(s->bs->broker->trace, "closing %s: %s", addr, text);
-    (void)cause;
 }
 
 // ------------------------------------------------------------------------------------------------ end
@@ -80,6 +94,13 @@ static void session_free(struct shard_task *t)
 {
     struct session *s = container_of(t, struct session, flush_task);
     pool_release(&s->bs->session_pool, s);
+}
+
+static void session_free_backlog(struct session *s)
+{
+    io_buffer_release(s->bs->shard->io, s->backlog, s->backlog_bytes);
+    s->bs->backlog_bytes -= s->backlog_bytes;
+    s->backlog = NULL;
 }
 
 static void session_forget_input(struct session *s)
@@ -95,13 +116,11 @@ static void session_forget_input(struct session *s)
     }
     if (s->frame) {
         io_buffer_release(io, s->frame, s->frame_bytes);
-        budget_give(s->frame_budget, s->frame_bytes);
+        budget_give(s->frame_budget, session_charge(s->frame_bytes));
         s->frame = NULL;
     }
-    if (s->backlog) {
-        io_buffer_release(io, s->backlog, s->backlog_bytes);
-        s->backlog = NULL;
-    }
+    if (s->backlog)
+        session_free_backlog(s);
     s->head_have = 0;
 }
 
@@ -145,7 +164,19 @@ void session_close(struct session *s, enum broker_close_cause cause, const char 
     s->closing_ns = session_now(s);
     session_forget_input(s);
     session_stalled(s, true);
+    session_hurry(s);
     session_answer_ready(s); // its task finds out whether anything is left to send
+}
+
+void session_hurry(struct session *s)
+{
+    for (struct list_node *n = list_first(&s->requests); n; n = list_next(&s->requests, n)) {
+        struct request *rq = list_entry(n, struct request, link);
+        if (rq->state == REQUEST_RUNNING && rq->hurry) {
+            rq->hurry(rq); // may be gone now; only one at a time can wait like this
+            return;
+        }
+    }
 }
 
 // Everything queued has been sent: the peer reads the end, we read what it still says for a moment, so that our last
@@ -244,15 +275,16 @@ static void session_granted(struct budget_waiter *w)
 // The share for the frame at hand; false: s is in line now and comes back by session_resume().
 static bool session_reserve(struct session *s, struct budget *b, uint32_t length)
 {
+    uint32_t bytes = session_charge(length);
     if (s->granted_budget) {
-        ASSERT(s->granted_budget == b && s->granted_bytes == length); // the same frame is looked at again
+        ASSERT(s->granted_budget == b && s->granted_bytes == bytes); // the same frame is looked at again
         s->granted_budget = NULL;
         return true;
     }
-    if (budget_take(b, length))
+    if (budget_take(b, bytes))
         return true;
     s->waiting_on = b;
-    budget_wait(b, &s->waiter, length, session_granted);
+    budget_wait(b, &s->waiter, bytes, session_granted);
     return false;
 }
 
@@ -276,7 +308,7 @@ static bool session_frame_begin(struct session *s, const uint8_t *p, size_t n)
         return false;
     s->frame = io_buffer_acquire(s->bs->shard->io, length);
     if (!s->frame) {
-        budget_give(b, length);
+        budget_give(b, session_charge(length));
         session_close(s, BROKER_CLOSE_LIMIT, "no memory for its request");
         return false;
     }
@@ -296,15 +328,15 @@ static bool session_frame_start(struct session *s, const uint8_t *p, uint32_t le
     if (!session_may_start(s, key, length) || !session_reserve(s, b, length))
         return false;
     if (slab)
-        return request_start(s, bytes_of(p + 4, length), NULL, slab, b, length);
+        return request_start(s, bytes_of(p + 4, length), NULL, slab, b, session_charge(length));
     uint8_t *own = io_buffer_acquire(s->bs->shard->io, length); // the backlog it lies in will be given back
     if (!own) {
-        budget_give(b, length);
+        budget_give(b, session_charge(length));
         session_close(s, BROKER_CLOSE_LIMIT, "no memory for its request");
         return false;
     }
     memcpy(own, p + 4, length);
-    return request_start(s, bytes_of(own, length), own, NULL, b, length);
+    return request_start(s, bytes_of(own, length), own, NULL, b, session_charge(length));
 }
 
 // Starts what is whole in p[0..n) and begins what is not. Returns the bytes taken; less than n: blocked or ended.
@@ -365,7 +397,8 @@ static void session_input_end(struct session *s, enum rc rc)
     s->readable = false;
     if (rc != RC_EOF || list_empty(&s->requests))
         session_drop(s, BROKER_CLOSE_PEER, NULL);
-    // else: it may have shut down one direction only and wait for its answers; the last one ends the session
+    else // it may have shut down one direction only and wait for its answers; the last one ends the session
+        session_hurry(s);
 }
 
 static void session_keep_backlog(struct session *s, const uint8_t *p, size_t n)
@@ -376,6 +409,7 @@ static void session_keep_backlog(struct session *s, const uint8_t *p, size_t n)
         return;
     }
     memcpy(s->backlog, p, n);
+    s->bs->backlog_bytes += n;
     s->backlog_bytes = (uint32_t)n;
     s->backlog_at = 0;
 }
@@ -395,6 +429,17 @@ static void session_read_frame(struct session *s, size_t *turn)
     }
 }
 
+// The 8 bytes that are known of a frame: takes its share and a buffer. False: not now, or ended.
+static bool session_begin_head(struct session *s)
+{
+    uint8_t head[SESSION_HEAD_BYTES];
+    memcpy(head, s->head, sizeof(head));
+    if (session_parse(s, head, sizeof(head), NULL) < sizeof(head))
+        return false; // they stay where they are
+    s->head_have = 0;
+    return true;
+}
+
 // Memory is short: read no more than it takes to know what the frame is.
 static void session_read_head(struct session *s, size_t *turn)
 {
@@ -407,14 +452,6 @@ static void session_read_head(struct session *s, size_t *turn)
     else {
         *turn -= got < *turn ? got : *turn;
         s->head_have = (uint8_t)(s->head_have + got);
-        if (s->head_have < SESSION_HEAD_BYTES)
-            return;
-        uint8_t head[SESSION_HEAD_BYTES];
-        memcpy(head, s->head, sizeof(head));
-        s->head_have = 0;
-        size_t taken = session_parse(s, head, sizeof(head), NULL);
-        if (taken < sizeof(head) && s->state == SESSION_OPEN)
-            session_keep_backlog(s, head + taken, sizeof(head) - taken);
     }
 }
 
@@ -454,14 +491,12 @@ static void session_parse_backlog(struct session *s)
 {
     uint8_t *p = s->backlog;
     uint32_t bytes = s->backlog_bytes, at = s->backlog_at;
-    s->backlog = NULL;
+    s->backlog = NULL; // the session may end meanwhile
     size_t taken = session_parse(s, p + at, bytes - at, NULL);
-    if (taken < bytes - at && s->state == SESSION_OPEN) {
-        s->backlog = p;
-        s->backlog_at = at + (uint32_t)taken;
-        return;
-    }
-    io_buffer_release(s->bs->shard->io, p, bytes);
+    s->backlog = p;
+    s->backlog_at = at + (uint32_t)taken;
+    if (s->backlog_at == bytes || s->state != SESSION_OPEN)
+        session_free_backlog(s);
 }
 
 // A whole frame stands in its own buffer: hands it over. False: it has to wait, or the session ended.
@@ -471,7 +506,8 @@ static bool session_start_own_frame(struct session *s)
         return false;
     uint8_t *frame = s->frame;
     s->frame = NULL;
-    return request_start(s, bytes_of(frame, s->frame_bytes), frame, NULL, s->frame_budget, s->frame_bytes);
+    return request_start(s, bytes_of(frame, s->frame_bytes), frame, NULL, s->frame_budget,
+                         session_charge(s->frame_bytes));
 }
 
 void session_next_turn(struct session *s)
@@ -497,6 +533,11 @@ enum shard_job_state session_ready_job(struct shard_job *j, uint64_t budget_ns)
     return SHARD_JOB_DONE;
 }
 
+static bool session_reads_heads(const struct broker_shard *bs)
+{
+    return budget_low(&bs->produce) || budget_low(&bs->control) || bs->backlog_bytes >= bs->backlog_bytes_max;
+}
+
 // Reads and starts as much as order, memory and the share of this turn allow.
 static void session_pump(struct session *s)
 {
@@ -518,6 +559,11 @@ static void session_pump(struct session *s)
                 break;
             continue;
         }
+        if (s->head_have == SESSION_HEAD_BYTES) {
+            if (!session_begin_head(s))
+                break;
+            continue;
+        }
         if (!s->readable)
             break;
         if (turn == 0) {
@@ -527,7 +573,7 @@ static void session_pump(struct session *s)
         moved = true;
         if (s->frame)
             session_read_frame(s, &turn);
-        else if (budget_low(&s->bs->produce) || budget_low(&s->bs->control))
+        else if (session_reads_heads(s->bs))
             session_read_head(s, &turn);
         else
             session_read_slab(s, &turn);
@@ -629,6 +675,8 @@ void session_sweep(struct shard_timer *t)
         if (!text && now < s->stalled_ns + DRAIN_MS_MAX * MS)
             break; // younger ones are not due either
     }
+    if (bs->answer_bytes > bs->answer_bytes_max)
+        session_relieve(&bs->relief_task);
     uint64_t idle_ns = (uint64_t)(bs->broker->config.idle_ms_max * MS);
     while (bs->broker->config.idle_ms_max > 0 && !list_empty(&bs->sessions)) {
         struct session *s = list_entry(list_first(&bs->sessions), struct session, link);

@@ -5,15 +5,25 @@
 //
 // Reading. Bytes go into the shard's receive slab; whole frames are started where they lie. What is left of a frame gets
 // a buffer of exactly its length (after its share of memory has been taken) and later bytes go straight into it. While
-// memory is short a session reads 8 bytes only: length, key and version, which is enough to choose the share.
+// memory is short a session reads 8 bytes only: length, key and version, which is enough to choose the share; they stay
+// in `head` until it is had.
 //
 // Starting. Only Produce overlaps Produce; anything else starts when everything before it has its answer queued. What
-// cannot start yet stays unparsed in `backlog` and the socket is not read.
+// cannot start yet stays unparsed in `backlog` and the socket is not read. Backlogs have a bound of their own a shard:
+// past it sessions read 8 bytes only, which leaves none.
+//
+// Queued answers have a bound a shard, too: past it the sessions that have taken nothing of theirs for a second are
+// dropped, those that have waited longest first.
 #pragma once
 
 #include "broker/broker.h"
 
-enum { SESSION_HEAD_BYTES = 8, SESSION_ANSWERS_QUEUED_MAX = 128, SESSION_ANSWER_BYTES_MAX = 1 << 20 };
+enum {
+    SESSION_HEAD_BYTES = 8,
+    SESSION_ANSWERS_QUEUED_MAX = 128,
+    SESSION_ANSWER_BYTES_MAX = 1 << 20,
+    SESSION_CHARGE_LEAST = 4096, // what a request draws on its share at least: its buffer's and its own size
+};
 
 enum session_state {
     SESSION_OPEN,
@@ -67,4 +77,6 @@ void session_answer_ready(struct session *s);
 void session_resume(struct session *s);
 // Closes idle and stalled connections and sets the next sweep.
 void session_sweep(struct shard_timer *t);
+// Asks what waits for more (a long poll) to answer with what there is: the peer has nothing more to say, or we are going.
+void session_hurry(struct session *s);
 enum shard_job_state session_ready_job(struct shard_job *j, uint64_t budget_ns);

@@ -7,6 +7,7 @@
 #include "broker/request.h"
 
 enum { WRITE_VECS_MAX = 64, SEND_FILE_CHUNK_BYTES = 256 * 1024 };
+#define SLOW_READER_NS UINT64_C(1000000000)
 
 // ------------------------------------------------------------------------------------------------ one answer
 
@@ -38,7 +39,7 @@ static void session_answer_sent(struct session *s, struct request *rq)
 {
     list_remove(&s->requests, &rq->link);
     s->answers_queued--;
-    s->answer_bytes_queued -= rq->out_bytes;
+    s->answer_bytes_queued -= (uint32_t)rq->queued_bytes;
     request_release(rq);
 }
 
@@ -184,9 +185,9 @@ void session_write(struct session *s)
         moved = true;
     }
     if (moved)
-        s->active_ns = shard_now_ns(s->bs->shard);
+        session_touch(s);
     bool left = session_first_ready(s) != NULL;
-    if (!s->frame)
+    if (!s->frame || s->frame_have == s->frame_bytes) // else the frame's own clock runs
         session_stalled_update(s, left && !waiting, moved);
     if (left)
         return;
@@ -201,6 +202,22 @@ void session_write(struct session *s)
 static void session_write_task(struct shard_task *t)
 {
     session_write(container_of(t, struct session, flush_task));
+}
+
+// Answers past their bound: those who have taken nothing for a while pay for it. The stalled list has the one that has
+// waited longest in front.
+void session_relieve(struct shard_task *t)
+{
+    struct broker_shard *bs = container_of(t, struct broker_shard, relief_task);
+    uint64_t now = shard_now_ns(bs->shard);
+    for (struct list_node *n = list_first(&bs->stalled); n && bs->answer_bytes > bs->answer_bytes_max;) {
+        struct session *s = list_entry(n, struct session, stalled_link);
+        if (now - s->stalled_ns < SLOW_READER_NS)
+            return;
+        n = list_next(&bs->stalled, n);
+        if (s->answers_queued > 0)
+            session_drop(s, BROKER_CLOSE_STALLED, "it reads its answers too slowly and memory for answers is short");
+    }
 }
 
 void session_answer_ready(struct session *s)

@@ -7,6 +7,8 @@
 
 // Sends what is ready, in order, within this turn's share. s may be gone afterwards.
 void session_write(struct session *s);
+// Drops slow readers while queued answers are past the shard's bound.
+void session_relieve(struct shard_task *t);
 // Too many answers wait for a slow reader: start nothing more.
 static inline bool session_answers_full(const struct session *s)
 {
@@ -18,6 +20,8 @@ void session_stalled(struct session *s, bool stalled);
 void session_stalled_update(struct session *s, bool stalled, bool moved);
 // The last queued answer of a closing session has been sent.
 void session_drain_begin(struct session *s);
+// Something moved on the connection: it is not idle.
+void session_touch(struct session *s);
 // More to do than this turn's share.
 void session_next_turn(struct session *s);
 void session_slab_unref(struct broker_shard *bs, struct rx_slab *slab);
