@@ -214,6 +214,8 @@ void node_destroy(struct node *n)
 {
     if (n->shards.shards)
         shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
+    for (uint32_t i = 0; n->stop_calls && i < n->shards.count; i++)
+        shard_timer_cancel(&n->shards.shards[i], &n->stop_calls[i].timer);
     if (n->broker)
         broker_destroy(n->broker);
     if (n->engine) {

@@ -17,7 +17,6 @@ extern char **environ;
 enum {
     FILES_OWN = 64,        // ourselves: rings, listeners, folders, the metadata log
     FILES_LEAST = 256,     // below this nothing useful can be served
-    MEMORY_LEAST = 32 << 20,
     LOG_DIRS_TEXT_MAX = 4096,
 };
 
@@ -62,24 +61,27 @@ static int server_fail(const char *text)
 
 // ------------------------------------------------------------------------------------------------ configuration
 
-static void server_default_data(struct server *s)
-{
-    bool found = false;
-    config_layer_get((struct config_layer){s->settings.pairs, s->settings.pair_count}, "log.dirs", &found);
-    for (size_t i = 0; i < s->settings.pair_count && !found; i++)
-        found = strcmp(s->settings.pairs[i].name, "log.dirs") == 0;
-    if (found)
-        return;
-    const char *state = getenv("STATE_DIRECTORY");
-    settings_set(&s->settings, "default", "log.dirs", state && *state ? state : "weir-data");
-}
-
 static void server_default_pair(struct server *s, const char *name, const char *value)
 {
     for (size_t i = 0; i < s->settings.pair_count; i++)
         if (strcmp(s->settings.pairs[i].name, name) == 0)
             return;
-    settings_set(&s->settings, "default", name, value);
+    settings_set(&s->settings, SETTINGS_DEFAULT, name, value);
+}
+
+// systemd's folder if it gave one (the first of several), else one below the working folder.
+static void server_default_data(struct server *s)
+{
+    const char *state = getenv("STATE_DIRECTORY");
+    size_t n = state ? strcspn(state, ":") : 0;
+    char path[IO_PATH_BYTES_MAX];
+    if (n > 0 && n < sizeof(path)) {
+        memcpy(path, state, n);
+        path[n] = 0;
+    } else {
+        memcpy(path, "weir-data", sizeof("weir-data"));
+    }
+    server_default_pair(s, "log.dirs", path);
 }
 
 // A quorum of one is written by its own entry, or not at all.
@@ -187,9 +189,12 @@ static bool server_limits(struct server *s)
     const char *asked = config_broker_text(&s->layers, "memory");
     if (!asked || !*asked || !config_parse_size(asked, &memory))
         memory = (int64_t)(io_memory_bytes(s->ios[0]) / 4);
-    if (memory < MEMORY_LEAST) {
-        snprintf(text, sizeof(text), "memory is %lld bytes and at least %d MiB are needed (--memory)",
-                 (long long)memory, MEMORY_LEAST >> 20);
+    int64_t least = 2 * (int64_t)BROKER_SHARD_BYTES_MIN;
+    if (s->shard_count > 2)
+        least = (int64_t)s->shard_count * BROKER_SHARD_BYTES_MIN;
+    if (memory < least) {
+        snprintf(text, sizeof(text), "memory is %lld bytes and at least %lld MiB are needed for %u shard%s (--memory)",
+                 (long long)memory, (long long)(least >> 20), s->shard_count, s->shard_count == 1 ? "" : "s");
         server_fail(text);
         return false;
     }
@@ -306,12 +311,9 @@ static void server_say_counters(struct server *s)
 static void server_signal(void *context, int signal_number)
 {
     struct server *s = context;
-    if (s->node->stopping) { // asked twice: now
+    if (s->node->stopping) { // asked twice: now, as if killed, which is safe
         trace_warn(&s->trace, "stopping at once; the next start reads the end of the logs again");
-        s->node->failed = true;
-        for (uint32_t i = 0; i < s->shard_count; i++)
-            shard_stop(&s->node->shards.shards[i]);
-        return;
+        quick_exit(1);
     }
     trace_info(&s->trace, "stopping (signal %d)", signal_number);
     io_notify(s->ios[0], "STOPPING=1");

@@ -116,7 +116,7 @@ void settings_set(struct settings *s, const char *where, const char *name, const
                          key->text);
         return;
     }
-    if (key->effect == CONFIG_ACCEPTED)
+    if (key->effect == CONFIG_ACCEPTED && strcmp(where, SETTINGS_DEFAULT) != 0)
         settings_note(s, "%s: %s is accepted without effect: %s", where, key->name, key->text);
     settings_store(s, key->name, value);
 }

@@ -31,7 +31,9 @@ enum rc settings_read_file(struct settings *s, struct io *io, const char *path);
 void settings_read_text(struct settings *s, const char *source, struct bytes text);
 // WEIR_LOG_SEGMENT_BYTES=... is log.segment.bytes.
 void settings_read_environment(struct settings *s, char *const *environment);
-// One pair, later ones win. `where` is for messages ("--set", "server.properties:12").
+// One pair, later ones win. `where` is for messages ("--set", "server.properties:12"); SETTINGS_DEFAULT: nobody asked for
+// it, so nothing is noted.
+#define SETTINGS_DEFAULT "default"
 void settings_set(struct settings *s, const char *where, const char *name, const char *value);
 void settings_problem(struct settings *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void settings_note(struct settings *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
