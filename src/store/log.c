@@ -94,8 +94,10 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
         return RC_NOMEM;
     snprintf(l->folder, folder_bytes, "%.*s-%d", (int)topic_name.n, (const char *)topic_name.p, id.partition);
     plog_set_ends(l, e);
-    plog_active_init(l, l->written);
     l->state = plog_first_state(l, e);
+    if (l->state == PLOG_UNMADE && l->written < l->start) // records deleted durably, then lost themselves
+        l->next = l->written = l->offered = l->durable = l->start;
+    plog_active_init(l, l->written);
     if (l->state == PLOG_UNMADE)
         plog_hints_clear(l);
     l->clean_marked = l->state == PLOG_AT_REST;

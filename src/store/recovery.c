@@ -196,6 +196,20 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
     return RC_OK;
 }
 
+// Segments wholly below log start were on their way out: a power cut may have brought back their names, and bytes that
+// were never synced.
+static void recovery_drop_below_start(struct plog *l, struct plog_recovery *r)
+{
+    while (r->count && r->current > 0) {
+        int64_t next_base = r->count > 1 ? r->segments[1].base_offset : r->from.segment_base;
+        if (next_base > l->start)
+            return;
+        plog_drop_files(l, r->segments[0].base_offset, 0);
+        memmove(r->segments, r->segments + 1, --r->count * sizeof(*r->segments));
+        r->current--;
+    }
+}
+
 // ------------------------------------------------------------------------------------------------ the small files
 
 static enum rc recovery_load_small(struct plog *l, const char *name, struct buf *out)
@@ -462,8 +476,10 @@ enum rc plog_recovery_begin(struct plog *l)
         if (rc == RC_CORRUPT)
             return plog_damaged(l, r->from.offset, "bytes are missing");
     }
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
+        recovery_drop_below_start(l, r);
         rc = recovery_load(l, r, &whole);
+    }
     if (rc) {
         plog_recovery_free(l);
         return rc;
