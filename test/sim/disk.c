@@ -359,8 +359,8 @@ static void power_cut_file(struct sim_inode *i)
     for (size_t w = 0; w < i->bit_words && i->dirty_count && how != 0; w++)
         for (uint64_t left = i->dirty[w]; left; left &= left - 1) {
             uint64_t s = w * 64 + (uint64_t)__builtin_ctzll(left);
-            bool kept = how == 1 || (how == 2 && s < at) || (how == 3 && s >= at) ||
-                        (how >= 4 && prng_chance(r, odds, 8));
+            bool kept =
+                how == 1 || (how == 2 && s < at) || (how == 3 && s >= at) || (how >= 4 && prng_chance(r, odds, 8));
             bool behind_cut = (s + 1) * SIM_SECTOR_BYTES > i->cut_bytes && how >= 4;
             if (kept && !behind_cut)
                 commit_sector(i, s);

@@ -101,7 +101,7 @@ struct sim_sync {
         struct sim_inode *inode;
         uint64_t *sectors;
         size_t words, bytes;
-    } *files;
+    } * files;
     size_t file_count;
 };
 void sim_sync_begin(struct sim_sync *s, struct sim_disk *d, struct sim_inode *i);
@@ -119,7 +119,8 @@ void sim_disk_names_write_through(struct sim_disk *d);
 void sim_disk_power_cut(struct sim_disk *d);
 // Somebody put a new disk in.
 void sim_disk_empty(struct sim_disk *d);
-// Flips one bit of a clean sector on the platter and in the cache of a file whose name ends in suffix. False: none fits.
+// Flips one bit of a clean sector on the platter and in the cache of a file whose name ends in suffix. False: none
+// fits.
 bool sim_disk_rot(struct sim_disk *d, const char *suffix, char *path, size_t path_bytes, uint64_t *offset);
 
 // Calls visit for every file and folder the cache shows, in order of the names.

@@ -183,6 +183,7 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
     io->files[slot] = (struct sim_file_slot){.inode = i, .flags = flags, .is_checkpoint = is_checkpoint(path)};
     *f = (struct io_file){.io = io, .fd = (int)slot, .kind = kind};
     sim_note(io->sim, SIM_NOTE_NAME, io->node, i->id, flags);
+    sim_say(io->sim, io->node, "open %s as file %llu of %zu bytes", path, (unsigned long long)i->id, i->bytes);
     return RC_OK;
 }
 
@@ -214,6 +215,8 @@ enum rc io_file_truncate(struct io_file *f, uint64_t bytes)
     if (take(&f->io->node->faults.write_errors, &f->io->node->faults.taken_write_errors))
         return RC_IO;
     sim_inode_truncate(inode_of(f), bytes);
+    sim_say(f->io->sim, f->io->node, "truncate file %llu to %llu", (unsigned long long)inode_of(f)->id,
+            (unsigned long long)bytes);
     disk_changed(f->io->node);
     sim_note(f->io->sim, SIM_NOTE_WRITE, f->io->node, inode_of(f)->id, bytes);
     return RC_OK;
@@ -289,6 +292,8 @@ static enum rc write_vecs(struct io *io, struct sim_inode *i, enum io_file_kind 
     if (rc == RC_NO_SPACE)
         io->node->faults.space_errors++;
     sim_note(io->sim, SIM_NOTE_WRITE, io->node, i->id << 32 | total, offset);
+    sim_say(io->sim, io->node, "write file %llu: %zu bytes at %llu: %s", (unsigned long long)i->id, total,
+            (unsigned long long)offset, rc_name(rc));
     return rc;
 }
 
@@ -357,6 +362,7 @@ enum rc io_rename(struct io *io, const char *from, const char *to)
     if (rc)
         return rc;
     rc = sim_disk_rename(&io->node->disk, from, to);
+    sim_say(io->sim, io->node, "rename %s to %s: %s", from, to, rc_name(rc));
     if (rc == RC_OK && io->sim->mutation == SIM_MUTATION_CHECKPOINT_EARLY && is_checkpoint(to))
         checkpoint_early(io->node, sim_disk_find(&io->node->disk, to));
     disk_changed(io->node);
@@ -382,6 +388,7 @@ enum rc io_remove_now(struct io *io, const char *path)
     if (rc)
         return rc;
     rc = sim_disk_unlink(&io->node->disk, path);
+    sim_say(io->sim, io->node, "remove %s: %s", path, rc_name(rc));
     disk_changed(io->node);
     sim_note(io->sim, SIM_NOTE_NAME, io->node, rc, io->node->disk.name_serial);
     return rc;
@@ -422,7 +429,7 @@ enum rc io_list_dir(struct io *io, const char *path, void (*visit)(void *context
     struct sim_inode_list {
         char name[256];
         bool is_dir;
-    } *copy;
+    } * copy;
     size_t count = dir->names.count;
     copy = sim_alloc(count * sizeof(*copy));
     for (size_t k = 0; k < count; k++) {
@@ -442,8 +449,9 @@ enum rc io_space(struct io *io, const char *path, struct io_space *out)
     sim_io_spend(io, 2000);
     if (!sim_disk_find(d, path))
         return RC_NOT_FOUND;
-    *out = (struct io_space){.total_bytes = d->capacity_bytes,
-                             .available_bytes = d->capacity_bytes > d->used_bytes ? d->capacity_bytes - d->used_bytes : 0};
+    *out =
+        (struct io_space){.total_bytes = d->capacity_bytes,
+                          .available_bytes = d->capacity_bytes > d->used_bytes ? d->capacity_bytes - d->used_bytes : 0};
     return RC_OK;
 }
 
@@ -513,7 +521,9 @@ static enum rc flight_act(struct sim_flight *f, bool part)
         if (rc || (part && sim_chance(io->sim, 1, 2)))
             return rc;
         disk_changed(io->node);
-        return sim_disk_unlink(&io->node->disk, f->path);
+        rc = sim_disk_unlink(&io->node->disk, f->path);
+        sim_say(io->sim, io->node, "removed %s: %s", f->path, rc_name(rc));
+        return rc;
     }
     UNREACHABLE();
 }
@@ -626,6 +636,8 @@ static void sync_start(struct io_op *op, struct io_file *f, enum sim_op_kind kin
     sim_sync_begin(&flight->sync, &io->node->disk, kind == SIM_OP_SYNC ? inode_of(f) : NULL);
     flight->fails = take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors);
     sim_note(io->sim, SIM_NOTE_SYNC, io->node, flight->inode->id, kind);
+    sim_say(io->sim, io->node, "sync of %s %llu begins", kind == SIM_OP_SYNC ? "file" : "all through file",
+            (unsigned long long)flight->inode->id);
 }
 
 void io_file_sync(struct io_op *op, struct io_file *f)

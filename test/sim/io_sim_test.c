@@ -77,7 +77,8 @@ Test(io_sim, files_write_read_and_sync)
     struct io_file file;
     cr_assert_eq(io_file_open(f.io, &file, "/x", IO_OPEN_READ, IO_FILE_LOG), RC_NOT_FOUND);
     cr_assert_eq(io_file_open(f.io, &file, "/x", IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, IO_FILE_LOG), RC_OK);
-    struct iovec vecs[2] = {{.iov_base = (char[]){"hello "}, .iov_len = 6}, {.iov_base = (char[]){"world"}, .iov_len = 5}};
+    struct iovec vecs[2] = {{.iov_base = (char[]){"hello "}, .iov_len = 6},
+                            {.iov_base = (char[]){"world"}, .iov_len = 5}};
     struct wait w = {.op.done = wait_done};
     cr_assert_eq(io_file_write(&w.op, &file, vecs, 2, 0), RC_AGAIN);
     uint64_t bytes;

@@ -26,8 +26,8 @@ struct sim_end {
     struct io *io; // of the process that has it open, or NULL
     struct io_sock *sock;
     int fd;
-    bool open;      // a process holds it
-    bool gone;      // its machine has forgotten it: the next packet is answered by RST
+    bool open; // a process holds it
+    bool gone; // its machine has forgotten it: the next packet is answered by RST
     bool connected, failed, reset, fin_in, fin_sent, blocked;
     struct io_addr addr;
     uint8_t *in; // received and not read
@@ -37,7 +37,7 @@ struct sim_end {
     struct list incoming;
     struct sim_event deliver;
     uint64_t last_due_ns;
-    unsigned pending; // events to report when they are wanted
+    unsigned pending;              // events to report when they are wanted
     struct list_node ready_link;   // io->ready
     struct list_node backlog_link; // listener->backlog
 };

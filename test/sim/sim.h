@@ -38,19 +38,20 @@ struct sim_event {
 // within a bounded number of seeds, or the checkers are worth nothing.
 enum sim_mutation {
     SIM_MUTATION_NONE,
-    SIM_MUTATION_SYNC_DROPPED,      // a sync answers and makes nothing durable
-    SIM_MUTATION_CHECKPOINT_EARLY,  // checkpoint files reach the disk before the log's sync that they rest on
-    SIM_MUTATION_ACK_BEFORE_WRITE,  // a write answers before its bytes are in the page cache
-    SIM_MUTATION_RENAME_DROPPED,    // the sync of a folder makes no name durable
+    SIM_MUTATION_SYNC_DROPPED,     // a sync answers and makes nothing durable
+    SIM_MUTATION_CHECKPOINT_EARLY, // checkpoint files reach the disk before the log's sync that they rest on
+    SIM_MUTATION_ACK_BEFORE_WRITE, // a write answers before its bytes are in the page cache
+    SIM_MUTATION_RENAME_DROPPED,   // the sync of a folder makes no name durable
     SIM_MUTATIONS
 };
 extern const char *const sim_mutation_names[SIM_MUTATIONS];
 
 // What the trace is made of. Each note is hashed; with tracing on it is printed too.
 #define SIM_NOTES(X)                                                                                                   \
-    X(TURN, "turn") X(WRITE, "write") X(READ, "read") X(SYNC, "sync") X(NAME, "name") X(SEND, "send") X(RECV, "recv")  \
-    X(CONNECT, "connect") X(ACCEPT, "accept") X(CLOSE, "close") X(KILL, "kill") X(POWER, "power cut")                  \
-    X(BOOT, "boot") X(FAULT, "fault") X(CLIENT, "client") X(CHECK, "check") X(NET, "net")
+    X(TURN, "turn")                                                                                                    \
+    X(WRITE, "write") X(READ, "read") X(SYNC, "sync") X(NAME, "name") X(SEND, "send") X(RECV, "recv")                  \
+        X(CONNECT, "connect") X(ACCEPT, "accept") X(CLOSE, "close") X(KILL, "kill") X(POWER, "power cut")              \
+            X(BOOT, "boot") X(FAULT, "fault") X(CLIENT, "client") X(CHECK, "check") X(NET, "net")
 enum sim_note_kind {
 #define SIM_NOTE_ENUM(name, text) SIM_NOTE_##name,
     SIM_NOTES(SIM_NOTE_ENUM)
@@ -74,7 +75,7 @@ struct sim {
     struct sim_node *running; // whose code is on the stack, or NULL
     int64_t wall_start_ms;
     uint64_t net_serial;
-    struct trace_sink sink;   // lines of the nodes: kept only when tracing
+    struct trace_sink sink; // lines of the nodes: kept only when tracing
     bool failed;
     char failure[512];
 };
@@ -102,6 +103,9 @@ bool sim_chance(struct sim *sim, uint64_t numerator, uint64_t denominator);
 uint64_t sim_latency(struct sim *sim, uint64_t typical_ns);
 
 void sim_note(struct sim *sim, enum sim_note_kind kind, const struct sim_node *node, uint64_t a, uint64_t b);
+// A line of the printed trace only: what the numbers of a note stand for.
+void sim_say(struct sim *sim, const struct sim_node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 // A checker's verdict: the first one is kept and ends the run.
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -125,9 +129,9 @@ struct sim_node {
     struct sim_disk disk;
     struct sim_disk_faults faults;
     struct sim_event write_back;
-    struct list late; // of the mutations
+    struct list late;               // of the mutations
     uint32_t deferred_writes_in_16; // how many of 16 writes go to the ring instead of being done inline
-    bool powered, alive; // alive: a process runs
+    bool powered, alive;            // alive: a process runs
     uint32_t boots, processes;
     char boot_id[IO_BOOT_ID_BYTES];
     int64_t wall_skew_ms;

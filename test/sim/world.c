@@ -137,8 +137,20 @@ void sim_note(struct sim *sim, enum sim_note_kind kind, const struct sim_node *n
     h = mix(h, (uint64_t)kind << 32 | (node ? node->id + 1 : 0));
     sim->trace_hash = mix(mix(h, a), b);
     if (sim->tracing)
-        printf("%14.6f ms %-8s %-9s %llu %llu\n", (double)sim->now_ns / 1e6, node ? node->name : "-",
-               note_names[kind], (unsigned long long)a, (unsigned long long)b);
+        printf("%14.6f ms %-8s %-9s %llu %llu\n", (double)sim->now_ns / 1e6, node ? node->name : "-", note_names[kind],
+               (unsigned long long)a, (unsigned long long)b);
+}
+
+void sim_say(struct sim *sim, const struct sim_node *node, const char *format, ...)
+{
+    char text[512];
+    if (!sim->tracing)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    printf("%14.6f ms %-8s   %s\n", (double)sim->now_ns / 1e6, node->name, text);
 }
 
 void sim_fail(struct sim *sim, const char *format, ...)

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir-sim: runs scenarios from seeds and says how to replay one that fails.
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "scenario.h"
+
+static const struct sim_scenario *const scenarios[] = {&scenario_store};
+
+static struct {
+    struct sim_options options;
+    const struct sim_scenario *scenario;
+} current; // for the line a crash prints
+
+static void usage(FILE *to)
+{
+    fprintf(to, "usage: weir-sim [--scenario NAME] [--seed N] [--seeds COUNT] [--events N] [--faults N]\n"
+                "                [--time-budget SECONDS] [--mutation NAME] [--replay] [--trace]\n"
+                "  --seed N         first seed (default: from the clock)\n"
+                "  --seeds COUNT    how many, one after the other (default 1)\n"
+                "  --events N       events of one seed (default 50000)\n"
+                "  --faults N       faults in them (default 20)\n"
+                "  --time-budget S  stop after S seconds\n"
+                "  --mutation NAME  make the simulator wrong on purpose; a failure is then expected\n"
+                "  --replay         run every seed twice and compare the traces\n"
+                "  --trace          print every event\n"
+                "scenarios:\n");
+    for (size_t k = 0; k < sizeof(scenarios) / sizeof(scenarios[0]); k++)
+        fprintf(to, "  %-16s %s\n", scenarios[k]->name, scenarios[k]->what);
+    fprintf(to, "mutations:");
+    for (int k = 1; k < SIM_MUTATIONS; k++)
+        fprintf(to, " %s", sim_mutation_names[k]);
+    fprintf(to, "\n");
+}
+
+static int replay_line(char *out, size_t n)
+{
+    const struct sim_options *o = &current.options;
+    return snprintf(out, n, "weir-sim --scenario %s --seed %" PRIu64 " --events %" PRIu64 " --faults %" PRIu64 "%s%s",
+                    current.scenario->name, o->seed, o->events, o->faults, o->mutation ? " --mutation " : "",
+                    o->mutation ? sim_mutation_names[o->mutation] : "");
+}
+
+// An assertion of the product or of the simulator: the seed is worth as much as the message.
+static void on_abort(int signal_number)
+{
+    char line[256];
+    int n = replay_line(line, sizeof(line) - 1);
+    line[n++] = '\n';
+    ssize_t written = write(STDERR_FILENO, "crashed: ", 9);
+    written = write(STDERR_FILENO, line, (size_t)n);
+    (void)written;
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static bool number(const char *text, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text ? text : "", &end, 0);
+    if (!text || !*text || *end || errno)
+        return false;
+    *out = v;
+    return true;
+}
+
+struct arguments {
+    uint64_t seeds, time_budget_s;
+    bool replay;
+};
+
+static bool name_option(const char *option, const char *value)
+{
+    if (strcmp(option, "--scenario") == 0) {
+        current.scenario = NULL;
+        for (size_t k = 0; k < sizeof(scenarios) / sizeof(scenarios[0]); k++)
+            if (value && strcmp(scenarios[k]->name, value) == 0)
+                current.scenario = scenarios[k];
+        return current.scenario != NULL;
+    }
+    for (int k = 0; k < SIM_MUTATIONS && strcmp(option, "--mutation") == 0; k++)
+        if (value && strcmp(sim_mutation_names[k], value) == 0) {
+            current.options.mutation = (enum sim_mutation)k;
+            return true;
+        }
+    return false;
+}
+
+static bool parse(int argc, char **argv, struct arguments *a)
+{
+    for (int k = 1; k < argc; k++) {
+        const char *option = argv[k], *value = k + 1 < argc ? argv[k + 1] : NULL;
+        struct {
+            const char *name;
+            uint64_t *to;
+        } numbers[] = {{"--seed", &current.options.seed},
+                       {"--seeds", &a->seeds},
+                       {"--events", &current.options.events},
+                       {"--faults", &current.options.faults},
+                       {"--time-budget", &a->time_budget_s}};
+        if (strcmp(option, "--trace") == 0) {
+            current.options.tracing = true;
+            continue;
+        }
+        if (strcmp(option, "--replay") == 0) {
+            a->replay = true;
+            continue;
+        }
+        bool known = false;
+        for (size_t j = 0; j < sizeof(numbers) / sizeof(numbers[0]); j++)
+            if (strcmp(option, numbers[j].name) == 0)
+                known = number(value, numbers[j].to);
+        if (!known && !name_option(option, value)) {
+            fprintf(stderr, "weir-sim: cannot understand %s %s\n", option, value ? value : "");
+            return false;
+        }
+        k++;
+    }
+    return true;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// Returns false when the seed failed.
+static bool run_one(const struct arguments *a, struct sim_result *total)
+{
+    struct sim_result r = {0}, again = {0};
+    char line[256];
+    current.scenario->run(&current.options, &r);
+    if (a->replay)
+        current.scenario->run(&current.options, &again);
+    replay_line(line, sizeof(line));
+    if (a->replay && again.trace_hash != r.trace_hash) {
+        printf("seed %" PRIu64 " does not replay: trace %016" PRIx64 ", then %016" PRIx64 "\nreplay: %s\n",
+               current.options.seed, r.trace_hash, again.trace_hash, line);
+        return false;
+    }
+    if (r.failed)
+        printf("seed %" PRIu64 " failed: %s\ntrace %016" PRIx64 " after %" PRIu64 " events\nreplay: %s\n",
+               current.options.seed, r.why, r.trace_hash, r.events, line);
+    total->trace_hash = total->trace_hash * 31 + r.trace_hash;
+    total->events += r.events;
+    total->simulated_ns += r.simulated_ns;
+    total->kills += r.kills;
+    total->power_cuts += r.power_cuts;
+    total->other_faults += r.other_faults;
+    total->acked += r.acked;
+    total->checks += r.checks;
+    return !r.failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.seeds = 1};
+    current.scenario = scenarios[0];
+    current.options = (struct sim_options){.seed = (uint64_t)time(NULL), .events = 50000, .faults = 20};
+    for (int k = 1; k < argc; k++)
+        if (strcmp(argv[k], "--help") == 0) {
+            usage(stdout);
+            return 0;
+        }
+    if (!parse(argc, argv, &a)) {
+        usage(stderr);
+        return 2;
+    }
+    signal(SIGABRT, on_abort);
+    signal(SIGSEGV, on_abort);
+    struct sim_result total = {0};
+    double start = now_s();
+    uint64_t done = 0, failed = 0;
+    for (; done < a.seeds; done++, current.options.seed++) {
+        if (a.time_budget_s && now_s() - start >= (double)a.time_budget_s)
+            break;
+        if (!run_one(&a, &total)) {
+            failed++;
+            done++;
+            break;
+        }
+    }
+    double took = now_s() - start;
+    printf("%s: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " kills, %" PRIu64
+           " power cuts, %" PRIu64 " other faults, %" PRIu64 " acknowledged, %" PRIu64 " log checks, %.0f s simulated; "
+           "trace %016" PRIx64 "; %.1f s, %.1f seeds/s\n",
+           current.scenario->name, done, failed, total.events, total.kills, total.power_cuts, total.other_faults,
+           total.acked, total.checks, (double)total.simulated_ns / 1e9, total.trace_hash, took, (double)done / took);
+    if (current.options.mutation)
+        return failed ? 0 : 1; // the mutation had to be caught
+    return failed ? 1 : 0;
+}

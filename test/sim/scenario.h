@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A scenario: a world, what runs in it, who uses it, what goes wrong, and what must hold. One seed, one run.
+#pragma once
+
+#include "sim.h"
+
+struct sim_options {
+    uint64_t seed, events, faults;
+    bool tracing;
+    enum sim_mutation mutation;
+};
+
+struct sim_result {
+    bool failed;
+    char why[512];
+    uint64_t trace_hash, events;
+    uint64_t simulated_ns;
+    uint64_t kills, power_cuts, other_faults; // that happened
+    uint64_t acked;                           // batches or requests, as the scenario counts
+    uint64_t checks;
+    uint64_t given_up; // logs damaged by a failed sync, which is no failure of the product
+};
+
+struct sim_scenario {
+    const char *name, *what;
+    void (*run)(const struct sim_options *options, struct sim_result *result);
+};
+
+extern const struct sim_scenario scenario_store;
