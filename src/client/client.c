@@ -132,16 +132,14 @@ struct client_node *client_node_any(struct client *c)
 
 struct client_connection *client_connection_of(struct client *c, int32_t node_id)
 {
-    if (node_id == CLIENT_NODE_CONTROLLER)
-        node_id = c->controller_id >= 0 ? c->controller_id : CLIENT_NODE_ANY;
-    if (node_id == CLIENT_NODE_ANY) {
-        struct client_node *n = client_node_any(c);
-        return n ? &n->connection : NULL;
-    }
-    for (struct client_node *n = c->nodes; n; n = n->next)
-        if (n->id == node_id && !n->gone)
+    int32_t wanted = node_id == CLIENT_NODE_CONTROLLER ? c->controller_id : node_id;
+    for (struct client_node *n = c->nodes; n && wanted >= 0; n = n->next)
+        if (n->id == wanted && !n->gone)
             return &n->connection;
-    return NULL;
+    if (node_id >= 0)
+        return NULL;
+    struct client_node *n = client_node_any(c);
+    return n ? &n->connection : NULL;
 }
 
 // ------------------------------------------------------------------------------------------------ calls that wait

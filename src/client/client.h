@@ -80,8 +80,8 @@ void client_deinit(struct client *c);
 // Connects to the first bootstrap address that answers and learns the brokers. Waits. c->error says why it failed.
 enum rc client_connect(struct client *c);
 
-// The connection to a broker by id, to any (one that stands, if there is one), or to the controller (any while it is not
-// known). NULL: no such broker.
+// The connection to a broker by id, to any (one that stands, if there is one), or to the controller (any while that one
+// is not known or not among the brokers). NULL: no such broker.
 struct client_connection *client_connection_of(struct client *c, int32_t node_id);
 
 // Asks and waits. *out (of answer's type) and what it points to live in the arena. version_max limits the version;
