@@ -229,7 +229,8 @@ struct io_listener {
     void *private_data;
 };
 
-// Binds and listens. RC_ADDRESS_IN_USE, RC_PERMISSION, RC_INVALID (address not of this machine).
+// Binds and listens, and tries for 0.3 s where the address is in use [boot]. RC_ADDRESS_IN_USE, RC_PERMISSION,
+// RC_INVALID (address not of this machine).
 enum rc io_listen(struct io *io, struct io_listener *l, const struct io_addr *addr, io_accept_fn accept);
 // A second shard accepts from the same listening socket. `first` belongs to another io of this process and is only
 // read; it is closed after l.

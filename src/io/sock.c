@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4096, ACCEPTS_A_TURN = 64 };
+enum { LISTEN_BACKLOG = 4096, ACCEPTS_A_TURN = 64, LISTEN_TRIES = 60, LISTEN_PAUSE_NS = 5000000 };
 
 static struct io_slot *slot_of(const struct io_sock *s)
 {
@@ -43,7 +44,7 @@ static enum rc watch_fd(struct io *io, enum io_slot_kind kind, int fd, void *own
 
 // ------------------------------------------------------------------------------------------------ listening
 
-static int open_listening(const struct io_addr *addr)
+static int open_listening_once(const struct io_addr *addr)
 {
     struct sockaddr_storage sa;
     socklen_t n = io_addr_to_sockaddr(addr, &sa);
@@ -58,6 +59,18 @@ static int open_listening(const struct io_addr *addr)
     int error = errno;
     close(fd);
     return -error;
+}
+
+// The ring of a killed process is taken down after its exit was reported: its listening sockets live 5 to 30 ms longer
+// than it does. Who starts it again at once should not be told that the address is in use.
+static int open_listening(const struct io_addr *addr)
+{
+    int fd = open_listening_once(addr);
+    for (int tries = 0; fd == -EADDRINUSE && tries < LISTEN_TRIES; tries++) {
+        nanosleep(&(struct timespec){.tv_nsec = LISTEN_PAUSE_NS}, NULL);
+        fd = open_listening_once(addr);
+    }
+    return fd;
 }
 
 static enum rc listener_open(struct io *io, struct io_listener *l, int fd, io_accept_fn accept)
