@@ -77,6 +77,8 @@ static const struct config_old old_rows[] = {
             "removed; lag is measured in time (replica.lag.time.max.ms)"),
     REMOVED("replication.factor", "default.replication.factor",
             "not a setting: give it when the topic is created, or set default.replication.factor"),
+    REMOVED("sasl.kerberos.kinit.cmd", NULL, JVM),
+    REMOVED("sasl.kerberos.principal.to.local.rules", NULL, "Kerberos is not offered; use SCRAM"),
     REMOVED("sasl.login.callback.handler.class", NULL, JVM),
     REMOVED("sasl.login.class", NULL, JVM),
     REMOVED("sasl.server.callback.handler.class", NULL, JVM),
