@@ -328,7 +328,8 @@ static void format_done(struct quorum_op *op, enum rc rc)
 // The first entry of a new cluster's first leader sets the feature levels.
 static void format_features(struct quorum *q)
 {
-    if (q->format_asked || q->dead || !raft_leads(&q->raft) || image_feature_level(q->image, FEATURE_METADATA_VERSION) > 0)
+    if (q->format_asked || q->dead || !raft_leads(&q->raft) ||
+        image_feature_level(q->image, FEATURE_METADATA_VERSION) > 0)
         return;
     q->format_asked = true;
     q->format_op = (struct quorum_op){

@@ -80,6 +80,8 @@ struct quorum_config {
     uint32_t log_dir_count;
     struct log_dir *metadata_dir;   // where the Raft log lives; may be one of log_dirs. Its directory id is the voter's
     struct config_layer properties; // static configuration, kept by the caller
+    // 0 takes them from properties (controller.quorum.election.timeout.ms,
+    // metadata.log.max.record.bytes.between.snapshots).
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t snapshot_log_bytes; // a snapshot after this much log
     struct bytes cluster_id;     // asked for when formatting; empty: draw one

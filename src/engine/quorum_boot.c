@@ -148,8 +148,14 @@ enum rc quorum_create(struct quorum **out, const struct quorum_config *config, c
     q->config = *config;
     q->shard = config->shard;
     q->leader = NODE_ID_NONE;
+    struct config_layers l = {.properties = config->properties};
     if (!q->config.snapshot_log_bytes)
-        q->config.snapshot_log_bytes = QUORUM_SNAPSHOT_BYTES_DEFAULT;
+        q->config.snapshot_log_bytes =
+            (uint64_t)config_broker_int(&l, "metadata.log.max.record.bytes.between.snapshots", 20 << 20);
+    if (!q->config.election_timeout_ms)
+        q->config.election_timeout_ms = (uint32_t)config_broker_int(&l, "controller.quorum.election.timeout.ms", 1000);
+    if (!q->config.heartbeat_ms)
+        q->config.heartbeat_ms = q->config.election_timeout_ms / 5 + 1;
     list_init(&q->queue);
     list_init(&q->flying);
     list_init(&q->landed);
@@ -182,8 +188,8 @@ static enum rc raft_begin(struct replay *r)
     struct quorum *q = r->q;
     struct raft_config c = {
         .self = {.node = q->config.node_id, .directory = q->identity.directory},
-        .election_timeout_ms = q->config.election_timeout_ms ? q->config.election_timeout_ms : 1000,
-        .heartbeat_ms = q->config.heartbeat_ms ? q->config.heartbeat_ms : 200,
+        .election_timeout_ms = q->config.election_timeout_ms,
+        .heartbeat_ms = q->config.heartbeat_ms,
         .window_bytes_max = QUORUM_WINDOW_BYTES,
         .uncommitted_bytes_max = QUORUM_UNCOMMITTED_BYTES,
     };

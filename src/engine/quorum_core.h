@@ -12,7 +12,6 @@ enum {
     QUORUM_SENDS_MAX = 256, // messages that wait for the disk
     QUORUM_WINDOW_BYTES = 2 << 20,
     QUORUM_UNCOMMITTED_BYTES = 8 << 20,
-    QUORUM_SNAPSHOT_BYTES_DEFAULT = 20 << 20,
 };
 
 // What the core wants on disk and the journal has not been given yet.
