@@ -15,8 +15,8 @@
 extern char **environ;
 
 enum {
-    FILES_OWN = 64,        // ourselves: rings, listeners, folders, the metadata log
-    FILES_LEAST = 256,     // below this nothing useful can be served
+    FILES_OWN = 64,    // ourselves: rings, listeners, folders, the metadata log
+    FILES_LEAST = 256, // below this nothing useful can be served
     LOG_DIRS_TEXT_MAX = 4096,
 };
 
@@ -87,9 +87,9 @@ static void server_default_data(struct server *s)
 // A quorum of one is written by its own entry, or not at all.
 static void server_check_peers(struct server *s)
 {
-    if (!s->arguments.peers)
-        return;
-    const char *rest = s->arguments.peers;
+    // The property says the same; a node that ignored it would be a cluster of its own.
+    const char *what = s->arguments.peers ? "--peers" : "controller.quorum.voters";
+    const char *rest = s->arguments.peers ? s->arguments.peers : config_broker_text(&s->layers, what);
     struct bytes element;
     unsigned count = 0;
     int64_t self = config_broker_int(&s->layers, "node.id", 1), id = -1;
@@ -98,13 +98,13 @@ static void server_check_peers(struct server *s)
         const uint8_t *at = memchr(element.p, '@', element.n);
         snprintf(text, sizeof(text), "%.*s", at ? (int)(at - element.p) : 0, (const char *)element.p);
         if (!at || !config_parse_int(text, &id))
-            settings_problem(&s->settings, "--peers: '%.*s' is not ID@HOST:PORT", (int)element.n, element.p);
+            settings_problem(&s->settings, "%s: '%.*s' is not ID@HOST:PORT", what, (int)element.n, element.p);
         count++;
     }
     if (count > 1)
-        settings_problem(&s->settings, "--peers: clusters of several nodes are not in this version; start without it");
+        settings_problem(&s->settings, "%s: clusters of several nodes are not in this version; start without it", what);
     else if (count == 1 && id != self)
-        settings_problem(&s->settings, "--peers names node %lld, but this is node %lld (--id)", (long long)id,
+        settings_problem(&s->settings, "%s names node %lld, but this is node %lld (--id)", what, (long long)id,
                          (long long)self);
 }
 
@@ -259,8 +259,9 @@ static void server_say_start(struct server *s)
         trace_info(&s->trace, "%s", s->settings.notes[i]);
     for (unsigned i = 0; i < b->listener_count; i++)
         if (!io_addr_is_loopback(&b->listeners[i].listen)) {
-            trace_warn(&s->trace, "listening beyond this machine without authentication: anyone who reaches it may read "
-                                  "and write");
+            trace_warn(&s->trace,
+                       "listening beyond this machine without authentication: anyone who reaches it may read "
+                       "and write");
             break;
         }
 }
@@ -299,13 +300,14 @@ static void server_say_counters(struct server *s)
         slow += t->turns_slow;
         longest = t->turn_ns_max > longest ? t->turn_ns_max : longest;
     }
-    trace_info(&s->trace,
-               "received %llu bytes, wrote %llu to logs; sent %llu from memory and %llu from log files by sendfile, read "
-               "%llu bytes of log files, fetched %llu cold ranges; %llu of %llu turns took over 5 ms, the longest %llu us",
-               (unsigned long long)sum.recv_bytes, (unsigned long long)sum.write_bytes[IO_FILE_LOG],
-               (unsigned long long)sum.send_bytes, (unsigned long long)sum.send_file_bytes,
-               (unsigned long long)sum.read_bytes[IO_FILE_LOG], (unsigned long long)sum.prefetches,
-               (unsigned long long)slow, (unsigned long long)turns, (unsigned long long)(longest / 1000));
+    trace_info(
+        &s->trace,
+        "received %llu bytes, wrote %llu to logs; sent %llu from memory and %llu from log files by sendfile, read "
+        "%llu bytes of log files, fetched %llu cold ranges; %llu of %llu turns took over 5 ms, the longest %llu us",
+        (unsigned long long)sum.recv_bytes, (unsigned long long)sum.write_bytes[IO_FILE_LOG],
+        (unsigned long long)sum.send_bytes, (unsigned long long)sum.send_file_bytes,
+        (unsigned long long)sum.read_bytes[IO_FILE_LOG], (unsigned long long)sum.prefetches, (unsigned long long)slow,
+        (unsigned long long)turns, (unsigned long long)(longest / 1000));
 }
 
 static void server_signal(void *context, int signal_number)
