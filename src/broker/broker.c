@@ -164,6 +164,7 @@ void broker_destroy(struct broker *b)
         buf_deinit(&bs->tx_scratch);
         io_buffer_release(bs->shard->io, (uint8_t *)bs->rx, sizeof(struct rx_slab));
         io_buffer_release(bs->shard->io, bs->fetch_scratch, SCRATCH_BYTES);
+        io_buffer_release(bs->shard->io, bs->cold_scratch, SESSION_COLD_BYTES);
         pool_deinit(&bs->session_pool);
         pool_deinit(&bs->request_pool);
     }

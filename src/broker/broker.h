@@ -90,6 +90,7 @@ struct broker_shard {
     struct buf tx_scratch;  // one answer is encoded here, then sent or kept
     uint8_t *fetch_scratch; // SCRATCH_BYTES: short ranges of one Fetch answer
     size_t fetch_scratch_used;
+    uint8_t *cold_scratch; // where cold ranges are read to on their way into the page cache; nobody looks at it
     struct budget produce, control, large, huge;
     struct fetch_session_cache fetch_sessions;
     struct producer_ids producer_ids;

@@ -41,7 +41,7 @@ static void request_free_reservation(struct request *rq)
 void request_release(struct request *rq)
 {
     if (io_op_busy(&rq->cold_op)) {
-        rq->session = NULL; // session_prefetched() comes back here
+        rq->session = NULL; // session_warmed() comes back here
         return;
     }
     struct broker_shard *bs = rq->bs;

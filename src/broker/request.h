@@ -55,7 +55,7 @@ struct request {
     uint32_t hole_count, hole_at;
     size_t hole_sent;
     struct io_op cold_op; // brings the range that comes next into the page cache
-    uint32_t cold_waits;
+    uint64_t warm_until;  // of the file of the hole at hand: up to here it has been found or put there
     bool (*unpin)(struct request *rq); // lets go of the ranges once the answer is sent or dropped
     // set by handlers that wait: the connection is gone, stop waiting and answer (the answer is dropped)
     void (*abandon)(struct request *rq);

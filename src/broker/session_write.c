@@ -95,16 +95,39 @@ static enum rc session_send_memory(struct session *s, size_t *sent)
     return rc;
 }
 
-static void session_prefetched(struct io_op *op, enum rc rc, size_t bytes)
+static void session_warmed(struct io_op *op, enum rc rc, size_t bytes)
 {
     struct request *rq = container_of(op, struct request, cold_op);
     (void)rc; // if the disk failed, sendfile will say so
     (void)bytes;
-    rq->cold_waits++;
     if (rq->session)
         session_answer_ready(rq->session);
     else
         request_release(rq);
+}
+
+// True when [at, at + n) of the hole's file can be sent without waiting for the disk; else it is being read. Reading it
+// whole, elsewhere, leaves no page of it for sendfile to wait for; probing the first and last page is right only as long
+// as the kernel evicts in order, so what has been read is not asked for again.
+static bool session_warm(struct session *s, struct request *rq, struct io_file *file, uint64_t at, size_t n, size_t left)
+{
+    if (at + n <= rq->warm_until)
+        return true;
+    if (io_file_cached(file, at, n)) {
+        rq->warm_until = at + n;
+        return true;
+    }
+    struct broker_shard *bs = s->bs;
+    if (!bs->cold_scratch)
+        bs->cold_scratch = io_buffer_acquire(bs->shard->io, SESSION_COLD_BYTES);
+    if (!bs->cold_scratch)
+        return true; // no memory to be kind with: sendfile waits for the disk itself
+    size_t part = left < SESSION_COLD_BYTES ? left : SESSION_COLD_BYTES;
+    bs->counters.fetch_cold++;
+    rq->warm_until = at + part;
+    rq->cold_op.done = session_warmed;
+    io_file_read(&rq->cold_op, file, bs->cold_scratch, part, at);
+    return false;
 }
 
 // Sends from the file of the hole rq stands at. RC_AGAIN also while the range comes from the disk.
@@ -119,23 +142,19 @@ static enum rc session_send_hole(struct session *s, struct request *rq, size_t *
         n = SEND_FILE_CHUNK_BYTES;
     if (io_op_busy(&rq->cold_op))
         return RC_AGAIN;
-    if (rq->cold_waits == 0 && !io_file_cached(file, at, n)) {
-        s->bs->counters.fetch_cold++;
-        rq->cold_op.done = session_prefetched;
-        io_file_prefetch(&rq->cold_op, file, at, n);
+    if (!session_warm(s, rq, file, at, n, hole->n - rq->hole_sent))
         return RC_AGAIN;
-    }
     bool more = rq->hole_sent + n < hole->n || rq->hole_at + 1 < rq->hole_count || rq->out_at < rq->out_bytes;
     enum rc rc = io_sock_send_file(&s->sock, file, at, n, more, sent);
     if (rc != RC_OK)
         return rc;
-    rq->cold_waits = 0;
     s->bs->counters.response_bytes += *sent;
     s->bs->counters.fetch_file_bytes += *sent;
     rq->hole_sent += *sent;
     if (rq->hole_sent == hole->n) {
         rq->hole_at++;
         rq->hole_sent = 0;
+        rq->warm_until = 0;
         if (request_sent(rq))
             session_answer_sent(s, rq);
     }

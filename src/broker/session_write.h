@@ -5,6 +5,8 @@
 
 #include "broker/session.h"
 
+enum { SESSION_COLD_BYTES = 1 << 20 }; // read ahead of a consumer that reads from the disk
+
 // Sends what is ready, in order, within this turn's share. s may be gone afterwards.
 void session_write(struct session *s);
 // Drops slow readers while queued answers are past the shard's bound.

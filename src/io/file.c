@@ -45,6 +45,9 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
     f->is_dir = (flags & IO_OPEN_DIRECTORY) != 0;
     if (flags & IO_OPEN_WRITE)
         f->device = io_device_of(io, fd);
+    // Who reads a log says how much; read-ahead of the kernel's own would be started, and waited for, inside a sendfile.
+    if (kind == IO_FILE_LOG)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     return RC_OK;
 }
 
