@@ -233,6 +233,7 @@ static bool request_send_now(struct request *rq, struct bytes answer)
     if (io_sock_send(&s->sock, &vec, 1, &sent) != RC_OK)
         return false; // the session's own write finds out what it is
     s->bs->counters.response_bytes += sent;
+    s->turn_cost += (uint32_t)sent;
     rq->out_at = (uint32_t)sent;
     return sent == answer.n;
 }

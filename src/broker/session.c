@@ -355,7 +355,8 @@ static size_t session_parse(struct session *s, const uint8_t *p, size_t n, struc
         if (!session_frame_start(s, p + at, length, slab) || s->state != SESSION_OPEN)
             return at;
         at += 4 + (size_t)length;
-        if (session_answers_full(s))
+        s->turn_cost += SESSION_TURN_COST;
+        if (session_answers_full(s) || s->turn_cost >= TURN_WRITE_BYTES_MAX)
             return at;
     }
     if (n - at >= 4 && !session_length_check(s, p + at))
@@ -506,6 +507,7 @@ static bool session_start_own_frame(struct session *s)
         return false;
     uint8_t *frame = s->frame;
     s->frame = NULL;
+    s->turn_cost += SESSION_TURN_COST;
     return request_start(s, bytes_of(frame, s->frame_bytes), frame, NULL, s->frame_budget,
                          session_charge(s->frame_bytes));
 }
@@ -547,7 +549,15 @@ static void session_pump(struct session *s)
     }
     size_t turn = TURN_READ_BYTES_MAX;
     bool moved = false;
+    if (s->turn != s->bs->shard->counters.turns) {
+        s->turn = s->bs->shard->counters.turns;
+        s->turn_cost = 0;
+    }
     while (s->state == SESSION_OPEN && !s->waiting_on && !session_answers_full(s)) {
+        if (s->turn_cost >= TURN_WRITE_BYTES_MAX) {
+            session_next_turn(s);
+            break;
+        }
         if (s->frame && s->frame_have == s->frame_bytes) {
             if (!session_start_own_frame(s))
                 break;

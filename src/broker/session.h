@@ -22,6 +22,7 @@ enum {
     SESSION_HEAD_BYTES = 8,
     SESSION_ANSWERS_QUEUED_MAX = 128,
     SESSION_ANSWER_BYTES_MAX = 1 << 20,
+    SESSION_TURN_COST = 4096,    // of one request, with what its answer sends at once: TURN_WRITE_BYTES_MAX in a turn
     SESSION_CHARGE_LEAST = 4096, // what a request draws on its share at least: its buffer's and its own size
 };
 
@@ -53,6 +54,8 @@ struct session {
     uint32_t backlog_bytes, backlog_at;
     uint32_t produces_waiting, produce_bytes_waiting;
     uint32_t answers_queued, answer_bytes_queued, drained_bytes;
+    uint32_t turn_cost; // of what was started and sent at once in turn `turn`
+    uint64_t turn;
     uint8_t head[SESSION_HEAD_BYTES];
     uint8_t head_have;
     uint8_t listener;
