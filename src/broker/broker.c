@@ -96,7 +96,7 @@ enum rc broker_listen(struct broker *b, unsigned *failed)
             if (rc != RC_OK)
                 return rc;
             bs->listeners[l].private_data = bs;
-            bs->accepting = true;
+            io_listener_pause(&bs->listeners[l]);
         }
     return RC_OK;
 }
@@ -107,6 +107,15 @@ static void broker_close_listeners(struct broker_shard *bs)
     for (unsigned l = 0; l < bs->broker->config.listener_count; l++)
         if (bs->listeners[l].io)
             io_listener_close(&bs->listeners[l]);
+}
+
+void broker_shard_open(struct broker_shard *bs)
+{
+    for (unsigned l = 0; l < bs->broker->config.listener_count; l++)
+        if (bs->listeners[l].io) {
+            bs->accepting = true;
+            io_listener_resume(&bs->listeners[l]);
+        }
 }
 
 static void broker_shard_cut(struct shard_timer *t)

@@ -117,8 +117,10 @@ enum { BROKER_SHARD_BYTES_MIN = 16 << 20 };
 enum rc broker_create(struct broker **out, const struct broker_config *config, struct engine *engine,
                       struct trace_sink *trace);
 // Opens the listeners (first shard 0, the others share its sockets). On failure *failed is the listener's number.
-// Call on the boot thread before the shards run.
+// Call on the boot thread before the shards run. Nobody is accepted yet: who connects waits until broker_shard_open().
 enum rc broker_listen(struct broker *b, unsigned *failed);
+// Accepts from now on. On bs's shard; nothing after broker_shard_stop().
+void broker_shard_open(struct broker_shard *bs);
 // Stops accepting and closes every connection of bs once what is queued has been sent, at most wait_ns later.
 // On bs's shard.
 void broker_shard_stop(struct broker_shard *bs, uint64_t wait_ns);

@@ -42,11 +42,51 @@ static void node_tell(struct node *n)
         n->changed(n);
 }
 
+// One step of every shard.
+struct node_call {
+    struct engine_call call;
+    struct node *node;
+    struct shard_timer timer;
+};
+
+static void node_call_each(struct node *n, struct node_call *calls, engine_call_fn run, engine_call_fn done)
+{
+    for (uint32_t i = 0; i < n->shards.count; i++) {
+        calls[i].node = n;
+        calls[i].call.run = run;
+        calls[i].call.done = done;
+        engine_call_start(&calls[i].call, &n->engine->shards[0], &n->engine->shards[i]);
+    }
+}
+
+static void node_shard_open(struct engine_call *call)
+{
+    struct node_call *c = container_of(call, struct node_call, call);
+    broker_shard_open(&c->node->broker->shards[call->target->shard->id]);
+    engine_call_finish(call);
+}
+
+static void node_shard_opened(struct engine_call *call)
+{
+    struct node *n = container_of(call, struct node_call, call)->node;
+    if (--n->open_left > 0)
+        return;
+    n->ready = true;
+    node_tell(n);
+}
+
+// Before this nobody is accepted, so that no client meets a cluster without a broker.
 static void node_registered(struct engine *e, enum rc rc)
 {
     struct node *n = e->owner;
-    n->ready = rc == RC_OK;
-    n->failed = n->failed || rc != RC_OK;
+    if (n->stopping)
+        return;
+    if (rc == RC_OK) {
+        n->open_left = n->shards.count;
+        node_call_each(n, n->open_calls, node_shard_open, node_shard_opened);
+        return;
+    }
+    n->failed = true;
     node_tell(n);
 }
 
@@ -123,6 +163,13 @@ enum rc node_create(struct node **out, const struct node_config *config, struct 
         return RC_NOMEM;
     }
     n->config = *config;
+    n->open_calls = calloc(n->shards.count, sizeof(*n->open_calls));
+    n->stop_calls = calloc(n->shards.count, sizeof(*n->stop_calls));
+    if (!n->open_calls || !n->stop_calls) {
+        node_destroy(n);
+        snprintf(text, text_bytes, "out of memory");
+        return RC_NOMEM;
+    }
     enum rc rc = node_open_dirs(n, ios, io_count, text, text_bytes);
     if (rc == RC_OK)
         rc = node_boot_engine(n, text, text_bytes);
@@ -154,15 +201,9 @@ static void node_settled(struct engine *e)
     node_tell(n);
 }
 
-struct node_stop_call {
-    struct engine_call call;
-    struct node *node;
-    struct shard_timer timer;
-};
-
 static void node_shard_poll(struct shard_timer *t)
 {
-    struct node_stop_call *c = container_of(t, struct node_stop_call, timer);
+    struct node_call *c = container_of(t, struct node_call, timer);
     struct shard *s = c->call.target->shard;
     if (broker_shard_stopped(&c->node->broker->shards[s->id]))
         engine_call_finish(&c->call);
@@ -172,7 +213,7 @@ static void node_shard_poll(struct shard_timer *t)
 
 static void node_shard_stop(struct engine_call *call)
 {
-    struct node_stop_call *c = container_of(call, struct node_stop_call, call);
+    struct node_call *c = container_of(call, struct node_call, call);
     struct broker_shard *bs = &c->node->broker->shards[call->target->shard->id];
     broker_shard_stop(bs, STOP_CONNECTIONS_MS * UINT64_C(1000000));
     node_shard_poll(&c->timer);
@@ -180,8 +221,7 @@ static void node_shard_stop(struct engine_call *call)
 
 static void node_shard_stopped(struct engine_call *call)
 {
-    struct node_stop_call *c = container_of(call, struct node_stop_call, call);
-    struct node *n = c->node;
+    struct node *n = container_of(call, struct node_call, call)->node;
     if (--n->stop_left == 0 && engine_settle(n->engine, node_settled) != RC_OK) {
         n->failed = true;
         node_settled(n->engine);
@@ -194,20 +234,8 @@ void node_stop(struct node *n)
         return;
     n->stopping = true;
     shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
-    n->stop_calls = calloc(n->shards.count, sizeof(*n->stop_calls));
-    if (!n->stop_calls) {
-        n->failed = true;
-        node_settled(n->engine);
-        return;
-    }
     n->stop_left = n->shards.count;
-    for (uint32_t i = 0; i < n->shards.count; i++) {
-        struct node_stop_call *c = &n->stop_calls[i];
-        c->node = n;
-        c->call.run = node_shard_stop;
-        c->call.done = node_shard_stopped;
-        engine_call_start(&c->call, &n->engine->shards[0], &n->engine->shards[i]);
-    }
+    node_call_each(n, n->stop_calls, node_shard_stop, node_shard_stopped);
 }
 
 void node_destroy(struct node *n)
@@ -228,6 +256,7 @@ void node_destroy(struct node *n)
             log_dir_close(&n->dirs[i]);
     }
     shard_group_destroy(&n->shards);
+    free(n->open_calls);
     free(n->stop_calls);
     free(n->dirs);
     free(n->dir_pointers);

@@ -3,7 +3,7 @@
 // One whole node over given ios: log folders, engine, broker. What `weir server` runs on threads and the simulator runs
 // turn by turn; so nothing here starts a thread, waits for a signal or prints the start lines.
 //
-// Life: node_create() (boots, recovers, opens the listeners, begins to register); the shards run or are turned;
+// Life: node_create() (boots, recovers, opens the listeners, begins to register; clients are accepted when that is done); the shards run or are turned;
 // node_stop() ends connections and settles the logs; when node_stopped(), no shard runs and node_destroy() follows. A
 // crash is node_destroy() without node_stop().
 #pragma once
@@ -34,15 +34,15 @@ struct node {
     struct engine *engine;
     struct broker *broker;
     struct image_listener listeners[BROKER_LISTENERS_MAX];
-    bool ready;    // registered: requests that need the controller are served
+    bool ready;    // registered, and clients are served
     bool stopping; // node_stop() was called
     bool settled;  // connections gone, logs durable
     bool failed;   // must stop: see the log line
     struct shard_timer stop_timer, watch_timer;
     void (*changed)(struct node *n); // on shard 0, when ready, settled or failed became true; may be NULL
     void *owner;
-    struct node_stop_call *stop_calls; // while stopping, one a shard
-    uint32_t stop_left;
+    struct node_call *open_calls, *stop_calls; // one a shard
+    uint32_t open_left, stop_left;
 };
 
 // On failure text says what is wrong and what to do, and nothing was damaged. ios[0..io_count): one a shard, the
