@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What bad input, overload and broken surroundings get: every case starts brokers of its own.
+
+    run.py --weir FILE [--only NAME[,NAME]] [--port FIRST] [--list]
+
+The last line is `N passed, N failed, N skipped`; the exit code is 1 when anything failed."""
+
+import argparse
+import os
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import frames                                                                       # noqa: E402
+from harness import Node, Skip                                                      # noqa: E402
+
+ROOMS = {'frames': frames}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--weir', required=True, help='the executable')
+    parser.add_argument('--only', help='cases or groups by name, with commas')
+    parser.add_argument('--port', type=int, help='first of the ports to use; else any that is free')
+    parser.add_argument('--list', action='store_true', help='names only')
+    args = parser.parse_args()
+    Node.ports[0] = args.port or 0
+    wanted = args.only.split(',') if args.only else None
+    passed = failed = skipped = 0
+    for room, module in ROOMS.items():
+        for case in module.CASES:
+            name = '%s.%s' % (room, case.__name__)
+            if wanted and not {room, name, case.__name__} & set(wanted):
+                continue
+            if args.list:
+                print('%-28s %s' % (name, case.__doc__.splitlines()[0]))
+                continue
+            begin = time.monotonic()
+            try:
+                detail = case(os.path.abspath(args.weir)) or ''
+                passed += 1
+                print('ok      %-28s %4.1f s  %s' % (name, time.monotonic() - begin, detail), flush=True)
+            except Skip as why:
+                skipped += 1
+                print('skip    %-28s %s' % (name, why), flush=True)
+            except Exception as error:                                  # pylint: disable=broad-except
+                failed += 1
+                print('FAILED  %-28s %4.1f s  %s: %s' % (name, time.monotonic() - begin, type(error).__name__,
+                                                        str(error)[:600]), flush=True)
+                if not isinstance(error, AssertionError):
+                    traceback.print_exc()
+    print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()
