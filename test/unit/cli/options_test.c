@@ -65,6 +65,8 @@ static enum cli_outcome parse(const char *line)
     static char *argv[32];
     int argc = 0;
     char *rest = copy, *word;
+    arena_deinit(&arena);
+    buf_deinit(&message);
     arena_init(&arena, 1 << 20, NULL, 0);
     buf_init(&message, 1 << 16);
     snprintf(copy, sizeof(copy), "%s", line);
