@@ -47,8 +47,8 @@ static void file_cache_close(struct store_file *f)
     free(f);
 }
 
-// Closes the longest unused of a few unpinned files drawn at random; nothing when none of them is unpinned.
-static void file_cache_evict(struct file_cache *c)
+// Closes the longest unused of a few unpinned files drawn at random; false when none of them is unpinned.
+static bool file_cache_evict(struct file_cache *c)
 {
     struct store_file *oldest = NULL;
     for (int i = 0; i < FILE_CACHE_DRAWS; i++) {
@@ -56,10 +56,11 @@ static void file_cache_evict(struct file_cache *c)
         if (f->pins == 0 && (!oldest || f->used_ns < oldest->used_ns))
             oldest = f;
     }
-    if (oldest) {
-        c->evicted++;
-        file_cache_drop(oldest);
-    }
+    if (!oldest)
+        return false;
+    c->evicted++;
+    file_cache_drop(oldest);
+    return true;
 }
 
 static enum rc file_cache_reserve(struct file_cache *c)
@@ -79,8 +80,9 @@ enum rc file_cache_open(struct file_cache *c, struct io *io, struct list *owner,
                         int64_t segment_base, const char *path, unsigned flags, uint64_t now_ns,
                         struct store_file **out)
 {
-    if (c->count >= c->max)
-        file_cache_evict(c);
+    // One more than comes in, so that what pins have pushed past the bound goes back.
+    for (int i = 0; i < 2 && c->count >= c->max && file_cache_evict(c); i++) {
+    }
     enum rc rc = file_cache_reserve(c);
     if (rc)
         return rc;

@@ -112,7 +112,6 @@ struct plog {
     struct plog_write *write;
     uint64_t unsynced_bytes, unmarked_bytes;
     int64_t unsynced_messages; // that no finished sync has covered
-    uint64_t unsynced_since_ns;
     struct plog_sync *sync; // the sync in flight, or NULL
     // segments: sealed ones in order, and the one that is written to
     struct segment *sealed;
@@ -242,7 +241,8 @@ enum rc plog_append(struct plog *l, struct plog_append *op);
 // Hands everything queued to the kernel in one gathered write, unless one is in flight: then it is called again by the
 // log itself. Rolls segments as needed. Call once a turn after plog_append(). May call done().
 void plog_flush(struct plog *l);
-// flush.ms: syncs what is unsynced in the background; no append waits for it. Nothing happens when all is durable.
+// Syncs what is unsynced in the background; no append waits for it. Nothing happens when all is durable. The engine calls
+// it flush.ms after an append.
 void plog_sync(struct plog *l);
 
 // ------------------------------------------------------------------------------------------------ read

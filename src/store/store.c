@@ -10,6 +10,8 @@
 
 enum { STORE_CHECKPOINTS_MAX = 64, STORE_EXPIRE_A_STEP = 256, STORE_RESTS_A_LOOK = 4 };
 
+#define STORE_RETRY_NS UINT64_C(60000000000)
+
 const struct store_config STORE_CONFIG_DEFAULT = {
     .files_max = 1024,
     .unsynced_log_bytes_max = 64u << 20,
@@ -98,12 +100,9 @@ void store_note_unsynced(struct store *s, struct plog *l, uint64_t bytes)
     l->unsynced_bytes += bytes;
     l->unmarked_bytes += bytes;
     s->unsynced_bytes += bytes;
-    if (!list_node_linked(&l->unsynced_link)) {
-        l->unsynced_since_ns = io_now_ns(s->io);
+    if (!list_node_linked(&l->unsynced_link))
         list_push_back(&s->unsynced_logs, &l->unsynced_link);
-        if (l->config->flush_ms != INT64_MAX)
-            store_want_work(s);
-    }
+
     if (l->unsynced_bytes > s->config.unsynced_log_bytes_max && !l->checkpointing && !l->due_checkpoint)
         store_want_checkpoint(s, l);
     else if (s->unsynced_bytes > s->config.unsynced_bytes_max && s->checkpoints == 0)
@@ -120,8 +119,6 @@ void store_note_synced(struct store *s, struct plog *l, uint64_t bytes)
     s->unsynced_bytes -= bytes;
     if (l->unsynced_bytes == 0 && list_node_linked(&l->unsynced_link))
         list_remove(&s->unsynced_logs, &l->unsynced_link);
-    else
-        l->unsynced_since_ns = io_now_ns(s->io);
 }
 
 void store_forget(struct store *s, struct plog *l)
@@ -203,7 +200,7 @@ static void store_serve_total(struct store *s)
     }
 }
 
-// ------------------------------------------------------------------------------------------------ rest, flush.ms
+// ------------------------------------------------------------------------------------------------ rest
 
 // Logs not used for a while give up files and buffers. Returns when the next one is due.
 static uint64_t store_serve_rest(struct store *s, uint64_t now_ns, uint64_t deadline_ns, bool *more)
@@ -227,24 +224,6 @@ static uint64_t store_serve_rest(struct store *s, uint64_t now_ns, uint64_t dead
         }
     }
     return UINT64_MAX;
-}
-
-// Syncs logs whose flush.ms has passed. Returns when the next one is due.
-static uint64_t store_serve_flush(struct store *s, uint64_t now_ns)
-{
-    uint64_t next = UINT64_MAX;
-    for (struct list_node *n = list_first(&s->unsynced_logs), *after; n; n = after) {
-        struct plog *l = list_entry(n, struct plog, unsynced_link);
-        after = list_next(&s->unsynced_logs, n);
-        if (l->config->flush_ms == INT64_MAX)
-            continue;
-        uint64_t due = l->unsynced_since_ns + (uint64_t)l->config->flush_ms * 1000000u;
-        if (due <= now_ns && !l->sync)
-            plog_sync(l);
-        else if (due > now_ns && due < next)
-            next = due;
-    }
-    return next;
 }
 
 static uint64_t store_serve_producers(struct store *s, uint64_t now_ns)
@@ -278,15 +257,14 @@ bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns)
     s->work_known = false;
     more = !store_serve_due(s, deadline);
     store_serve_total(s);
-    uint64_t next = store_serve_flush(s, now);
-    next = earlier(next, store_serve_producers(s, now));
+    uint64_t next = store_serve_producers(s, now);
     if (!more)
         next = earlier(next, store_serve_rest(s, now, deadline, &more));
     if (!more)
         next = earlier(next, trash_step(s->trash, now, deadline, &more));
-    // A deadline that has passed and could not be met (an open transaction, a busy log) is looked at again in a second.
+    // A deadline that has passed and could not be met (an open transaction, a busy log) is looked at again in a minute.
     if (!more && next <= now)
-        next = now + UINT64_C(1000000000);
+        next = now + STORE_RETRY_NS;
     *next_ns = more ? now : next;
     return more;
 }

@@ -60,7 +60,6 @@ struct store {
     struct list due_logs;      // a mark or a recovery point is wanted
     uint64_t unsynced_bytes;
     uint32_t checkpoints; // recovery points under way that the store started
-    uint32_t timed_logs;  // unsynced logs with a flush.ms
     struct store_trash *trash;
     struct producer_registry producers;
     bool work_known;
