@@ -50,9 +50,19 @@ class Server:
             return file.read()
 
     def kill(self):
-        """SIGKILL, at once."""
+        """SIGKILL, at once. Returns when the kernel has let go of the listening socket: it does so a little after the process
+        is gone, and until then a connection to it succeeds and is reset."""
         self.process.kill()
         self.process.wait()
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(('127.0.0.1', self.port), 1).close()
+            except ConnectionRefusedError:
+                return
+            except OSError:
+                pass
+            time.sleep(0.001)
 
     def stop(self, seconds=20):
         """SIGTERM; the exit code."""
