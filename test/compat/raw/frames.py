@@ -92,6 +92,8 @@ class Frames:
 
     def closes(self, data, case, *words, framed=True):
         """These bytes end the connection with a line in the log."""
+        if words and self.log:
+            time.sleep(1.1)         # lines about clients are limited to one a second and cause
         before = len(self.logged())
         with Raw(self.bootstrap) as c:
             c.send_frame(data) if framed else c.sock.sendall(data)
