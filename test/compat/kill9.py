@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 under load: nothing that was acknowledged is lost, nothing is torn, nothing is there twice.
 
-    kill9.py --weir FILE [--kills 10] [--seed N] [--keep]
+    kill9.py --weir FILE [--kills 10] [--seed N] [--set KEY=VALUE] [--keep]
 
 Producers in processes of their own write to one broker that is killed at random moments and started again on its data.
 What is acknowledged goes at once through a pipe into a journal that a further process keeps: a record counts only once it stands
@@ -211,7 +211,7 @@ def read_journal(path):
 class Campaign:
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, folder
-        self.server = Server(arguments.weir, folder)
+        self.server = Server(arguments.weir, folder, arguments.set)
         self.journal_path = os.path.join(folder, 'journal')
         self.start_ms = []
 
@@ -285,6 +285,7 @@ def main():
     parser.add_argument('--weir', required=True)
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--seed', type=int, default=int(time.time()))
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the server')
     parser.add_argument('--keep', action='store_true', help='leave the data folder and the journal behind')
     parser.add_argument('--json', action='store_true', help='one JSON object a case')
     arguments = parser.parse_args()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compatibility suite: real, unmodified Kafka clients against a broker.
 
-    run.py [--bootstrap HOST:PORT] [--weir FILE] [--only CLIENT[,CLIENT]] [--json] [--groups] [--data DIR]
+    run.py [--bootstrap HOST:PORT] [--weir FILE] [--set KEY=VALUE] [--only CLIENT[,CLIENT]] [--json] [--groups] [--data DIR]
 
 Without --bootstrap a fresh `weir server` is started on a free port with an empty data folder, and stopped at the end. Every
 client is installed first (install.sh, cached) and reported as skipped by name when that fails. The last line is
@@ -74,9 +74,9 @@ OWN = {
 class Broker(Server):
     """A weir server with an empty data folder, for all clients."""
 
-    def __init__(self, weir):
+    def __init__(self, weir, settings):
         self.folder = tempfile.mkdtemp(prefix='weir-compat-')
-        super().__init__(weir, self.folder)
+        super().__init__(weir, self.folder, settings)
         try:
             self.start()
         except AssertionError as error:
@@ -218,6 +218,7 @@ def main():
     parser.add_argument('--json', action='store_true', help='one JSON object a case')
     parser.add_argument('--groups', action='store_true', help='the cases of consumer groups and transactions too')
     parser.add_argument('--data', metavar='DIR', help="the broker's data folder, to check stored codecs (with --bootstrap)")
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the weir that is started')
     arguments = parser.parse_args()
     names = arguments.only.split(',') if arguments.only else list(CLIENTS) + ['start']
     for name in names:
@@ -228,14 +229,14 @@ def main():
         parser.error('%s is not there: build it with tools/build, or give --bootstrap' % arguments.weir)
 
     totals = Totals(arguments.json)
-    broker = None if arguments.bootstrap or not set(names) & set(CLIENTS) else Broker(weir)
+    broker = None if arguments.bootstrap or not set(names) & set(CLIENTS) else Broker(weir, arguments.set)
     try:
         for name in names:
             if name in CLIENTS:
                 run_client(name, broker, totals, arguments, weir)
                 if broker and broker.process.poll() is not None:
                     totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.end()))
-                    broker = Broker(weir)
+                    broker = Broker(weir, arguments.set)
             elif weir and not arguments.bootstrap:
                 run_program(name, OWN[name](weir), totals, None, weir)
             else:
