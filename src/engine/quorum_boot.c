@@ -101,6 +101,8 @@ static enum rc format(struct quorum *q, const char *marker, char *text, size_t t
     rc = io_sync_dir_now(io, q->config.metadata_dir->path);
     if (rc == RC_OK)
         rc = io_remove_now(io, marker);
+    if (rc == RC_OK) // a marker that came back would format once more
+        rc = io_sync_dir_now(io, q->config.metadata_dir->path);
     q->identity.formatted = true;
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
 }

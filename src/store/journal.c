@@ -289,6 +289,9 @@ void journal_drop_covered(struct journal *j)
 {
     if (io_op_busy(&j->remove_op) || j->segment_count < 2 || j->segments[0].last_index > j->snapshot.index)
         return;
+    // Until the first frame of the newest segment is durable, term and vote stand in the one before it.
+    if (j->segments[j->segment_count - 1].last_index == 0)
+        return;
     char path[IO_PATH_BYTES_MAX];
     if (!journal_segment_path(j->path, j->segments[0].number, path))
         return;

@@ -167,10 +167,16 @@ static enum rc frame_take(struct replay *r, const uint8_t *p, size_t n)
                          .bytes = be32(p + at + 17),
                          .p = p + at + JOURNAL_ENTRY_HEAD_BYTES};
         at += JOURNAL_ENTRY_HEAD_BYTES;
-        if (e.bytes > n - at || (r->any_frame && e.index != last_of(r) + 1))
+        bool gap = r->any_frame && e.index != last_of(r) + 1;
+        // Segments that a snapshot covers are unlinked in order, but a power cut may bring back an older one than is
+        // missing: what lies below the snapshot may have holes.
+        bool covered = gap && e.index > last_of(r) && e.index <= r->j->snapshot.index + 1;
+        if (e.bytes > n - at || (gap && !covered))
             return RC_MALFORMED;
-        if (!r->any_frame)
+        if (!r->any_frame || covered) {
             r->floor = e.index - 1; // what came before was dropped; a snapshot must cover it
+            r->count = 0;
+        }
         r->any_frame = true;
         at += e.bytes;
         if (!keep(r, &e))
@@ -191,13 +197,24 @@ static enum rc tail_cut(struct replay *r, struct io_file *f, const char *path, u
     return rc == RC_OK ? io_file_sync_now(f) : rc;
 }
 
+// The last frame may never have been synced: a process that died left it in the page cache, and after a failed sync the
+// system calls such pages clean although the disk has not got them. Everything before it was synced, or it would not be
+// there. Written once more and synced, with the names of the folder, it counts.
+static enum rc harden(struct replay *r, struct io_file *f, const uint8_t *p, size_t n, uint64_t at)
+{
+    enum rc rc = io_file_write_now(f, p, n, at);
+    if (rc == RC_OK)
+        rc = io_file_sync_now(f);
+    return rc == RC_OK ? io_sync_dir_now(r->j->io, r->j->path) : rc;
+}
+
 // All frames of segment s, whose bytes are p[0..n).
 static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, struct io_file *f, const uint8_t *p,
                             size_t n)
 {
     struct journal *j = r->j;
     bool newest = s + 1 == j->segment_count;
-    size_t at = JOURNAL_HEAD_BYTES;
+    size_t at = JOURNAL_HEAD_BYTES, last_frame = 0;
     uint32_t length;
     while (frame_valid(p + at, n - at, &length)) {
         enum rc rc = frame_take(r, p + at, length);
@@ -205,6 +222,7 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
             return fail(r, rc, "written by a newer version of weir", path, at);
         if (rc != RC_OK)
             return rc == RC_NOMEM ? rc : fail(r, RC_CORRUPT, "a frame does not fit the ones before it", path, at);
+        last_frame = at;
         at += length;
         if (last_of(r) > j->segments[s].last_index)
             j->segments[s].last_index = last_of(r);
@@ -215,12 +233,13 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
         j->allocated = n;
     }
     if (all_zero(p + at, n - at))
-        return RC_OK;
+        return newest && last_frame ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
     if (!newest || next_valid(p, n, at + 1) < n)
         return fail(r, RC_CORRUPT, "a damaged frame lies before valid ones", path, at);
     if (last_of(r) < r->mark)
         return fail(r, RC_CORRUPT, "a damaged frame held entries that were synced", path, at);
-    return tail_cut(r, f, path, at, n);
+    enum rc rc = last_frame ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
+    return rc == RC_OK ? tail_cut(r, f, path, at, n) : rc;
 }
 
 static enum rc segment_read(struct replay *r, uint32_t s)

@@ -126,6 +126,21 @@ enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes)
     return rc;
 }
 
+// The folder's own name: a power cut may otherwise take the folder with everything that was synced inside it.
+static enum rc parent_sync(struct io *io, const char *path)
+{
+    char parent[IO_PATH_BYTES_MAX];
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    snprintf(parent, sizeof(parent), "%.*s", n ? (int)n : 1, n ? path : ".");
+    return io_sync_dir_now(io, parent);
+}
+
 enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id)
 {
     ASSERT(!d->identity.formatted && strlen(cluster_id) < sizeof(d->identity.cluster_id));
@@ -143,6 +158,8 @@ enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_i
         rc = text.failed ? RC_NOMEM : log_dir_write_file(d->io, path, buf_bytes(&text), true);
     if (rc == RC_OK)
         rc = io_sync_dir_now(d->io, d->path);
+    if (rc == RC_OK)
+        rc = parent_sync(d->io, d->path);
     buf_deinit(&text);
     if (rc)
         return rc;

@@ -12,7 +12,7 @@
 
 #include "scenario.h"
 
-static const struct sim_scenario *const scenarios[] = {&scenario_store};
+static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta};
 
 static struct {
     struct sim_options options;
