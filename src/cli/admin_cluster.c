@@ -86,9 +86,10 @@ static void one_broker(struct cli *cli, const struct metadata_response *all, con
         table_cell(t, "%s", wrong ? wrong : "reached");
 }
 
-static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
+// All brokers, or only one.
+static int show_brokers(struct cli *cli, const struct brokers_options *o, bool check, int64_t only)
 {
-    const struct brokers_options *o = parsed->options;
+    uint32_t shown = 0;
     struct metadata_request in;
     struct metadata_response all;
     struct table t;
@@ -102,7 +103,7 @@ static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
         return CLI_FAILED;
     qsort(all.brokers, all.brokers_count, sizeof(*all.brokers), by_id);
     json_init(&j, &cli->out, true);
-    table_init(&t, &cli->arena, o->check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK"
+    table_init(&t, &cli->arena, check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK"
                                          : ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE");
     if (o->common.json) {
         json_put_object(&j);
@@ -111,8 +112,14 @@ static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
         json_put_key(&j, "brokers");
         json_put_array(&j);
     }
-    for (uint32_t i = 0; i < all.brokers_count; i++)
-        one_broker(cli, &all, &all.brokers[i], o->check, &bad, o->common.json ? &j : NULL, &t);
+    for (uint32_t i = 0; i < all.brokers_count; i++) {
+        if (only >= 0 && all.brokers[i].node_id != only)
+            continue;
+        shown++;
+        one_broker(cli, &all, &all.brokers[i], check, &bad, o->common.json ? &j : NULL, &t);
+    }
+    if (only >= 0 && shown == 0)
+        return cli_fail(cli, "there is no broker %lld; 'weir admin brokers list' shows which there are", (long long)only);
     if (o->common.json) {
         json_put_array_end(&j);
         json_put_object_end(&j);
@@ -128,6 +135,20 @@ static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
                : code;
 }
 
+static int brokers_list(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct brokers_options *o = parsed->options;
+    return show_brokers(cli, o, o->check, -1);
+}
+
+static int brokers_describe(struct cli *cli, const struct cli_parsed *parsed)
+{
+    int64_t id;
+    if (!cli_number_parse(parsed->arguments[0], &id) || id < 0)
+        return cli_wrong(cli, "'%s' is not a broker's id.", parsed->arguments[0]);
+    return show_brokers(cli, parsed->options, true, id);
+}
+
 #define PLACE(member) offsetof(struct brokers_options, member)
 
 static const struct cli_option brokers_options[] = {
@@ -140,6 +161,9 @@ const struct cli_command admin_brokers_commands[] = {
     {.name = "list", .summary = "Show every broker with its address and share of the partitions.",
      .options = brokers_options, .shared = cli_common_options, .options_bytes = sizeof(struct brokers_options),
      .run = brokers_list, .examples = "weir admin brokers list\nweir admin brokers list --check"},
+    {.name = "describe", .arguments = "ID", .summary = "Show one broker, and whether it can be reached.",
+     .shared = cli_common_options, .options_bytes = sizeof(struct brokers_options), .arguments_min = 1,
+     .arguments_max = 1, .run = brokers_describe, .examples = "weir admin brokers describe 1"},
     {0},
 };
 

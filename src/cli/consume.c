@@ -242,6 +242,9 @@ int cli_consume(struct cli *cli, const struct cli_parsed *parsed)
             return cli_wrong(cli, "--format '%s': %% stands before one of t p o k s K S T D h, or another %%.",
                              s.options->format);
     }
+    s.delimiter = cli_unescape(s.options->delimiter ? s.options->delimiter : "\n", &cli->arena);
+    if (s.options->key_delimiter)
+        s.key_delimiter = cli_unescape(s.options->key_delimiter, &cli->arena);
     if (!cli_connect(cli, &s.options->common))
         return CLI_FAILED;
     buf_init(&s.inflated, INFLATE_BYTES_MAX);
@@ -287,6 +290,9 @@ const struct cli_option cli_consume_options[] = {
      .help = "behind each record; default: a line end"},
     {.name = "key-delimiter", .letter = 'K', .kind = CLI_TEXT, .offset = PLACE(key_delimiter), .value_name = "TEXT",
      .help = "print the key and this text before the value"},
+    {.name = "json", .kind = CLI_FLAG, .offset = PLACE(common.json),
+     .help = "one JSON object a line: topic, partition, offset, timestamp, key, value, headers; what is not text is "
+             "base64 under key_base64 and value_base64"},
     {.name = "isolation", .kind = CLI_CHOICE, .offset = PLACE(isolation), .choices = "uncommitted|committed",
      .help = "committed: nothing of open or aborted transactions (default uncommitted)"},
     {0},

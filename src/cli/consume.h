@@ -34,6 +34,7 @@ struct consume {
     struct consumer consumer;
     struct client_topic *topic;
     struct consume_format format;
+    struct bytes delimiter, key_delimiter; // p NULL: none
     struct buf inflated;
     void *workspace;
     int64_t *ends;     // by partition: where --exit-at-end stops

@@ -155,12 +155,12 @@ void consume_print(struct consume *s, int32_t partition, const struct record *r)
                 put_piece(s, s->format.pieces[i].letter, partition, r);
         }
     } else if (o->output == CONSUME_TEXT || o->output == CONSUME_RAW) {
-        if (o->key_delimiter) {
+        if (s->key_delimiter.p) {
             put(out, r->key);
-            put(out, bytes_str(o->key_delimiter));
+            put(out, s->key_delimiter);
         }
         put(out, r->value);
         if (o->output == CONSUME_TEXT)
-            put(out, o->delimiter ? bytes_str(o->delimiter) : bytes_str("\n"));
+            put(out, s->delimiter);
     }
 }

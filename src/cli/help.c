@@ -56,10 +56,21 @@ static size_t left_width(const struct cli_option *table, size_t width)
     return width;
 }
 
-static void print_options(struct buf *out, const struct cli_option *table, size_t width)
+static bool is_named(const struct cli_option *table, const char *name)
+{
+    for (const struct cli_option *o = table; o && o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+// Those that `own` explains in its own words are left out.
+static void print_options(struct buf *out, const struct cli_option *table, const struct cli_option *own, size_t width)
 {
     char text[160];
     for (const struct cli_option *o = table; o && o->name; o++) {
+        if (is_named(own, o->name))
+            continue;
         size_t n = option_left(o, text, sizeof(text));
         buf_append(out, text, n);
         if (n > width) { // too long to stand beside its explanation
@@ -98,11 +109,11 @@ void cli_help(const struct cli_command *c, const char *path, struct buf *out)
     size_t width = left_width(c->shared, left_width(c->options, 0));
     if (c->options) {
         buf_printf(out, "\nOptions:\n");
-        print_options(out, c->options, width);
+        print_options(out, c->options, NULL, width);
     }
     if (c->shared) {
         buf_printf(out, c->options || c->children ? "\nCommon options:\n" : "\nOptions:\n");
-        print_options(out, c->shared, width);
+        print_options(out, c->shared, c->options, width);
     }
     if (c->examples) {
         buf_printf(out, "\nExamples:\n");

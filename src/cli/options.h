@@ -49,7 +49,7 @@ struct cli_command {
     const char *details;   // what to know before using it; NULL for nothing
     const char *examples;  // lines, each a command line or a comment
     const struct cli_command *children;
-    const struct cli_option *options; // its own
+    const struct cli_option *options; // its own; they hide those of the family that have the same name
     const struct cli_option *shared;  // those of its family; offsets in the same struct
     uint16_t options_bytes;           // size of the options struct
     uint8_t arguments_min, arguments_max;
@@ -84,6 +84,8 @@ void cli_help(const struct cli_command *command, const char *path, struct buf *o
 bool cli_number_parse(const char *text, int64_t *out);
 bool cli_size_parse(const char *text, int64_t *out);
 bool cli_duration_parse(const char *text, int64_t *out_ms);
+// text with \n, \t, \r, \0 and \\ put in their place; lives in the arena. p NULL: no memory.
+struct bytes cli_unescape(const char *text, struct arena *a);
 // Unix milliseconds, or ISO 8601: 2026-11-21, 2026-11-21T10:00, 2026-11-21T10:00:00.250Z, with Z or +hh:mm; without a
 // zone it is UTC.
 bool cli_time_parse(const char *text, int64_t *out_ms);

@@ -64,9 +64,9 @@ static int send_line(struct produce *s, struct bytes line)
             return CLI_FAILED;
         r.value = bytes_of(tab + 1, line.n - n - 1);
     }
-    if (o->key_delimiter) {
-        size_t delimiter = strlen(o->key_delimiter);
-        const uint8_t *at = memmem(r.value.p, r.value.n, o->key_delimiter, delimiter);
+    if (s->key_delimiter.p) {
+        size_t delimiter = s->key_delimiter.n;
+        const uint8_t *at = memmem(r.value.p, r.value.n, s->key_delimiter.p, delimiter);
         if (!at)
             return cli_fail(s->cli, "line %llu has no key: '%s' is not in it", (unsigned long long)s->line,
                             o->key_delimiter);
@@ -199,12 +199,16 @@ static int check_options(struct cli *cli, struct produce *s)
     const struct produce_options *o = s->options;
     s->delimiter = '\n';
     if (o->delimiter) {
-        if (strlen(o->delimiter) > 1 && strcmp(o->delimiter, "\\0") != 0)
-            return cli_wrong(cli, "--delimiter wants one character, or \\0.");
-        s->delimiter = o->delimiter[0] == '\\' ? 0 : o->delimiter[0];
+        struct bytes delimiter = cli_unescape(o->delimiter, &cli->arena);
+        if (delimiter.n != 1)
+            return cli_wrong(cli, "--delimiter wants one character, \\t or \\0.");
+        s->delimiter = (char)delimiter.p[0];
     }
-    if (o->key_delimiter && !*o->key_delimiter)
-        return cli_wrong(cli, "--key-delimiter must not be empty.");
+    if (o->key_delimiter) {
+        s->key_delimiter = cli_unescape(o->key_delimiter, &cli->arena);
+        if (s->key_delimiter.n == 0)
+            return cli_wrong(cli, "--key-delimiter must not be empty.");
+    }
     if (o->timestamp_ms_text && !cli_time_parse(o->timestamp_ms_text, &s->timestamp_ms))
         return cli_wrong(cli, "--timestamp wants milliseconds or a time such as 2026-11-21T10:00:00Z, not '%s'.",
                          o->timestamp_ms_text);
@@ -323,6 +327,7 @@ const struct cli_option cli_produce_options[] = {
      .help = "an empty value or key is null: on compacted topics this deletes the key"},
     {.name = "no-create", .kind = CLI_FLAG, .offset = PLACE(no_create),
      .help = "do not let the broker create a missing topic"},
+    {.name = "json", .kind = CLI_FLAG, .offset = PLACE(common.json), .help = "each line is a JSON object, see above"},
     {.name = "quiet", .letter = 'q', .kind = CLI_FLAG, .offset = PLACE(quiet), .help = "no summary"},
     {0},
 };

@@ -27,6 +27,7 @@ struct produce {
     struct producer_topic *topic;
     bool open;
     char delimiter;
+    struct bytes key_delimiter; // p NULL: none
     int64_t timestamp_ms;
     struct record_header headers[PRODUCE_HEADERS_MAX]; // first those for every record
     uint32_t fixed_headers;

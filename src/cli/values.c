@@ -3,6 +3,7 @@
 // Values of the command line as people write them: numbers, sizes, durations, points in time.
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "cli/date.h"
@@ -62,4 +63,19 @@ bool cli_time_parse(const char *text, int64_t *out_ms)
     if (cli_number_parse(text, out_ms))
         return *out_ms >= 0;
     return date_parse(text, out_ms);
+}
+
+struct bytes cli_unescape(const char *text, struct arena *a)
+{
+    size_t n = 0;
+    char *out = arena_copy(a, text, strlen(text));
+    for (const char *s = text; out && *s; s++) {
+        char c = *s;
+        if (c == '\\' && s[1]) {
+            c = *++s;
+            c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c == '0' ? 0 : c;
+        }
+        out[n++] = c;
+    }
+    return bytes_of(out, n);
 }
