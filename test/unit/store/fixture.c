@@ -94,7 +94,7 @@ void fixture_die(struct fixture *f)
 }
 
 // Makes every BOOT record one of another boot.
-static void fixture_change_boot(struct fixture *f)
+void fixture_change_boot(struct fixture *f)
 {
     char path[300];
     uint8_t raw[CHECKPOINT_RECORD_BYTES];

@@ -29,6 +29,8 @@ void fixture_close(struct fixture *f);
 void fixture_die(struct fixture *f);
 // The same, and the machine was started anew in between: written marks do not count.
 void fixture_power_cut(struct fixture *f);
+// Between a stop and a start: the machine was started anew.
+void fixture_change_boot(struct fixture *f);
 // Attaches and recovers the log; asserts that it can be.
 struct plog_recovery_report fixture_recover(struct fixture *f);
 enum rc fixture_try_recover(struct fixture *f, struct plog_recovery_report *report);
