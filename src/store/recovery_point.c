@@ -221,7 +221,10 @@ enum rc plog_put_dirty(struct plog *l)
     y->op.done = plog_dirty_done;
     l->marking = true;
     log_dir_submit(l->dir, &y->op);
-    return RC_AGAIN;
+    if (l->marking)
+        return RC_AGAIN;
+    // It was this shard's after all, and is done.
+    return l->clean_marked ? RC_OFFLINE : RC_OK;
 }
 
 // ------------------------------------------------------------------------------------------------ recovery points
