@@ -145,10 +145,15 @@ bool broker_shard_stopped(const struct broker_shard *bs)
     return list_empty(&bs->sessions);
 }
 
+bool broker_shard_quiet(const struct broker_shard *bs)
+{
+    return bs->session_pool.count == 0 && bs->request_pool.count == 0;
+}
+
 static bool broker_busy(const struct broker *b)
 {
     for (uint32_t i = 0; i < b->shard_count; i++)
-        if (b->shards[i].session_pool.count > 0 || b->shards[i].request_pool.count > 0)
+        if (!broker_shard_quiet(&b->shards[i]))
             return true;
     return false;
 }

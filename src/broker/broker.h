@@ -126,6 +126,8 @@ void broker_shard_open(struct broker_shard *bs);
 void broker_shard_stop(struct broker_shard *bs, uint64_t wait_ns);
 // True when no connection is left.
 bool broker_shard_stopped(const struct broker_shard *bs);
+// True when no request runs or waits either: the shard may be stopped.
+bool broker_shard_quiet(const struct broker_shard *bs);
 void broker_destroy(struct broker *b);
 
 // The effective limit of one frame: socket.request.max.bytes or what the largest share can hold.

@@ -57,7 +57,7 @@ static enum shard_job_state engine_store_job(struct shard_job *j, uint64_t budge
 
 static void engine_store_start(struct engine_shard *es)
 {
-    if (!es->store_job.started)
+    if (!es->store_job.started && !es->at_rest)
         shard_job_start(es->shard, &es->store_job, engine_store_job);
 }
 
@@ -450,8 +450,16 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
             return SHARD_JOB_MORE; // a sync is under way: look again
         plog_rest(&p->log);
     }
+    es->at_rest = true;
+    shard_timer_cancel(es->shard, &es->store_timer);
+    shard_job_cancel(es->shard, &es->store_job);
     engine_call_finish(&s->call);
     return SHARD_JOB_DONE;
+}
+
+bool engine_shard_quiet(const struct engine_shard *es)
+{
+    return !store_is_removing(&es->store);
 }
 
 static void engine_settle_run(struct engine_call *c)
@@ -534,6 +542,9 @@ static void engine_shard_deinit(struct engine_shard *es)
     partition_free_all(es);
     if (es->reader.image)
         quorum_detach(es->engine->quorum, &es->reader);
+    es->at_rest = true;
+    while (store_is_removing(&es->store))
+        shard_turn(es->shard, 1000000);
     store_deinit(&es->store);
     free(es->calls);
 }

@@ -80,6 +80,7 @@ struct engine_shard {
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct map graves;   // those of them that still have a folder, by its name
     bool settling;       // stopping: nothing is appended any more
+    bool at_rest;        // stopped: no background work either
     struct list opening; // partitions whose log needs more work before it serves
     struct shard_job doomed_job, opening_job, store_job, retention_job;
     struct shard_timer store_timer, retention_timer;
@@ -140,6 +141,8 @@ void engine_tell_failures(struct engine_shard *es);
 // settled() is called on shard 0; then the shards may be stopped and engine_close() called. Without it the folders stay
 // marked as in use, and the next start reads the ends of their logs again.
 enum rc engine_settle(struct engine *e, void (*settled)(struct engine *e));
+// After settled(), on es's shard: nothing of it is in flight. Wait for it before the shard is stopped.
+bool engine_shard_quiet(const struct engine_shard *es);
 // With no shard running any more: detaches, closes the folders, frees. Sockets of the
 // broker must be closed and their answers dropped.
 void engine_close(struct engine *e);

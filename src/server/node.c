@@ -10,7 +10,8 @@ enum {
     MAILBOX_SLOTS = 256,
     PRODUCERS_MAX = 1000000,
     STOP_CONNECTIONS_MS = 2000,
-    STOP_POLL_MS = 10,
+    STOP_POLL_MS = 2,
+    STOP_QUIET_MS = 3000,
     SECURITY_PLAINTEXT = 0, // Kafka's SecurityProtocol
 };
 
@@ -47,6 +48,8 @@ struct node_call {
     struct engine_call call;
     struct node *node;
     struct shard_timer timer;
+    uint64_t until_ns;
+    bool quiet;
 };
 
 static void node_call_each(struct node *n, struct node_call *calls, engine_call_fn run, engine_call_fn done)
@@ -194,11 +197,44 @@ enum rc node_create(struct node **out, const struct node_config *config, struct 
 
 // ------------------------------------------------------------------------------------------------ stop
 
+static void node_quiet_poll(struct shard_timer *t)
+{
+    struct node_call *c = container_of(t, struct node_call, timer);
+    struct engine_shard *es = c->call.target;
+    c->quiet = broker_shard_quiet(&c->node->broker->shards[es->shard->id]) && engine_shard_quiet(es);
+    if (c->quiet || shard_now_ns(es->shard) >= c->until_ns)
+        engine_call_finish(&c->call);
+    else
+        shard_timer_set(es->shard, t, shard_now_ns(es->shard) + STOP_POLL_MS * UINT64_C(1000000), node_quiet_poll);
+}
+
+static void node_shard_quiet(struct engine_call *call)
+{
+    struct node_call *c = container_of(call, struct node_call, call);
+    c->until_ns = shard_now_ns(call->target->shard) + STOP_QUIET_MS * UINT64_C(1000000);
+    node_quiet_poll(&c->timer);
+}
+
+static void node_shard_is_quiet(struct engine_call *call)
+{
+    struct node_call *c = container_of(call, struct node_call, call);
+    struct node *n = c->node;
+    n->quiet = n->quiet && c->quiet;
+    if (--n->stop_left > 0)
+        return;
+    if (!n->quiet)
+        trace_error(n->config.trace, "something is still at work %d s after the stop began", STOP_QUIET_MS / 1000);
+    n->settled = true;
+    node_tell(n);
+}
+
+// The logs are durable; what shards still owe each other is waited for on their own threads.
 static void node_settled(struct engine *e)
 {
     struct node *n = e->owner;
-    n->settled = true;
-    node_tell(n);
+    n->quiet = true;
+    n->stop_left = n->shards.count;
+    node_call_each(n, n->stop_calls, node_shard_quiet, node_shard_is_quiet);
 }
 
 static void node_shard_poll(struct shard_timer *t)

@@ -4,8 +4,8 @@
 // turn by turn; so nothing here starts a thread, waits for a signal or prints the start lines.
 //
 // Life: node_create() (boots, recovers, opens the listeners, begins to register; clients are accepted when that is done); the shards run or are turned;
-// node_stop() ends connections and settles the logs; when node_stopped(), no shard runs and node_destroy() follows. A
-// crash is node_destroy() without node_stop().
+// node_stop() ends connections and settles the logs; when node_stopped(), no shard runs and node_destroy() follows, if
+// all became quiet. A crash is node_destroy() without node_stop(), where one thread may turn every shard.
 #pragma once
 
 #include "broker/broker.h"
@@ -37,6 +37,7 @@ struct node {
     bool ready;    // registered, and clients are served
     bool stopping; // node_stop() was called
     bool settled;  // connections gone, logs durable
+    bool quiet;    // and nothing in flight: node_destroy() may follow
     bool failed;   // must stop: see the log line
     struct shard_timer stop_timer, watch_timer;
     void (*changed)(struct node *n); // on shard 0, when ready, settled or failed became true; may be NULL

@@ -342,10 +342,12 @@ static int server_run(struct server *s)
     if (s->thread_count + 1 == s->shard_count)
         shard_run(&s->node->shards.shards[0]);
     else
-        s->exit_code = server_fail("a thread could not be started");
+        quick_exit(server_fail("a thread could not be started")); // those that run would have to be stopped first
     for (uint32_t i = 1; i <= s->thread_count; i++)
         io_thread_join(&s->threads[i]);
     server_say_counters(s);
+    if (!s->node->quiet)
+        quick_exit(1); // taking apart what is in use would be worse
     node_destroy(s->node);
     return s->exit_code;
 }

@@ -46,6 +46,11 @@ void store_deinit(struct store *s)
     s->spare_write = NULL;
 }
 
+bool store_is_removing(const struct store *s)
+{
+    return trash_is_removing(s->trash);
+}
+
 bool store_is_idle(const struct store *s)
 {
     return s->checkpoints == 0 && !trash_is_busy(s->trash);

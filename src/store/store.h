@@ -80,6 +80,8 @@ bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns);
 // Background work has come into being: calls work_wanted(), once until store_work() runs.
 void store_want_work(struct store *s);
 
+// True while a file is being removed: store_deinit() must wait for it. No further one begins without store_work().
+bool store_is_removing(const struct store *s);
 // Moves a file or a folder to the trash: it is removed after delay_ms, paced. A folder's files go first. The path is
 // copied. RC_NOMEM: it is left for the next start.
 enum rc store_trash_put(struct store *s, struct log_dir *dir, const char *path, bool is_folder, int64_t delay_ms);

@@ -66,6 +66,11 @@ bool trash_is_busy(const struct store_trash *t)
     return t->in_flight > 0 || !list_empty(&t->ready);
 }
 
+bool trash_is_removing(const struct store_trash *t)
+{
+    return t->in_flight > 0;
+}
+
 static struct trash_item *trash_item_create(struct store_trash *t, const char *path, bool is_folder)
 {
     size_t n = strlen(path) + 1;

@@ -16,6 +16,8 @@ enum rc trash_create(struct store_trash **out, struct store *s);
 // Nothing may be in flight. What waits stays on disk.
 void trash_destroy(struct store_trash *t);
 bool trash_is_busy(const struct store_trash *t);
+// True while a removal is in flight; trash_destroy() must wait for it.
+bool trash_is_removing(const struct store_trash *t);
 enum rc trash_put(struct store_trash *t, const char *path, bool is_folder, int64_t delay_ms);
 // Starts removals that are due until deadline_ns. Returns when the next is due; *more: at once.
 uint64_t trash_step(struct store_trash *t, uint64_t now_ns, uint64_t deadline_ns, bool *more);
