@@ -14,9 +14,11 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames                                                                       # noqa: E402
+import life                                                                         # noqa: E402
+import overload                                                                     # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
-ROOMS = {'frames': frames}
+ROOMS = {'frames': frames, 'overload': overload, 'life': life}
 
 
 def main():
@@ -48,7 +50,7 @@ def main():
             except Exception as error:                                  # pylint: disable=broad-except
                 failed += 1
                 print('FAILED  %-28s %4.1f s  %s: %s' % (name, time.monotonic() - begin, type(error).__name__,
-                                                        str(error)[:600]), flush=True)
+                                                        str(error)[-1500:]), flush=True)
                 if not isinstance(error, AssertionError):
                     traceback.print_exc()
     print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
