@@ -24,13 +24,16 @@ static enum rc take_broker(struct client *c, const struct metadata_response_brok
 {
     char host[IO_HOST_BYTES_MAX];
     copy_text(host, sizeof(host), b->host);
+    bool known = false;
     for (struct client_node *n = c->nodes; n; n = n->next) {
-        if (n->id != b->node_id || n->gone)
+        if (n->id != b->node_id)
             continue;
-        if (strcmp(n->connection.host, host) == 0 && n->connection.port == (uint16_t)b->port)
-            return RC_OK;
-        n->gone = true; // moved; what is on the old connection ends there
+        // One that moved is gone: what is on the old connection ends there. It may come back.
+        n->gone = strcmp(n->connection.host, host) != 0 || n->connection.port != (uint16_t)b->port;
+        known |= !n->gone;
     }
+    if (known)
+        return RC_OK;
     return client_node_add(c, b->node_id, host, (uint16_t)b->port) ? RC_OK : RC_NOMEM;
 }
 
