@@ -46,7 +46,10 @@ struct image *image_begin(const struct image *base)
     struct image *w = malloc(sizeof(*w));
     if (!w)
         return NULL;
-    *w = *base;
+    // All but the count, which other shards change while they let go of base.
+    enum { BEHIND_REFS = offsetof(struct image, version) };
+    _Static_assert(offsetof(struct image, refs) == 0, "the count stands in front of what is copied");
+    memcpy((uint8_t *)w + BEHIND_REFS, (const uint8_t *)base + BEHIND_REFS, sizeof(*w) - BEHIND_REFS);
     w->refs = 1;
     w->version = base->version + 1;
     w->changes = (struct image_changes){0};

@@ -54,9 +54,13 @@ static struct image_tree_node *own(struct image *w, struct image_tree_node *n)
         w->poisoned = true;
         return n;
     }
-    *copy = *n;
-    copy->refs = 1;
-    copy->version = w->version;
+    // Field by field: n's count is being changed by other shards that let go of their versions.
+    *copy = (struct image_tree_node){.refs = 1,
+                                     .priority = n->priority,
+                                     .version = w->version,
+                                     .left = n->left,
+                                     .right = n->right,
+                                     .topic = n->topic};
     if (copy->left)
         image_count_up(&copy->left->refs);
     if (copy->right)
