@@ -184,7 +184,7 @@ struct engine_route {
 
 _Static_assert(sizeof(struct engine_route) <= LOG_DIR_ROUTE_BYTES, "a folder operation carries its own way");
 
-static struct engine_shard *engine_dir_owner(struct log_dir *d)
+struct engine_shard *engine_dir_owner(const struct log_dir *d)
 {
     struct engine *e = d->owner;
     for (unsigned i = 0; i < e->config.log_dir_count; i++)
@@ -392,6 +392,7 @@ enum rc engine_create(struct engine **out, const struct engine_config *config, c
         engine_close(e);
         return rc;
     }
+    e->booted = true;
     *out = e;
     return RC_OK;
 }

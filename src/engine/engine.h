@@ -113,6 +113,7 @@ struct engine {
     struct quorum *quorum; // lives on shard 0
     struct quorum_registration registration;
     struct quorum_op format_op;
+    bool booted;              // engine_create() is over: from here on a shard looks only at what it owns
     bool registered;          // this process's registration is committed, applied and unfenced
     void (*registration_done)(struct engine *e, enum rc rc); // set before engine_register(); may be NULL
     void *owner;
@@ -156,6 +157,9 @@ static inline struct engine_shard *engine_shard_of(struct engine *e, struct topi
 {
     return &e->shards[engine_shard_id(e, tp)];
 }
+
+// The shard that keeps this folder's checkpoint.
+struct engine_shard *engine_dir_owner(const struct log_dir *d);
 
 // The metadata as this shard sees it; valid until the shard's next turn.
 static inline const struct image *engine_image(const struct engine_shard *es)

@@ -98,7 +98,11 @@ static void partition_attach(struct partition *p)
 {
     struct engine_shard *es = p->es;
     struct log_dir *dir = partition_place(es, p->topic, p->id);
-    enum rc rc = dir ? plog_attach(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log)
+    // At boot one thread looks at every checkpoint. Later only its owner may, and nobody needs to: what comes into being
+    // then is in none.
+    const struct log_dir_entry *known = dir && !es->engine->booted ? log_dir_find(dir, p->id) : NULL;
+    enum rc rc = dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id,
+                                         &p->settings->log, known)
                      : RC_OFFLINE;
     p->state = rc == RC_OK ? PARTITION_ONLINE : PARTITION_OFFLINE;
     if (rc != RC_OK)

@@ -156,9 +156,10 @@ static void query_finish(struct partition_query_call *c)
 
 static void query_start_raised(struct plog_start_op *op, enum rc rc)
 {
-    struct partition_query *q = container_of(op, struct partition_start, op)->query;
+    struct partition_start *start = container_of(op, struct partition_start, op);
+    struct partition_query *q = start->query;
     struct partition_query_call *c = q->call;
-    q->rc = rc;
+    q->rc = start->rc = rc;
     struct partition *p = partition_find(c->call.target, q->id);
     if (rc == RC_OK && p)
         q->start.offset = plog_start_offset(&p->log);
@@ -180,12 +181,13 @@ static enum rc query_raise_start(struct partition_query_call *c, struct partitio
     q->call = c;
     q->start.memory->query = q;
     q->start.memory->op = (struct plog_start_op){.done = query_start_raised};
+    c->pending++;
     rc = plog_raise_start(&p->log, offset, &q->start.memory->op);
     q->start.offset = plog_start_offset(&p->log);
-    if (rc != RC_AGAIN)
-        return rc;
-    c->pending++;
-    return RC_OK;
+    if (rc == RC_AGAIN)
+        return q->start.memory->rc; // RC_OK while it is on its way
+    c->pending--;
+    return rc;
 }
 
 // ------------------------------------------------------------------------------------------------ producers, sizes

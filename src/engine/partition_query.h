@@ -26,6 +26,7 @@ struct partition_query;
 // What raising a log start needs while it is on its way.
 struct partition_start {
     struct partition_query *query;
+    enum rc rc; // once it is done
     struct plog_start_op op;
 };
 
