@@ -112,7 +112,7 @@ struct plog {
     struct plog_write *write;
     uint64_t unsynced_bytes, unmarked_bytes;
     int64_t unsynced_messages; // that no finished sync has covered
-    struct plog_sync *sync; // the sync in flight, or NULL
+    struct plog_sync *sync;    // the sync in flight, or NULL
     // segments: sealed ones in order, and the one that is written to
     struct segment *sealed;
     uint32_t sealed_count, sealed_cap;
@@ -138,11 +138,12 @@ struct plog {
 
 // Attaches a log to its place: topic name and partition give the folder, `dir` was chosen by log_dir_choose() or named
 // by the metadata. Reads only the checkpoint in memory (and, where that is silent, asks once whether the folder
-// exists); touches no folder. Afterwards state is UNMADE, AT_REST or UNCLEAN. `l` needs no preparation.
+// exists); touches no folder. Afterwards state is UNMADE, AT_REST or UNCLEAN. `l` needs no preparation. On a shard that
+// does not own the folder, once `forward` is set: only logs that are new in this process; the checkpoint is not asked.
 // Errors: RC_OFFLINE, RC_NOMEM.
 enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
                     struct topic_partition id, const struct plog_config *config);
-// The same on a shard that does not own the folder: `entry` is what a LOG_DIR_FIND brought from there, NULL: nothing.
+// The same for a log of before on such a shard: `entry` is what a LOG_DIR_FIND brought from the owner, NULL: nothing.
 enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
                           struct topic_partition id, const struct plog_config *config,
                           const struct log_dir_entry *entry);
@@ -241,8 +242,8 @@ enum rc plog_append(struct plog *l, struct plog_append *op);
 // Hands everything queued to the kernel in one gathered write, unless one is in flight: then it is called again by the
 // log itself. Rolls segments as needed. Call once a turn after plog_append(). May call done().
 void plog_flush(struct plog *l);
-// Syncs what is unsynced in the background; no append waits for it. Nothing happens when all is durable. The engine calls
-// it flush.ms after an append.
+// Syncs what is unsynced in the background; no append waits for it. Nothing happens when all is durable. The engine
+// calls it flush.ms after an append.
 void plog_sync(struct plog *l);
 
 // ------------------------------------------------------------------------------------------------ read

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #define LOG_DIR_SPACE_CHECK_NS UINT64_C(1000000000)
+#define LOG_DIR_RESERVE_BYTES_MAX (UINT64_C(256) << 20)
 
 static enum rc log_dir_lock(struct log_dir *d, char *why, size_t why_bytes)
 {
@@ -79,9 +80,15 @@ enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace,
         return RC_INVALID;
     }
     enum rc rc = log_dir_open_all(d, why, why_bytes);
-    if (rc)
+    if (rc) {
         log_dir_close(d);
-    return rc;
+        return rc;
+    }
+    struct io_space space;
+    if (io_space(io, d->path, &space) == RC_OK)
+        d->reserve_bytes =
+            space.total_bytes / 100 < LOG_DIR_RESERVE_BYTES_MAX ? space.total_bytes / 100 : LOG_DIR_RESERVE_BYTES_MAX;
+    return RC_OK;
 }
 
 enum rc log_dir_start(struct log_dir *d)

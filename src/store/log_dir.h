@@ -93,9 +93,9 @@ struct log_dir {
     char path[IO_PATH_BYTES_MAX];
     struct log_dir_identity identity;
     // health: written by any shard, read by any
-    bool offline;  // by __atomic
-    bool no_space; // by __atomic; below the reserve
-    uint64_t reserve_bytes;
+    bool offline;           // by __atomic
+    bool no_space;          // by __atomic; below the reserve
+    uint64_t reserve_bytes; // one in a hundred of the file system, at most 256 MiB, unless the owner says otherwise
     uint64_t space_checked_ns;
     uint32_t partitions; // attached to this folder, for placement; by __atomic
     // hooks of the engine, may be NULL
