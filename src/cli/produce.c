@@ -22,8 +22,8 @@ int produce_record(struct produce *s, const struct producer_record *r)
     if (rc == RC_OK)
         return CLI_OK;
     if (rc == RC_RECORD_LIST_TOO_LARGE)
-        return cli_fail(s->cli, "line %llu is %zu bytes long, more than a batch holds; raise --batch-bytes",
-                        (unsigned long long)s->line, r->value.n);
+        return cli_fail(s->cli, "line %llu is %zu bytes long; a record may have %u", (unsigned long long)s->line,
+                        r->value.n, s->producer.config.record_bytes_max);
     if (rc == RC_INVALID)
         return cli_fail(s->cli, "topic '%s' has partitions 0 to %d", s->topic->topic->name,
                         s->topic->topic->partition_count - 1);
@@ -242,6 +242,8 @@ static int open_producer(struct produce *s, const char *name)
         config.memory_bytes = 4 * (size_t)config.batch_bytes;
     if (config.request_bytes < config.batch_bytes)
         config.request_bytes = config.batch_bytes;
+    if (config.record_bytes_max < config.batch_bytes)
+        config.record_bytes_max = config.batch_bytes;
     struct client_topic *t = client_topic(&cli->client, name);
     if (!t)
         return cli_fail(cli, "topic name '%s' is too long", name);

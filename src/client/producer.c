@@ -13,7 +13,7 @@
 struct producer_config producer_config_default(void)
 {
     return (struct producer_config){.codec = CODEC_NONE, .level = CODEC_LEVEL_DEFAULT, .acks = -1, .idempotent = true,
-                                    .linger_ms = 5, .batch_bytes = 128 << 10, .request_bytes = 1 << 20,
+                                    .linger_ms = 5, .batch_bytes = 128 << 10, .record_bytes_max = 64 << 20, .request_bytes = 1 << 20,
                                     .requests_in_flight = 5, .delivery_timeout_ms = 120000,
                                     .memory_bytes = 32 << 20};
 }
@@ -188,6 +188,15 @@ static struct producer_batch *batch_take(struct producer *p)
     return b;
 }
 
+// Another limit for an empty open batch.
+static void resize_open(struct producer_partition *pp, size_t bytes_max)
+{
+    struct batch_options options = pp->open.options;
+    ASSERT(pp->open.record_count == 0);
+    batch_builder_deinit(&pp->open);
+    batch_builder_init(&pp->open, &options, bytes_max);
+}
+
 // The open batch becomes the last of the queue.
 static enum rc close_open(struct producer_partition *pp)
 {
@@ -205,6 +214,8 @@ static enum rc close_open(struct producer_partition *pp)
     enum rc rc = batch_builder_finish(&pp->open, &b->bytes);
     p->workspace = pp->open.workspace;
     pp->open.workspace = NULL;
+    if (pp->open.bytes_max != p->config.batch_bytes)
+        resize_open(pp, p->config.batch_bytes);
     if (rc != RC_OK) {
         producer_batch_release(p, b);
         return rc;
@@ -279,12 +290,20 @@ enum rc producer_send(struct producer *p, struct producer_topic *t, const struct
             list_push_back(&p->open_partitions, &pp->open_link);
             if (!shard_timer_is_set(&p->timer))
                 set_timer(p);
+            if (pp->open.bytes_max != p->config.batch_bytes)
+                close_open(pp); // no other record joins a long one; without memory now, the timer closes it
             return RC_OK;
         }
         if (rc != RC_FULL)
             return rc;
-        if (was_empty)
+        if (was_empty && pp->open.bytes_max >= p->config.record_bytes_max) {
+            resize_open(pp, p->config.batch_bytes);
             return RC_RECORD_LIST_TOO_LARGE;
+        }
+        if (was_empty) { // too long for a common batch: it gets one of its own
+            resize_open(pp, p->config.record_bytes_max);
+            continue;
+        }
         rc = close_open(pp);
         if (rc != RC_OK)
             return rc;

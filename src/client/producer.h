@@ -36,7 +36,8 @@ struct producer_config {
     int16_t acks; // -1 all, 1, 0
     bool idempotent;
     uint32_t linger_ms;
-    uint32_t batch_bytes;           // uncompressed
+    uint32_t batch_bytes;           // uncompressed; a longer record has a batch of its own
+    uint32_t record_bytes_max;      // such a record at most
     uint32_t request_bytes;         // of batches in one request; one batch always goes
     uint32_t requests_in_flight;    // to one broker, at most PRODUCER_IN_FLIGHT_MAX
     uint32_t delivery_timeout_ms;   // from the first attempt on
@@ -113,7 +114,7 @@ void producer_deinit(struct producer *p);
 struct producer_topic *producer_topic_open(struct producer *p, struct client_topic *t);
 
 // Puts one record into its batch; all bytes are copied. RC_FULL: memory_bytes are waiting, turn the shard and try again.
-// RC_RECORD_LIST_TOO_LARGE: does not fit into a batch. RC_INVALID: no such partition. RC_NOMEM.
+// RC_RECORD_LIST_TOO_LARGE: longer than record_bytes_max. RC_INVALID: no such partition. RC_NOMEM.
 enum rc producer_send(struct producer *p, struct producer_topic *t, const struct producer_record *r);
 // Closes every open batch now.
 void producer_push(struct producer *p);

@@ -238,15 +238,34 @@ Test(producer, a_refused_batch_leaves_no_hole_in_the_sequence)
     close_all();
 }
 
-Test(producer, a_record_larger_than_a_batch_is_refused_and_memory_is_bounded)
+Test(producer, a_long_record_travels_alone_up_to_its_limit)
 {
-    static uint8_t large[1024];
+    static uint8_t large[3000];
+    struct producer_config config = small_batches(true);
+    memset(large, 'x', sizeof(large));
+    config.record_bytes_max = 2000;
+    open_all(&config, "");
+    struct producer_record r = {.value = bytes_of(large, 3000), .partition = 0, .timestamp = 1};
+    cr_assert_eq(producer_send(&producer, to, &r), RC_RECORD_LIST_TOO_LARGE);
+    r.value.n = 10;
+    cr_assert_eq(producer_send(&producer, to, &r), RC_OK);
+    r.value.n = 1500;
+    cr_assert_eq(producer_send(&producer, to, &r), RC_OK);
+    r.value.n = 10;
+    cr_assert_eq(producer_send(&producer, to, &r), RC_OK);
+    cr_assert_eq(producer_flush(&producer), RC_OK, "%s", client.error);
+    cr_assert_eq(held.record_count, 3);
+    cr_assert_eq(held.batches, 3);
+    close_all();
+}
+
+Test(producer, memory_is_bounded_and_partitions_are_checked)
+{
+    static uint8_t value[100];
     struct producer_config config = small_batches(true);
     config.memory_bytes = 4096;
     open_all(&config, "");
-    struct producer_record r = {.value = bytes_of(large, sizeof(large)), .partition = 0};
-    cr_assert_eq(producer_send(&producer, to, &r), RC_RECORD_LIST_TOO_LARGE);
-    r.value.n = 100;
+    struct producer_record r = {.value = bytes_of(value, sizeof(value)), .partition = 0};
     int sent = 0;
     while (producer_send(&producer, to, &r) == RC_OK)
         sent++;
