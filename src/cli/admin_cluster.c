@@ -51,8 +51,12 @@ static const char *check_broker(struct cli *cli, int32_t id)
     metadata_request_init(&in);
     in.topics = none;
     in.allow_auto_topic_creation = false;
-    struct client_call call = {.node_id = id, .request = &metadata_request_message,
-                               .answer = &metadata_response_message, .in = &in, .out = &out, .arena = &cli->arena};
+    struct client_call call = {.node_id = id,
+                               .request = &metadata_request_message,
+                               .answer = &metadata_response_message,
+                               .in = &in,
+                               .out = &out,
+                               .arena = &cli->arena};
     return client_call(&cli->client, &call) == RC_OK ? NULL : cli->client.error;
 }
 
@@ -98,13 +102,13 @@ static int show_brokers(struct cli *cli, const struct brokers_options *o, bool c
     metadata_request_init(&in);
     in.topics = NULL; // all: for the partitions each holds
     in.allow_auto_topic_creation = false;
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_ANY, &metadata_request_message, &in,
-                                                  &metadata_response_message, &all))
+    if (!cli_connect(cli, &o->common) ||
+        !cli_ask(cli, CLIENT_NODE_ANY, &metadata_request_message, &in, &metadata_response_message, &all))
         return CLI_FAILED;
     qsort(all.brokers, all.brokers_count, sizeof(*all.brokers), by_id);
     json_init(&j, &cli->out, true);
-    table_init(&t, &cli->arena, check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK"
-                                         : ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE");
+    table_init(&t, &cli->arena,
+               check ? ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE|CHECK" : ">ID|ADDRESS|RACK|>LEADS|>REPLICAS|ROLE");
     if (o->common.json) {
         json_put_object(&j);
         json_put_key_text(&j, "cluster_id", all.cluster_id);
@@ -119,7 +123,8 @@ static int show_brokers(struct cli *cli, const struct brokers_options *o, bool c
         one_broker(cli, &all, &all.brokers[i], check, &bad, o->common.json ? &j : NULL, &t);
     }
     if (only >= 0 && shown == 0)
-        return cli_fail(cli, "there is no broker %lld; 'weir admin brokers list' shows which there are", (long long)only);
+        return cli_fail(cli, "there is no broker %lld; 'weir admin brokers list' shows which there are",
+                        (long long)only);
     if (o->common.json) {
         json_put_array_end(&j);
         json_put_object_end(&j);
@@ -152,18 +157,30 @@ static int brokers_describe(struct cli *cli, const struct cli_parsed *parsed)
 #define PLACE(member) offsetof(struct brokers_options, member)
 
 static const struct cli_option brokers_options[] = {
-    {.name = "check", .kind = CLI_FLAG, .offset = PLACE(check),
+    {.name = "check",
+     .kind = CLI_FLAG,
+     .offset = PLACE(check),
      .help = "connect to each at the address it advertises; exit 1 when one cannot be reached"},
     {0},
 };
 
 const struct cli_command admin_brokers_commands[] = {
-    {.name = "list", .summary = "Show every broker with its address and share of the partitions.",
-     .options = brokers_options, .shared = cli_common_options, .options_bytes = sizeof(struct brokers_options),
-     .run = brokers_list, .examples = "weir admin brokers list\nweir admin brokers list --check"},
-    {.name = "describe", .arguments = "ID", .summary = "Show one broker, and whether it can be reached.",
-     .shared = cli_common_options, .options_bytes = sizeof(struct brokers_options), .arguments_min = 1,
-     .arguments_max = 1, .run = brokers_describe, .examples = "weir admin brokers describe 1"},
+    {.name = "list",
+     .summary = "Show every broker with its address and share of the partitions.",
+     .options = brokers_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct brokers_options),
+     .run = brokers_list,
+     .examples = "weir admin brokers list\nweir admin brokers list --check"},
+    {.name = "describe",
+     .arguments = "ID",
+     .summary = "Show one broker, and whether it can be reached.",
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct brokers_options),
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .run = brokers_describe,
+     .examples = "weir admin brokers describe 1"},
     {0},
 };
 
@@ -246,13 +263,13 @@ static int quorum_status(struct cli *cli, const struct cli_parsed *parsed)
     struct describe_quorum_request in;
     struct describe_quorum_response out;
     struct describe_quorum_request_partition partition = {.partition_index = 0};
-    struct describe_quorum_request_topic topic = {.topic_name = bytes_str("__cluster_metadata"),
-                                                  .partitions = &partition, .partitions_count = 1};
+    struct describe_quorum_request_topic topic = {
+        .topic_name = bytes_str("__cluster_metadata"), .partitions = &partition, .partitions_count = 1};
     describe_quorum_request_init(&in);
     in.topics = &topic;
     in.topics_count = 1;
-    if (!cli_connect(cli, o) || !cli_ask(cli, CLIENT_NODE_ANY, &describe_quorum_request_message, &in,
-                                         &describe_quorum_response_message, &out))
+    if (!cli_connect(cli, o) ||
+        !cli_ask(cli, CLIENT_NODE_ANY, &describe_quorum_request_message, &in, &describe_quorum_response_message, &out))
         return CLI_FAILED;
     if (out.error_code)
         return cli_fail_code(cli, "the quorum", out.error_code, out.error_message);
@@ -265,8 +282,11 @@ static int quorum_status(struct cli *cli, const struct cli_parsed *parsed)
 }
 
 const struct cli_command admin_quorum_commands[] = {
-    {.name = "status", .summary = "Show leader, voters and observers of the metadata log and how far each is.",
-     .shared = cli_common_options, .options_bytes = sizeof(struct cli_common), .run = quorum_status,
+    {.name = "status",
+     .summary = "Show leader, voters and observers of the metadata log and how far each is.",
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct cli_common),
+     .run = quorum_status,
      .examples = "weir admin quorum status\nweir admin quorum status --json"},
     {0},
 };

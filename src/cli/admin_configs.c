@@ -61,7 +61,7 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
 
 static const char *source_text(int8_t source)
 {
-    static const char *const texts[] = {"-",           "topic",    "broker", "all brokers", "configuration file",
+    static const char *const texts[] = {"-",       "topic",  "broker",         "all brokers", "configuration file",
                                         "default", "logger", "client metrics", "group"};
     return source >= 0 && (size_t)source < ARRAY_COUNT(texts) ? texts[source] : "-";
 }
@@ -153,8 +153,8 @@ static int describe(struct cli *cli, const struct cli_parsed *parsed)
     in.resources = &resource;
     in.resources_count = 1;
     in.include_documentation = o->documentation;
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, target.node_id, &describe_configs_request_message, &in,
-                                                  &describe_configs_response_message, &out))
+    if (!cli_connect(cli, &o->common) ||
+        !cli_ask(cli, target.node_id, &describe_configs_request_message, &in, &describe_configs_response_message, &out))
         return CLI_FAILED;
     if (out.results_count != 1)
         return cli_fail(cli, "the broker's answer does not name %s", target.about);
@@ -220,7 +220,7 @@ static int set(struct cli *cli, const struct cli_parsed *parsed)
     return change(cli, parsed, &target, configs, count);
 }
 
-static int delete(struct cli *cli, const struct cli_parsed *parsed)
+static int delete (struct cli *cli, const struct cli_parsed *parsed)
 {
     struct target target;
     uint32_t count = parsed->argument_count - 2;
@@ -238,7 +238,10 @@ static int delete(struct cli *cli, const struct cli_parsed *parsed)
 #define PLACE(member) offsetof(struct configs_options, member)
 
 static const struct cli_option describe_options[] = {
-    {.name = "all", .letter = 'a', .kind = CLI_FLAG, .offset = PLACE(all),
+    {.name = "all",
+     .letter = 'a',
+     .kind = CLI_FLAG,
+     .offset = PLACE(all),
      .help = "inherited settings too, not only those set on it"},
     {.name = "documentation", .kind = CLI_FLAG, .offset = PLACE(documentation), .help = "say what each setting means"},
     {0},
@@ -250,19 +253,37 @@ static const struct cli_option change_options[] = {
 };
 
 const struct cli_command admin_configs_commands[] = {
-    {.name = "describe", .arguments = "topic NAME | broker ID | broker default", .summary = "Show settings.",
-     .options = describe_options, .shared = cli_common_options, .options_bytes = sizeof(struct configs_options),
-     .arguments_min = 2, .arguments_max = 2, .run = describe,
+    {.name = "describe",
+     .arguments = "topic NAME | broker ID | broker default",
+     .summary = "Show settings.",
+     .options = describe_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct configs_options),
+     .arguments_min = 2,
+     .arguments_max = 2,
+     .run = describe,
      .examples = "weir admin configs describe topic orders\nweir admin configs describe broker 1 --all"},
-    {.name = "set", .arguments = "topic NAME | broker ID | broker default  KEY=VALUE...", .summary = "Change settings.",
-     .details = "KEY+=VALUE adds to a list and KEY-=VALUE takes from it.", .options = change_options,
-     .shared = cli_common_options, .options_bytes = sizeof(struct configs_options), .arguments_min = 3,
-     .arguments_max = 255, .run = set,
+    {.name = "set",
+     .arguments = "topic NAME | broker ID | broker default  KEY=VALUE...",
+     .summary = "Change settings.",
+     .details = "KEY+=VALUE adds to a list and KEY-=VALUE takes from it.",
+     .options = change_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct configs_options),
+     .arguments_min = 3,
+     .arguments_max = 255,
+     .run = set,
      .examples = "weir admin configs set topic orders retention.ms=86400000 cleanup.policy=compact\n"
                  "weir admin configs set broker default log.retention.hours=48"},
-    {.name = "delete", .arguments = "topic NAME | broker ID | broker default  KEY...",
-     .summary = "Take settings back to what they inherit.", .options = change_options, .shared = cli_common_options,
-     .options_bytes = sizeof(struct configs_options), .arguments_min = 3, .arguments_max = 255, .run = delete,
+    {.name = "delete",
+     .arguments = "topic NAME | broker ID | broker default  KEY...",
+     .summary = "Take settings back to what they inherit.",
+     .options = change_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct configs_options),
+     .arguments_min = 3,
+     .arguments_max = 255,
+     .run = delete,
      .examples = "weir admin configs delete topic orders retention.ms"},
     {0},
 };

@@ -22,8 +22,7 @@ struct logs_options {
 
 // ------------------------------------------------------------------------------------------------ log-dirs
 
-static void one_partition(struct json *j, struct bytes topic,
-                          const struct describe_log_dirs_response_partition *p)
+static void one_partition(struct json *j, struct bytes topic, const struct describe_log_dirs_response_partition *p)
 {
     json_put_object(j);
     json_put_key_text(j, "topic", topic);
@@ -131,8 +130,9 @@ static int log_dirs_describe(struct cli *cli, const struct cli_parsed *parsed)
     if (!cli_connect(cli, &o->common))
         return CLI_FAILED;
     json_init(&j, &cli->out, true);
-    table_init(&t, &cli->arena, o->partitions ? ">BROKER|FOLDER|PARTITION|>BYTES|>LAG"
-                                              : ">BROKER|FOLDER|>PARTITIONS|>HELD|>FREE|>VOLUME|ERROR");
+    table_init(&t, &cli->arena,
+               o->partitions ? ">BROKER|FOLDER|PARTITION|>BYTES|>LAG"
+                             : ">BROKER|FOLDER|>PARTITIONS|>HELD|>FREE|>VOLUME|ERROR");
     if (o->common.json)
         json_put_array(&j);
     for (struct client_node *n = cli->client.nodes; n; n = n->next) {
@@ -162,7 +162,11 @@ static int log_dirs_describe(struct cli *cli, const struct cli_parsed *parsed)
 }
 
 static const struct cli_option log_dirs_options[] = {
-    {.name = "broker", .kind = CLI_NUMBER, .offset = PLACE(broker), .value_name = "ID", .initial = -1,
+    {.name = "broker",
+     .kind = CLI_NUMBER,
+     .offset = PLACE(broker),
+     .value_name = "ID",
+     .initial = -1,
      .help = "only this broker"},
     {.name = "topic", .kind = CLI_TEXT, .offset = PLACE(topic), .value_name = "TOPIC", .help = "only this topic"},
     {.name = "partitions", .kind = CLI_FLAG, .offset = PLACE(partitions), .help = "one line a partition"},
@@ -170,8 +174,11 @@ static const struct cli_option log_dirs_options[] = {
 };
 
 const struct cli_command admin_log_dirs_commands[] = {
-    {.name = "describe", .summary = "Show every log folder: partitions, bytes held, space left.",
-     .options = log_dirs_options, .shared = cli_common_options, .options_bytes = sizeof(struct logs_options),
+    {.name = "describe",
+     .summary = "Show every log folder: partitions, bytes held, space left.",
+     .options = log_dirs_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct logs_options),
      .run = log_dirs_describe,
      .examples = "weir admin log-dirs describe\nweir admin log-dirs describe --topic orders --partitions"},
     {0},
@@ -211,8 +218,8 @@ static int producers_of(struct cli *cli, const struct client_topic *topic, int32
 {
     struct describe_producers_request in;
     struct describe_producers_response out;
-    struct describe_producers_request_topic asked = {.name = bytes_str(topic->name), .partition_indexes = &partition,
-                                                     .partition_indexes_count = 1};
+    struct describe_producers_request_topic asked = {
+        .name = bytes_str(topic->name), .partition_indexes = &partition, .partition_indexes_count = 1};
     describe_producers_request_init(&in);
     in.topics = &asked;
     in.topics_count = 1;
@@ -262,16 +269,25 @@ static int producers_describe(struct cli *cli, const struct cli_parsed *parsed)
 }
 
 static const struct cli_option producers_options[] = {
-    {.name = "partition", .kind = CLI_NUMBER, .offset = PLACE(partition), .value_name = "N", .initial = -1,
+    {.name = "partition",
+     .kind = CLI_NUMBER,
+     .offset = PLACE(partition),
+     .value_name = "N",
+     .initial = -1,
      .help = "only this partition; default: all"},
     {0},
 };
 
 const struct cli_command admin_producers_commands[] = {
-    {.name = "describe", .arguments = "TOPIC",
+    {.name = "describe",
+     .arguments = "TOPIC",
      .summary = "Show the idempotent producers of a topic's partitions: id, epoch, last sequence.",
-     .options = producers_options, .shared = cli_common_options, .options_bytes = sizeof(struct logs_options),
-     .arguments_min = 1, .arguments_max = 1, .run = producers_describe,
+     .options = producers_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct logs_options),
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .run = producers_describe,
      .examples = "weir admin producers describe orders --partition 0"},
     {0},
 };

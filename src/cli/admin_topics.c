@@ -114,8 +114,8 @@ static bool ask_offsets(struct cli *cli, const struct metadata_response_topic *t
     if (!topic)
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        all[i] = (struct client_offset){.partition = t->partitions[i].partition_index,
-                                        .timestamp = OFFSET_SPEC_EARLIEST, .offset = -1};
+        all[i] = (struct client_offset){
+            .partition = t->partitions[i].partition_index, .timestamp = OFFSET_SPEC_EARLIEST, .offset = -1};
         all[n + i] = all[i];
         all[n + i].timestamp = OFFSET_SPEC_LATEST;
     }
@@ -163,7 +163,7 @@ static void describe_partitions(struct cli *cli, const struct metadata_response_
     table_init(&table, &cli->arena, "  PARTITION|>LEADER|>EPOCH|REPLICAS|IN SYNC|>START|>END|NOTE");
     for (uint32_t i = 0; i < t->partitions_count; i++) {
         const struct metadata_response_partition *p = &t->partitions[i];
-        const char *note = p->error_code ? kerr_name(p->error_code)
+        const char *note = p->error_code                                 ? kerr_name(p->error_code)
                            : p->isr_nodes_count < p->replica_nodes_count ? "under-replicated"
                                                                          : NULL;
         if (j) {
@@ -205,8 +205,11 @@ static void describe_overrides(struct cli *cli, struct bytes name, struct json *
     resource.resource_name = name;
     in.resources = &resource;
     in.resources_count = 1;
-    struct client_call call = {.node_id = CLIENT_NODE_ANY, .request = &describe_configs_request_message,
-                               .answer = &describe_configs_response_message, .in = &in, .out = &out,
+    struct client_call call = {.node_id = CLIENT_NODE_ANY,
+                               .request = &describe_configs_request_message,
+                               .answer = &describe_configs_response_message,
+                               .in = &in,
+                               .out = &out,
                                .arena = &cli->arena};
     bool good = client_call(&cli->client, &call) == RC_OK && out.results_count == 1;
     if (j) {

@@ -80,7 +80,9 @@ static int create_answer(struct cli *cli, const struct topics_change_options *o,
         name_topic(about, sizeof(about), t->name);
         int16_t error = t->error_code == KERR_TOPIC_EXISTS && o->if_not_exists ? 0 : t->error_code;
         report(cli, o->common.json ? &j : NULL, t->name, error, t->error_message,
-               o->dry_run ? "would create" : t->error_code ? "kept" : "created");
+               o->dry_run      ? "would create"
+               : t->error_code ? "kept"
+                               : "created");
         if (error && !o->common.json)
             code = cli_fail_code(cli, about, error, t->error_message);
         else if (error)
@@ -171,9 +173,8 @@ int admin_topics_alter(struct cli *cli, const struct cli_parsed *parsed)
     in.topics_count = 1;
     in.timeout_ms = (int32_t)o->common.timeout_ms;
     in.validate_only = o->dry_run;
-    if (!cli_connect(cli, &o->common) ||
-        !cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_partitions_request_message, &in,
-                 &create_partitions_response_message, &out))
+    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_partitions_request_message, &in,
+                                                  &create_partitions_response_message, &out))
         return CLI_FAILED;
     begin(cli, o, &j);
     for (uint32_t i = 0; i < out.results_count; i++) {

@@ -15,12 +15,23 @@
 enum { CLI_ARENA_BYTES_MAX = 1 << 30 };
 
 const struct cli_option cli_common_options[] = {
-    {.name = "bootstrap-server", .letter = 'b', .kind = CLI_TEXT, .offset = offsetof(struct cli_common, bootstrap),
+    {.name = "bootstrap-server",
+     .letter = 'b',
+     .kind = CLI_TEXT,
+     .offset = offsetof(struct cli_common, bootstrap),
      .value_name = "HOST:PORT[,...]",
      .help = "brokers to ask first; default: $WEIR_BOOTSTRAP, then 127.0.0.1:9092"},
-    {.name = "timeout", .kind = CLI_DURATION, .offset = offsetof(struct cli_common, timeout_ms), .value_name = "TIME",
-     .initial = 30000, .least = 1, .bounded = true, .help = "longest wait for an answer (default 30s)"},
-    {.name = "json", .kind = CLI_FLAG, .offset = offsetof(struct cli_common, json),
+    {.name = "timeout",
+     .kind = CLI_DURATION,
+     .offset = offsetof(struct cli_common, timeout_ms),
+     .value_name = "TIME",
+     .initial = 30000,
+     .least = 1,
+     .bounded = true,
+     .help = "longest wait for an answer (default 30s)"},
+    {.name = "json",
+     .kind = CLI_FLAG,
+     .offset = offsetof(struct cli_common, json),
      .help = "JSON instead of tables, for scripts"},
     {0},
 };
@@ -127,9 +138,11 @@ bool cli_connect_more(struct cli *cli, const struct cli_common *common, struct c
         bootstrap = getenv("WEIR_BOOTSTRAP");
     if (!bootstrap || !*bootstrap)
         bootstrap = "127.0.0.1:9092";
-    struct client_config config = {.bootstrap = bootstrap, .client_id = "weir", .software_version = cli_version(),
-                                   .timeout_ms = common->timeout_ms > UINT32_MAX ? UINT32_MAX
-                                                                                 : (uint32_t)common->timeout_ms};
+    struct client_config config = {.bootstrap = bootstrap,
+                                   .client_id = "weir",
+                                   .software_version = cli_version(),
+                                   .timeout_ms =
+                                       common->timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)common->timeout_ms};
     enum rc rc = client_init(client, cli->shard, &config);
     if (rc == RC_OK)
         rc = client_connect(client);
@@ -149,8 +162,8 @@ bool cli_connect(struct cli *cli, const struct cli_common *common)
 bool cli_ask(struct cli *cli, int32_t node_id, const struct schema_message *request, const void *in,
              const struct schema_message *answer, void *out)
 {
-    struct client_call call = {.node_id = node_id, .request = request, .answer = answer, .in = in, .out = out,
-                               .arena = &cli->arena};
+    struct client_call call = {
+        .node_id = node_id, .request = request, .answer = answer, .in = in, .out = out, .arena = &cli->arena};
     if (client_call(&cli->client, &call) == RC_OK)
         return true;
     cli_fail(cli, "%s", cli->client.error);

@@ -16,7 +16,7 @@ typedef int (*cli_server_fn)(int argc, char **argv);
 struct cli {
     cli_server_fn server;
     struct arena arena;
-    struct buf out; // for standard output; cli_flush() writes it
+    struct buf out;   // for standard output; cli_flush() writes it
     const char *path; // "weir admin topics list", for messages
     // from cli_io() and cli_connect() on
     struct io *io;
@@ -35,7 +35,7 @@ struct cli_common {
 
 extern const struct cli_option cli_common_options[]; // offsets of struct cli_common at 0
 
-// Runs the command line. server may be NULL: this program has no node in it.
+// Runs the command line; server is the node, called for `weir server` with "server" as argv[0].
 int cli_main(int argc, char **argv, cli_server_fn server);
 extern const struct cli_command cli_root; // the table of all commands
 

@@ -97,7 +97,10 @@ static void print_children(struct buf *out, const struct cli_command *c)
 
 void cli_help(const struct cli_command *c, const char *path, struct buf *out)
 {
-    buf_printf(out, "Usage: %s%s%s%s\n\n", path, c->children ? " COMMAND" : c->arguments ? " " : "",
+    buf_printf(out, "Usage: %s%s%s%s\n\n", path,
+               c->children    ? " COMMAND"
+               : c->arguments ? " "
+                              : "",
                c->arguments && !c->children ? c->arguments : "", c->options || c->shared ? " [OPTIONS]" : "");
     wrap(out, c->summary, 0);
     if (c->details) {

@@ -7,7 +7,11 @@
 
 #include <stdint.h>
 
-enum { HISTOGRAM_STEP_BITS = 7, HISTOGRAM_OCTAVES = 34, HISTOGRAM_STEPS = (HISTOGRAM_OCTAVES + 1) << HISTOGRAM_STEP_BITS };
+enum {
+    HISTOGRAM_STEP_BITS = 7,
+    HISTOGRAM_OCTAVES = 34,
+    HISTOGRAM_STEPS = (HISTOGRAM_OCTAVES + 1) << HISTOGRAM_STEP_BITS
+};
 
 struct histogram {
     uint64_t count, max, sum;

@@ -14,8 +14,8 @@ enum { JSON_DEPTH_MAX = 16 };
 struct json {
     struct buf *out;
     uint32_t depth;
-    bool pretty;                 // one member a line, indented by two
-    bool comma[JSON_DEPTH_MAX];  // something stands before at this depth
+    bool pretty;                // one member a line, indented by two
+    bool comma[JSON_DEPTH_MAX]; // something stands before at this depth
     bool after_key;
 };
 

@@ -100,8 +100,7 @@ struct names {
 static void on_name(void *context, const char *name, bool is_dir)
 {
     struct names *n = context;
-    bool wanted = ends_with(name, ".log") ||
-                  (n->indexes && (ends_with(name, "index") || ends_with(name, ".snapshot")));
+    bool wanted = ends_with(name, ".log") || (n->indexes && (ends_with(name, "index") || ends_with(name, ".snapshot")));
     if (is_dir || !wanted || ends_with(name, ".txnindex"))
         return;
     if (n->count == n->cap) {
@@ -164,19 +163,28 @@ int admin_log_dump(struct cli *cli, const struct cli_parsed *parsed)
 
 static const struct cli_option dump_options[] = {
     {.name = "records", .letter = 'r', .kind = CLI_FLAG, .offset = PLACE(records), .help = "every record too"},
-    {.name = "indexes", .letter = 'i', .kind = CLI_FLAG, .offset = PLACE(indexes),
+    {.name = "indexes",
+     .letter = 'i',
+     .kind = CLI_FLAG,
+     .offset = PLACE(indexes),
      .help = "of a folder the .index, .timeindex and .snapshot files too"},
-    {.name = "json", .kind = CLI_FLAG, .offset = PLACE(json),
+    {.name = "json",
+     .kind = CLI_FLAG,
+     .offset = PLACE(json),
      .help = "one JSON object a line; its 'type' is batch, record, index, time_index or producer"},
     {0},
 };
 
 const struct cli_command admin_log_commands[] = {
-    {.name = "dump", .arguments = "FILE|FOLDER...",
+    {.name = "dump",
+     .arguments = "FILE|FOLDER...",
      .summary = "Print the batches of log files: offsets, count, codec, producer, timestamps, checksum.",
      .details = "Works on .log, .index, .timeindex and producer .snapshot files, of weir and of Kafka, while a broker "
                 "runs or not. Exit code 1 when something is damaged; everything that can be read is printed.",
-     .options = dump_options, .options_bytes = sizeof(struct dump_options), .arguments_min = 1, .arguments_max = 255,
+     .options = dump_options,
+     .options_bytes = sizeof(struct dump_options),
+     .arguments_min = 1,
+     .arguments_max = 255,
      .run = admin_log_dump,
      .examples = "weir admin log dump /var/lib/weir/orders-0\n"
                  "weir admin log dump --records 00000000000000000000.log\n"

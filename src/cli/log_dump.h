@@ -11,9 +11,9 @@ struct log_dump {
     bool json, records, indexes, check_only;
     struct io_file file;
     uint64_t file_bytes;
-    const char *name;      // of the file being read, as it is printed
-    int64_t segment_base;  // from its name; -1 when it says nothing
-    uint8_t *window;       // bytes of the file from window_at on
+    const char *name;     // of the file being read, as it is printed
+    int64_t segment_base; // from its name; -1 when it says nothing
+    uint8_t *window;      // bytes of the file from window_at on
     size_t window_bytes, window_cap;
     uint64_t window_at;
     struct buf inflated;

@@ -13,7 +13,8 @@ enum { DUMP_FLUSH_BYTES = 64 << 10 };
 // Records longer than this are printed in part, for a person.
 enum { DUMP_TEXT_BYTES = 120 };
 
-static void batch_json(struct log_dump *d, const struct batch_header *h, uint64_t position, bool crc_ok, const char *codec)
+static void batch_json(struct log_dump *d, const struct batch_header *h, uint64_t position, bool crc_ok,
+                       const char *codec)
 {
     struct json j;
     json_init(&j, &d->cli->out, false);
@@ -43,7 +44,8 @@ static void batch_json(struct log_dump *d, const struct batch_header *h, uint64_
     buf_append(&d->cli->out, "\n", 1);
 }
 
-static void batch_text(struct log_dump *d, const struct batch_header *h, uint64_t position, bool crc_ok, const char *codec)
+static void batch_text(struct log_dump *d, const struct batch_header *h, uint64_t position, bool crc_ok,
+                       const char *codec)
 {
     struct buf *out = &d->cli->out;
     char when[DATE_TEXT_BYTES];

@@ -33,8 +33,8 @@ struct cli_option {
     uint16_t offset;        // of the value in the command's options struct
     const char *value_name; // what help calls the value; NULL for flags
     const char *help;
-    int64_t initial;     // of number, size, duration and choice
-    int64_t least;       // smallest number, size or duration accepted, when `bounded`
+    int64_t initial; // of number, size, duration and choice
+    int64_t least;   // smallest number, size or duration accepted, when `bounded`
     bool bounded;
     const char *choices; // "none|gzip|snappy", for CLI_CHOICE
 };

@@ -24,11 +24,19 @@ static double run_seconds(const struct perf_load *l)
 static int report_load(struct perf_load *l, const char *kind, const struct histogram *end_to_end)
 {
     const struct perf_options *o = l->options;
-    struct perf_report r = {.kind = kind, .seconds = run_seconds(l), .requests = l->requests,
-                            .records = l->requests * (uint64_t)l->records, .bytes = l->requests * l->batch.n,
-                            .errors = l->errors, .error = l->error, .latency = &l->latency, .end_to_end = end_to_end,
-                            .lateness = o->rate > 0 ? &l->lateness : NULL, .self_before = l->self_before,
-                            .self_after = perf_usage_of(l->cli, 0), .server_before = l->server_before};
+    struct perf_report r = {.kind = kind,
+                            .seconds = run_seconds(l),
+                            .requests = l->requests,
+                            .records = l->requests * (uint64_t)l->records,
+                            .bytes = l->requests * l->batch.n,
+                            .errors = l->errors,
+                            .error = l->error,
+                            .latency = &l->latency,
+                            .end_to_end = end_to_end,
+                            .lateness = o->rate > 0 ? &l->lateness : NULL,
+                            .self_before = l->self_before,
+                            .self_after = perf_usage_of(l->cli, 0),
+                            .server_before = l->server_before};
     if (o->server_pid)
         r.server_after = perf_usage_of(l->cli, o->server_pid);
     perf_report_print(l->cli, &r, o->common.json);
@@ -78,7 +86,7 @@ struct reading {
         struct client client;
         struct consumer consumer;
         bool open;
-    } *readers;
+    } * readers;
     int64_t *starts, *ends; // by partition
     uint32_t going_on;
     uint64_t records, bytes, deadline_ns;
@@ -339,8 +347,8 @@ static int run_latency(struct cli *cli, const struct cli_parsed *parsed)
 // What the reader of perf latency and perf consume share; latency takes the initials.
 #define FETCH                                                                                                          \
     SIZE("fetch-bytes", fetch_bytes, 1 << 20, "most of one partition in one answer (default 1m)"),                     \
-    SIZE("max-bytes", max_bytes, 16 << 20, "most of one answer (default 16m)"),                                        \
-    SIZE("min-bytes", min_bytes, 1, "the broker waits for so much (default 1)")
+        SIZE("max-bytes", max_bytes, 16 << 20, "most of one answer (default 16m)"),                                    \
+        SIZE("min-bytes", min_bytes, 1, "the broker waits for so much (default 1)")
 
 static const struct cli_option produce_options[] = {
     TOPIC,
@@ -364,7 +372,10 @@ static const struct cli_option consume_options[] = {
     NUMBER("clients", clients, 1, 1, "N", "connections, partitions shared among them (default 1)"),
     FETCH,
     DURATION(60000, "stop after this (default 60s)"),
-    {.name = "repeat", .kind = CLI_FLAG, .offset = PLACE(repeat), .help = "begin again at the end, until the time is over"},
+    {.name = "repeat",
+     .kind = CLI_FLAG,
+     .offset = PLACE(repeat),
+     .help = "begin again at the end, until the time is over"},
     {.name = "check-crc", .kind = CLI_FLAG, .offset = PLACE(check_crc), .help = "check every batch, as clients do"},
     PID,
     {0},
@@ -387,18 +398,30 @@ static const struct cli_option latency_options[] = {
 };
 
 const struct cli_command cli_perf_commands[] = {
-    {.name = "produce", .summary = "Write at a fixed rate, or as fast as it goes.",
+    {.name = "produce",
+     .summary = "Write at a fixed rate, or as fast as it goes.",
      .details = "With --rate requests are due at fixed times whether or not answers come, and latency counts from "
                 "there: a stall is seen by all it delayed. SENT LATE is how late this program itself was.",
-     .options = produce_options, .shared = cli_common_options, .options_bytes = sizeof(struct perf_options),
+     .options = produce_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct perf_options),
      .run = run_produce,
-     .examples = "weir perf produce --duration 10s --server-pid $(pidof weir)\n"
-                 "weir perf produce --record-bytes 100 --batch-bytes 100 --rate 20000 --clients 16 --requests 1 --acks 1"},
-    {.name = "consume", .summary = "Read a topic from its beginning as fast as it goes.", .options = consume_options,
-     .shared = cli_common_options, .options_bytes = sizeof(struct perf_options), .run = run_consume,
+     .examples =
+         "weir perf produce --duration 10s --server-pid $(pidof weir)\n"
+         "weir perf produce --record-bytes 100 --batch-bytes 100 --rate 20000 --clients 16 --requests 1 --acks 1"},
+    {.name = "consume",
+     .summary = "Read a topic from its beginning as fast as it goes.",
+     .options = consume_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct perf_options),
+     .run = run_consume,
      .examples = "weir perf consume --server-pid $(pidof weir)\nweir perf consume --clients 4 --repeat --duration 10s"},
-    {.name = "latency", .summary = "Measure the time from a write that is due to its answer, and to its reader.",
-     .options = latency_options, .shared = cli_common_options, .options_bytes = sizeof(struct perf_options),
-     .run = run_latency, .examples = "weir perf latency --rate 1000 --acks all"},
+    {.name = "latency",
+     .summary = "Measure the time from a write that is due to its answer, and to its reader.",
+     .options = latency_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct perf_options),
+     .run = run_latency,
+     .examples = "weir perf latency --rate 1000 --acks all"},
     {0},
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // weir perf: what its files share. The load is an open loop: requests are due at fixed times whether or not the broker
-// keeps up, and latency counts from the time a request was due, so that a stall is seen by everything it delayed. Batches
-// are built once; the generator only sends them.
+// keeps up, and latency counts from the time a request was due, so that a stall is seen by everything it delayed.
+// Batches are built once; the generator only sends them.
 #pragma once
 
 #include "cli/cli.h"
@@ -68,8 +68,8 @@ struct perf_load {
     struct buf batch; // the one that is sent
     int32_t records;  // in it
     size_t payload_bytes;
-    bool stamped;     // the due time is written into each batch's record
-    size_t stamp_at;  // where
+    bool stamped;    // the due time is written into each batch's record
+    size_t stamp_at; // where
     uint32_t client_next;
     double interval_ns; // between requests, 0: flat out
     uint64_t begin_ns, measure_ns, end_ns;

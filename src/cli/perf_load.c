@@ -119,8 +119,11 @@ static int ask_producer_id(struct perf_load *l, struct perf_client *c)
     in.transaction_timeout_ms = 60000;
     in.producer_id = -1;
     in.producer_epoch = -1;
-    struct client_call call = {.node_id = CLIENT_NODE_ANY, .request = &init_producer_id_request_message,
-                               .answer = &init_producer_id_response_message, .in = &in, .out = &out,
+    struct client_call call = {.node_id = CLIENT_NODE_ANY,
+                               .request = &init_producer_id_request_message,
+                               .answer = &init_producer_id_response_message,
+                               .in = &in,
+                               .out = &out,
                                .arena = &l->cli->arena};
     if (client_call(&c->client, &call) != RC_OK)
         return cli_fail(l->cli, "%s", c->client.error);
@@ -226,10 +229,10 @@ static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
     s->in.timeout_ms = (int32_t)l->options->common.timeout_ms;
     s->in.topic_data = &s->topic;
     s->in.topic_data_count = 1;
-    s->topic = (struct produce_request_topic_data){.name = bytes_str(c->topic->name), .partition_data = &s->partition,
-                                                   .partition_data_count = 1};
-    s->partition = (struct produce_request_partition_data){
-        .index = partition, .records = {.bytes = {.n = l->batch.n}, .hole = s->batch}};
+    s->topic = (struct produce_request_topic_data){
+        .name = bytes_str(c->topic->name), .partition_data = &s->partition, .partition_data_count = 1};
+    s->partition = (struct produce_request_partition_data){.index = partition,
+                                                           .records = {.bytes = {.n = l->batch.n}, .hole = s->batch}};
     s->request.in = &s->in;
     s->request.holes = &s->hole;
     s->request.holes_max = 1;

@@ -19,8 +19,8 @@ static struct bytes text_of(const json_t *v)
     return bytes_of(json_string_value(v), json_string_length(v));
 }
 
-// The member `name` of an object, or its bytes under `name_base64`; null when neither is there. What is neither text nor
-// null is taken as its JSON text. False: bad base64.
+// The member `name` of an object, or its bytes under `name_base64`; null when neither is there. What is neither text
+// nor null is taken as its JSON text. False: bad base64.
 static bool take_data(struct produce *s, const json_t *o, enum produce_place place, struct bytes *out)
 {
     static const char *const names[][2] = {{"key", "key_base64"}, {"value", "value_base64"}};
@@ -49,9 +49,8 @@ static bool take_header(struct produce *s, const char *key, size_t key_bytes, co
 {
     if (r->header_count == PRODUCE_HEADERS_MAX || (!json_is_string(value) && !json_is_null(value)))
         return false;
-    s->headers[r->header_count++] = (struct record_header){.key = bytes_of(key, key_bytes),
-                                                           .value = json_is_null(value) ? bytes_of(NULL, 0)
-                                                                                        : text_of(value)};
+    s->headers[r->header_count++] = (struct record_header){
+        .key = bytes_of(key, key_bytes), .value = json_is_null(value) ? bytes_of(NULL, 0) : text_of(value)};
     return true;
 }
 
@@ -60,10 +59,11 @@ static bool take_headers(struct produce *s, json_t *headers, struct producer_rec
     size_t i;
     json_t *v;
     if (json_is_array(headers)) {
-        json_array_foreach(headers, i, v) {
+        json_array_foreach(headers, i, v)
+        {
             const json_t *name = json_object_get(v, "key");
-            if (!json_is_string(name) || !take_header(s, json_string_value(name), json_string_length(name),
-                                                      json_object_get(v, "value"), r))
+            if (!json_is_string(name) ||
+                !take_header(s, json_string_value(name), json_string_length(name), json_object_get(v, "value"), r))
                 return false;
         }
         return true;
@@ -94,8 +94,10 @@ static int send_object(struct produce *s, json_t *o, struct producer_record *r)
 int produce_json_line(struct produce *s, struct bytes line)
 {
     json_error_t error;
-    struct producer_record r = {.partition = (int32_t)s->options->partition, .timestamp = s->timestamp_ms,
-                                .headers = s->headers, .header_count = s->fixed_headers};
+    struct producer_record r = {.partition = (int32_t)s->options->partition,
+                                .timestamp = s->timestamp_ms,
+                                .headers = s->headers,
+                                .header_count = s->fixed_headers};
     if (line.n == 0)
         return CLI_OK;
     for (size_t i = 0; i < ARRAY_COUNT(s->decoded) && s->decoded[i].size_max == 0; i++)

@@ -13,8 +13,6 @@
 // What follows is the server's own business; it gets "server" as its name and everything behind it.
 static int run_server(struct cli *cli, const struct cli_parsed *parsed)
 {
-    if (!cli->server)
-        return cli_fail(cli, "this program was built without the server");
     int argc = (int)parsed->argument_count + 1;
     char **argv = cli_alloc(cli, (size_t)argc + 1, sizeof(*argv));
     argv[0] = "server";
@@ -42,7 +40,7 @@ static int run_help(struct cli *cli, const struct cli_parsed *parsed)
         c = child;
     }
     if (c->raw) // explains itself
-        return cli->server ? cli->server(2, (char *[]){"server", "--help", NULL}) : CLI_FAILED;
+        return cli->server(2, (char *[]){"server", "--help", NULL});
     cli_help(c, path, &cli->out);
     return cli_done(cli);
 }
@@ -56,36 +54,56 @@ static int run_version(struct cli *cli, const struct cli_parsed *parsed)
 
 static const struct cli_command commands[] = {
     {.name = "server", .arguments = "[FILE]", .summary = "Run a node.", .raw = true, .run = run_server},
-    {.name = "admin", .summary = "Look at a cluster and change it: topics, configurations, brokers, logs.",
-     .children = admin_commands, .shared = cli_common_options,
+    {.name = "admin",
+     .summary = "Look at a cluster and change it: topics, configurations, brokers, logs.",
+     .children = admin_commands,
+     .shared = cli_common_options,
      .examples = "weir admin topics list\n"
                  "weir admin topics create orders --partitions 12\n"
                  "weir admin configs set topic orders retention.ms=86400000\n"
                  "weir admin log dump /var/lib/weir/orders-0"},
-    {.name = "produce", .arguments = "TOPIC [FILE...]",
+    {.name = "produce",
+     .arguments = "TOPIC [FILE...]",
      .summary = "Write records: one a line, from files or standard input.",
      .details = "With --json each line is an object with any of key, value, headers, partition and timestamp; "
                 "key_base64 and value_base64 carry bytes that are not text. Exit code 0 says that every record was "
                 "acknowledged.",
-     .options = cli_produce_options, .shared = cli_common_options, .options_bytes = sizeof(struct produce_options),
-     .arguments_min = 1, .arguments_max = 255, .run = cli_produce,
-     .examples = "echo hello | weir produce greetings\n"
-                 "weir produce orders orders.txt --key-delimiter : --codec zstd\n"
-                 "weir produce orders --json <<< '{\"key\":\"42\",\"value\":\"paid\",\"headers\":{\"source\":\"shop\"}}'\n"
-                 "weir consume orders -e --json | weir produce copy --json"},
-    {.name = "consume", .arguments = "TOPIC", .summary = "Read records to standard output.",
-     .details = "Without a place to start only records that are written from now on are shown. --format knows %t topic, "
-                "%p partition, %o offset, %k key, %s value, %K and %S their sizes, %T timestamp in milliseconds, %D the "
-                "same as a date, %h headers, and \\n, \\t, \\0. A null is shown as NULL there, and as null in JSON.",
-     .options = cli_consume_options, .shared = cli_common_options, .options_bytes = sizeof(struct consume_options),
-     .arguments_min = 1, .arguments_max = 1, .run = cli_consume,
+     .options = cli_produce_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct produce_options),
+     .arguments_min = 1,
+     .arguments_max = 255,
+     .run = cli_produce,
+     .examples =
+         "echo hello | weir produce greetings\n"
+         "weir produce orders orders.txt --key-delimiter : --codec zstd\n"
+         "weir produce orders --json <<< '{\"key\":\"42\",\"value\":\"paid\",\"headers\":{\"source\":\"shop\"}}'\n"
+         "weir consume orders -e --json | weir produce copy --json"},
+    {.name = "consume",
+     .arguments = "TOPIC",
+     .summary = "Read records to standard output.",
+     .details =
+         "Without a place to start only records that are written from now on are shown. --format knows %t topic, "
+         "%p partition, %o offset, %k key, %s value, %K and %S their sizes, %T timestamp in milliseconds, %D the "
+         "same as a date, %h headers, and \\n, \\t, \\0. A null is shown as NULL there, and as null in JSON.",
+     .options = cli_consume_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct consume_options),
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .run = cli_consume,
      .examples = "weir consume orders --from-beginning --exit-at-end\n"
                  "weir consume orders --offset -10 -e                      # the last ten of each partition\n"
                  "weir consume orders --timestamp 2026-11-21T10:00:00Z --count 5 --json\n"
                  "weir consume orders --partition 3 --offset 1200 --format '%o %k: %s\\n'"},
-    {.name = "perf", .summary = "Measure a broker: throughput, latency, and what they cost.",
-     .children = cli_perf_commands, .shared = cli_common_options},
-    {.name = "help", .arguments = "[COMMAND...]", .summary = "Explain a command.", .arguments_max = CLI_DEPTH_MAX,
+    {.name = "perf",
+     .summary = "Measure a broker: throughput, latency, and what they cost.",
+     .children = cli_perf_commands,
+     .shared = cli_common_options},
+    {.name = "help",
+     .arguments = "[COMMAND...]",
+     .summary = "Explain a command.",
+     .arguments_max = CLI_DEPTH_MAX,
      .run = run_help},
     {.name = "version", .summary = "Print the version of this program.", .run = run_version},
     {0},

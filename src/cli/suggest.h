@@ -8,8 +8,8 @@
 
 enum { SUGGEST_WORD_MAX = 64 };
 
-// Edits (insert, delete, replace, swap of neighbours) between two words, upper and lower case being equal; SIZE_MAX when
-// one is longer than SUGGEST_WORD_MAX.
+// Edits (insert, delete, replace, swap of neighbours) between two words, upper and lower case being equal; SIZE_MAX
+// when one is longer than SUGGEST_WORD_MAX.
 size_t suggest_distance(const char *a, const char *b);
 
 // The nearest so far; offer words one by one. A word that begins with what was typed is near.

@@ -43,8 +43,8 @@ static bool unit_parse(const char *text, const struct unit *units, int64_t plain
 bool cli_size_parse(const char *text, int64_t *out)
 {
     static const struct unit units[] = {
-        {"b", 1},         {"k", 1 << 10},   {"kb", 1 << 10},  {"kib", 1 << 10},      {"m", 1 << 20},
-        {"mb", 1 << 20},  {"mib", 1 << 20}, {"g", 1 << 30},   {"gb", 1 << 30},       {"gib", 1 << 30},
+        {"b", 1},         {"k", 1 << 10},    {"kb", 1 << 10},    {"kib", 1 << 10}, {"m", 1 << 20},
+        {"mb", 1 << 20},  {"mib", 1 << 20},  {"g", 1 << 30},     {"gb", 1 << 30},  {"gib", 1 << 30},
         {"t", 1LL << 40}, {"tb", 1LL << 40}, {"tib", 1LL << 40}, {NULL, 0},
     };
     return unit_parse(text, units, 1, out);

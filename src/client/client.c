@@ -188,8 +188,10 @@ static void explain_transport(struct client *c, const struct client_connection *
     else if (never_up && rc == RC_INVALID)
         client_explain(c, "host name '%s' cannot be resolved", at->host);
     else if (never_up)
-        client_explain(c, "no broker answers at %s (%s); is it running? "
-                          "Name another with --bootstrap-server or WEIR_BOOTSTRAP", place, rc_text(rc));
+        client_explain(c,
+                       "no broker answers at %s (%s); is it running? "
+                       "Name another with --bootstrap-server or WEIR_BOOTSTRAP",
+                       place, rc_text(rc));
     else
         client_explain(c, "%s: %s while waiting for %s", place, rc_text(rc), m->name);
 }
@@ -242,8 +244,11 @@ enum rc client_connect(struct client *c)
         in.topics_count = 0;
         in.allow_auto_topic_creation = false;
         arena_init(&a, 16 << 20, NULL, 0);
-        struct client_call call = {.request = &metadata_request_message, .answer = &metadata_response_message,
-                                   .in = &in, .out = &out, .arena = &a};
+        struct client_call call = {.request = &metadata_request_message,
+                                   .answer = &metadata_response_message,
+                                   .in = &in,
+                                   .out = &out,
+                                   .arena = &a};
         rc = call_on(c, &n->connection, &call);
         if (rc == RC_OK)
             rc = metadata_take(c, &out);

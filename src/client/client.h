@@ -72,7 +72,8 @@ struct client {
 
 // Reads the bootstrap list; opens nothing. RC_INVALID (c->error says what), RC_NOMEM.
 enum rc client_init(struct client *c, struct shard *shard, const struct client_config *config);
-// Ends every connection; what is under way is given back with RC_CLOSED. Producers and consumers may be taken down then.
+// Ends every connection; what is under way is given back with RC_CLOSED. Producers and consumers may be taken down
+// then.
 void client_close(struct client *c);
 // client_close() and frees everything.
 void client_deinit(struct client *c);
@@ -85,8 +86,8 @@ enum rc client_connect(struct client *c);
 struct client_connection *client_connection_of(struct client *c, int32_t node_id);
 
 // Asks and waits. *out (of answer's type) and what it points to live in the arena. version_max limits the version;
-// *version (may be NULL) is the one used. The rc is the transport's; c->error explains. Error codes inside the answer are
-// the caller's to look at.
+// *version (may be NULL) is the one used. The rc is the transport's; c->error explains. Error codes inside the answer
+// are the caller's to look at.
 struct client_call {
     int32_t node_id;
     int16_t version_max; // 0 for no limit: INT16_MAX

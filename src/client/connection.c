@@ -18,8 +18,11 @@ static void connection_break(struct client_connection *c, enum rc rc);
 void client_connection_init(struct client_connection *c, struct shard *shard, const char *host, uint16_t port,
                             const char *client_id, const char *software_version)
 {
-    *c = (struct client_connection){.shard = shard, .port = port, .client_id = client_id,
-                                    .software_version = software_version, .connect_timeout_ms = 10000};
+    *c = (struct client_connection){.shard = shard,
+                                    .port = port,
+                                    .client_id = client_id,
+                                    .software_version = software_version,
+                                    .connect_timeout_ms = 10000};
     snprintf(c->host, sizeof(c->host), "%s", host);
     list_init(&c->waiting);
     list_init(&c->unsent);
@@ -462,8 +465,8 @@ static void on_readable(struct client_connection *c)
             return;
         }
         // Of a long answer exactly its rest, so that the next one never has to be moved.
-        size_t room = want > CLIENT_RECEIVE_BYTES ? want - (c->receive_bytes - c->receive_at)
-                                                  : c->receive_cap - c->receive_bytes;
+        size_t room =
+            want > CLIENT_RECEIVE_BYTES ? want - (c->receive_bytes - c->receive_at) : c->receive_cap - c->receive_bytes;
         enum rc rc = io_sock_recv(&c->sock, c->receive + c->receive_bytes, room, &got);
         if (rc == RC_AGAIN)
             return;

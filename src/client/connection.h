@@ -38,9 +38,9 @@ struct client_connection {
     bool socket_open, closing;
     struct io_addr addr;
     struct io_sock sock;
-    struct list waiting;  // not encoded yet
-    struct list unsent;   // encoded, the first perhaps half sent
-    struct list sent;     // answers come in this order
+    struct list waiting; // not encoded yet
+    struct list unsent;  // encoded, the first perhaps half sent
+    struct list sent;    // answers come in this order
     struct shard_timer timer;
     struct shard_task flush;
     struct shard_task fail;

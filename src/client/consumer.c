@@ -12,8 +12,8 @@ enum { CONSUMER_RETRY_MS = 100 };
 
 struct consumer_config consumer_config_default(void)
 {
-    return (struct consumer_config){.min_bytes = 1, .max_bytes = 16 << 20, .partition_bytes = 1 << 20,
-                                    .max_wait_ms = 500, .check_crc = true};
+    return (struct consumer_config){
+        .min_bytes = 1, .max_bytes = 16 << 20, .partition_bytes = 1 << 20, .max_wait_ms = 500, .check_crc = true};
 }
 
 static void on_changed(struct client_watch *w, enum rc rc)
@@ -76,15 +76,20 @@ static struct consumer_topic *topic_of(struct consumer *c, struct client_topic *
     return t;
 }
 
-struct consumer_partition *consumer_assign(struct consumer *c, struct client_topic *topic, int32_t index, int64_t offset)
+struct consumer_partition *consumer_assign(struct consumer *c, struct client_topic *topic, int32_t index,
+                                           int64_t offset)
 {
     struct consumer_topic *t = topic_of(c, topic, index);
     struct consumer_partition *p = t ? calloc(1, sizeof(*p)) : NULL;
     if (!p)
         return NULL;
     ASSERT(offset >= 0 && !t->partitions[index]);
-    *p = (struct consumer_partition){.next = c->partitions, .topic = t, .index = index, .offset = offset,
-                                     .high_watermark = -1, .session_offset = -1,
+    *p = (struct consumer_partition){.next = c->partitions,
+                                     .topic = t,
+                                     .index = index,
+                                     .offset = offset,
+                                     .high_watermark = -1,
+                                     .session_offset = -1,
                                      .bytes_max = c->config.partition_bytes};
     t->partitions[index] = p;
     c->partitions = p;

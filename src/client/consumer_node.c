@@ -64,7 +64,8 @@ static void reset_session(struct consumer_node *n)
     n->full = true;
 }
 
-// ------------------------------------------------------------------------------------------------ what an answer brings
+// ------------------------------------------------------------------------------------------------ what an answer
+// brings
 
 // Aborted transactions that cover a partition's answer; a producer leaves the list at its abort marker.
 struct aborted {
@@ -251,8 +252,8 @@ static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
     } else {
         n->busy = false;
         reset_session(n);
-        bool session = rc == RC_OK && (answer.error_code == KERR_SESSION_NOT_FOUND ||
-                                       answer.error_code == KERR_SESSION_EPOCH);
+        bool session =
+            rc == RC_OK && (answer.error_code == KERR_SESSION_NOT_FOUND || answer.error_code == KERR_SESSION_EPOCH);
         for (struct consumer_partition *p = c->partitions; p && !session; p = p->next)
             if (p->node == n)
                 retry_later(c, p);

@@ -33,9 +33,8 @@ static void take(const struct list_offsets_response *answer, struct client_offse
 }
 
 // Asks one leader about those of the offsets that it leads, as many as fit into one request.
-static enum rc ask_leader(struct client *c, const struct client_topic *t, struct client_offset *offsets,
-                          uint32_t count, bool read_committed, struct list_offsets_request_partition *partitions,
-                          int32_t leader)
+static enum rc ask_leader(struct client *c, const struct client_topic *t, struct client_offset *offsets, uint32_t count,
+                          bool read_committed, struct list_offsets_request_partition *partitions, int32_t leader)
 {
     struct list_offsets_request in;
     struct list_offsets_response out;
@@ -57,8 +56,12 @@ static enum rc ask_leader(struct client *c, const struct client_topic *t, struct
     in.topics_count = 1;
     in.timeout_ms = (int32_t)c->config.timeout_ms;
     arena_init(&a, 64 << 20, NULL, 0);
-    struct client_call call = {.node_id = leader, .request = &list_offsets_request_message,
-                               .answer = &list_offsets_response_message, .in = &in, .out = &out, .arena = &a};
+    struct client_call call = {.node_id = leader,
+                               .request = &list_offsets_request_message,
+                               .answer = &list_offsets_response_message,
+                               .in = &in,
+                               .out = &out,
+                               .arena = &a};
     enum rc rc = client_call(c, &call);
     if (rc == RC_OK)
         take(&out, offsets, count);

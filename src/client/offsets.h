@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ListOffsets for many partitions of a topic at once: one request a leader, waiting. For start positions and for tables.
+// ListOffsets for many partitions of a topic at once: one request a leader, waiting. For start positions and for
+// tables.
 #pragma once
 
 #include "client/client.h"

@@ -12,9 +12,16 @@
 
 struct producer_config producer_config_default(void)
 {
-    return (struct producer_config){.codec = CODEC_NONE, .level = CODEC_LEVEL_DEFAULT, .acks = -1, .idempotent = true,
-                                    .linger_ms = 5, .batch_bytes = 128 << 10, .record_bytes_max = 64 << 20, .request_bytes = 1 << 20,
-                                    .requests_in_flight = 5, .delivery_timeout_ms = 120000,
+    return (struct producer_config){.codec = CODEC_NONE,
+                                    .level = CODEC_LEVEL_DEFAULT,
+                                    .acks = -1,
+                                    .idempotent = true,
+                                    .linger_ms = 5,
+                                    .batch_bytes = 128 << 10,
+                                    .record_bytes_max = 64 << 20,
+                                    .request_bytes = 1 << 20,
+                                    .requests_in_flight = 5,
+                                    .delivery_timeout_ms = 120000,
                                     .memory_bytes = 32 << 20};
 }
 
@@ -29,8 +36,12 @@ static enum rc ask_producer_id(struct producer *p)
     in.producer_id = -1;
     in.producer_epoch = -1;
     arena_init(&a, 1 << 20, NULL, 0);
-    struct client_call call = {.node_id = CLIENT_NODE_ANY, .request = &init_producer_id_request_message,
-                               .answer = &init_producer_id_response_message, .in = &in, .out = &out, .arena = &a};
+    struct client_call call = {.node_id = CLIENT_NODE_ANY,
+                               .request = &init_producer_id_request_message,
+                               .answer = &init_producer_id_response_message,
+                               .in = &in,
+                               .out = &out,
+                               .arena = &a};
     uint64_t deadline = io_clock_ns(p->client->shard->io) + (uint64_t)p->client->config.timeout_ms * 1000000;
     enum rc rc;
     for (;;) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sends records. Each partition has one batch being filled and a queue of full ones; a batch leaves when it is full, when
-// it has lingered, or at a flush. Requests to one broker are pipelined and carry at most one batch a partition. What
-// fails in a way that may pass is sent again, in order: a partition waits until nothing of it is in flight, then starts
-// again with its oldest batch. Idempotent: at most five batches of a partition in flight, numbered, so that the broker
-// drops what it has already; otherwise one. Belongs to one shard. Nothing is allocated per record.
+// Sends records. Each partition has one batch being filled and a queue of full ones; a batch leaves when it is full,
+// when it has lingered, or at a flush. Requests to one broker are pipelined and carry at most one batch a partition.
+// What fails in a way that may pass is sent again, in order: a partition waits until nothing of it is in flight, then
+// starts again with its oldest batch. Idempotent: at most five batches of a partition in flight, numbered, so that the
+// broker drops what it has already; otherwise one. Belongs to one shard. Nothing is allocated per record.
 #pragma once
 
 #include "client/client.h"
@@ -36,13 +36,13 @@ struct producer_config {
     int16_t acks; // -1 all, 1, 0
     bool idempotent;
     uint32_t linger_ms;
-    uint32_t batch_bytes;           // uncompressed; a longer record has a batch of its own
-    uint32_t record_bytes_max;      // such a record at most
-    uint32_t request_bytes;         // of batches in one request; one batch always goes
-    uint32_t requests_in_flight;    // to one broker, at most PRODUCER_IN_FLIGHT_MAX
-    uint32_t delivery_timeout_ms;   // from the first attempt on
-    size_t memory_bytes;            // buffered before producer_send() says RC_FULL
-    producer_report_fn report;      // may be NULL
+    uint32_t batch_bytes;         // uncompressed; a longer record has a batch of its own
+    uint32_t record_bytes_max;    // such a record at most
+    uint32_t request_bytes;       // of batches in one request; one batch always goes
+    uint32_t requests_in_flight;  // to one broker, at most PRODUCER_IN_FLIGHT_MAX
+    uint32_t delivery_timeout_ms; // from the first attempt on
+    size_t memory_bytes;          // buffered before producer_send() says RC_FULL
+    producer_report_fn report;    // may be NULL
     void *owner;
 };
 
@@ -113,8 +113,8 @@ void producer_deinit(struct producer *p);
 // Makes a topic known; its metadata must be there (client_topic_wait()). NULL: no memory.
 struct producer_topic *producer_topic_open(struct producer *p, struct client_topic *t);
 
-// Puts one record into its batch; all bytes are copied. RC_FULL: memory_bytes are waiting, turn the shard and try again.
-// RC_RECORD_LIST_TOO_LARGE: longer than record_bytes_max. RC_INVALID: no such partition. RC_NOMEM.
+// Puts one record into its batch; all bytes are copied. RC_FULL: memory_bytes are waiting, turn the shard and try
+// again. RC_RECORD_LIST_TOO_LARGE: longer than record_bytes_max. RC_INVALID: no such partition. RC_NOMEM.
 enum rc producer_send(struct producer *p, struct producer_topic *t, const struct producer_record *r);
 // Closes every open batch now.
 void producer_push(struct producer *p);

@@ -91,8 +91,13 @@ static void deliver(struct producer_batch *b, enum rc rc, int16_t code, int64_t 
 {
     struct producer_partition *pp = b->partition;
     struct producer *p = pp->producer;
-    struct producer_delivery d = {.topic = pp->topic->topic, .partition = pp->index, .rc = rc, .error_code = code,
-                                  .message = message, .base_offset = base_offset, .record_count = b->record_count,
+    struct producer_delivery d = {.topic = pp->topic->topic,
+                                  .partition = pp->index,
+                                  .rc = rc,
+                                  .error_code = code,
+                                  .message = message,
+                                  .base_offset = base_offset,
+                                  .record_count = b->record_count,
                                   .bytes = b->bytes.n};
     if (rc == RC_OK) {
         p->records_sent += (uint64_t)b->record_count;
@@ -280,8 +285,8 @@ static void submit(struct producer *p, struct producer_request *r, struct client
     for (uint32_t i = 0; i < r->count; i++) {
         struct producer_partition *pp = r->batches[i]->partition;
         if (i == 0 || pp->topic != r->batches[i - 1]->partition->topic)
-            r->topics[topics++] = (struct produce_request_topic_data){
-                .name = bytes_str(pp->topic->topic->name), .partition_data = &r->partitions[i]};
+            r->topics[topics++] = (struct produce_request_topic_data){.name = bytes_str(pp->topic->topic->name),
+                                                                      .partition_data = &r->partitions[i]};
         r->partitions[i] = (struct produce_request_partition_data){
             .index = pp->index,
             .records = {.bytes = {.p = NULL, .n = r->batches[i]->bytes.n}, .hole = r->batches[i]->bytes.p}};

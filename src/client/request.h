@@ -13,16 +13,16 @@
 struct client_request;
 
 // rc RC_OK: body is the answer behind its header, in r->version; it lives until done() returns. Else why there is none:
-// RC_TIMED_OUT, RC_RESET, RC_UNREACHABLE, RC_UNSUPPORTED_VERSION (the broker lacks it), RC_NOMEM, RC_MALFORMED. r may be
-// used again from here on.
+// RC_TIMED_OUT, RC_RESET, RC_UNREACHABLE, RC_UNSUPPORTED_VERSION (the broker lacks it), RC_NOMEM, RC_MALFORMED. r may
+// be used again from here on.
 typedef void (*client_done_fn)(struct client_request *r, enum rc rc, struct bytes body);
 
 struct client_request {
     const struct schema_message *message;
     const void *in;
-    int16_t version_max;   // of the caller; the broker's and the message's own limit it further
-    bool no_answer;        // Produce with acks 0: done() when the last byte was sent
-    uint32_t timeout_ms;   // from submission to answer
+    int16_t version_max; // of the caller; the broker's and the message's own limit it further
+    bool no_answer;      // Produce with acks 0: done() when the last byte was sent
+    uint32_t timeout_ms; // from submission to answer
     client_done_fn done;
     struct enc_hole *holes; // room for the holes of the message, or NULL
     uint32_t holes_max;

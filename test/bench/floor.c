@@ -218,8 +218,9 @@ int main(int argc, char **argv)
     struct sockaddr_in addr;
     struct rusage used;
     if (argc != 5) {
-        fprintf(stderr, "usage: floor echo CONNECTIONS REQUEST_BYTES SECONDS\n"
-                        "       floor in FILE BLOCK_BYTES TOTAL_BYTES\n       floor out FILE PIECE_BYTES TOTAL_BYTES\n");
+        fprintf(stderr,
+                "usage: floor echo CONNECTIONS REQUEST_BYTES SECONDS\n"
+                "       floor in FILE BLOCK_BYTES TOTAL_BYTES\n       floor out FILE PIECE_BYTES TOTAL_BYTES\n");
         return 2;
     }
     const char *mode = argv[1];

@@ -22,8 +22,15 @@ static const struct cli_option shared[] = {
 };
 
 static const struct cli_option own[] = {
-    {.name = "partitions", .letter = 'p', .kind = CLI_NUMBER, .offset = PLACE(number), .value_name = "N", .initial = -1,
-     .least = 1, .bounded = true, .help = "how many"},
+    {.name = "partitions",
+     .letter = 'p',
+     .kind = CLI_NUMBER,
+     .offset = PLACE(number),
+     .value_name = "N",
+     .initial = -1,
+     .least = 1,
+     .bounded = true,
+     .help = "how many"},
     {.name = "size", .kind = CLI_SIZE, .offset = PLACE(size), .value_name = "BYTES", .initial = 7, .help = "how much"},
     {.name = "wait", .kind = CLI_DURATION, .offset = PLACE(duration), .value_name = "TIME", .help = "how long"},
     {.name = "codec", .kind = CLI_CHOICE, .offset = PLACE(choice), .choices = "none|gzip|zstd", .help = "which"},
@@ -40,8 +47,15 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
 }
 
 static const struct cli_command verbs[] = {
-    {.name = "create", .arguments = "TOPIC...", .summary = "Create topics.", .options = own, .shared = shared,
-     .options_bytes = sizeof(struct values), .arguments_min = 1, .arguments_max = 2, .run = run,
+    {.name = "create",
+     .arguments = "TOPIC...",
+     .summary = "Create topics.",
+     .options = own,
+     .shared = shared,
+     .options_bytes = sizeof(struct values),
+     .arguments_min = 1,
+     .arguments_max = 2,
+     .run = run,
      .examples = "weir topics create x"},
     {.name = "list", .summary = "List topics.", .shared = shared, .options_bytes = sizeof(struct values), .run = run},
     {0},
@@ -84,7 +98,8 @@ static bool says(const char *text)
 
 Test(options, every_kind_of_value)
 {
-    cr_assert_eq(parse("weir topics create a -p 12 --size=64k --wait 5m --codec zstd -c x=1 --config y=2 -n b"), CLI_RUN);
+    cr_assert_eq(parse("weir topics create a -p 12 --size=64k --wait 5m --codec zstd -c x=1 --config y=2 -n b"),
+                 CLI_RUN);
     const struct values *v = parsed.options;
     cr_assert_eq(v->number, 12);
     cr_assert_eq(v->size, 65536);

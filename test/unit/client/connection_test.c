@@ -198,8 +198,8 @@ Test(connection, holes_leave_where_they_belong_even_in_pieces)
     client_request_init(&r, &produce_request_message, 1000);
     produce_request_init(&in);
     for (int i = 0; i < 3; i++)
-        partitions[i] = (struct produce_request_partition_data){
-            .index = i, .records = {.bytes = {.n = 5}, .hole = data[i]}};
+        partitions[i] =
+            (struct produce_request_partition_data){.index = i, .records = {.bytes = {.n = 5}, .hole = data[i]}};
     topic.partition_data = partitions;
     topic.partition_data_count = 3;
     in.topic_data = &topic;

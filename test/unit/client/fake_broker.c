@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 static void send_bytes(struct fake_broker *f, const uint8_t *p, size_t n)
 {
     while (n > 0) {
@@ -186,8 +185,8 @@ void fake_broker_close(struct fake_broker *f)
 
 void fake_broker_client(struct fake_broker *f, struct client *c, struct client_topic **t)
 {
-    struct client_config config = {.bootstrap = f->address, .client_id = "test", .software_version = "1",
-                                   .timeout_ms = 1000};
+    struct client_config config = {
+        .bootstrap = f->address, .client_id = "test", .software_version = "1", .timeout_ms = 1000};
     cr_assert_eq(client_init(c, f->shard, &config), RC_OK);
     cr_assert_eq(client_connect(c), RC_OK, "%s", c->error);
     *t = client_topic(c, "t");

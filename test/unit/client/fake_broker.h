@@ -21,10 +21,10 @@ struct fake_broker {
     struct io_listener listener;
     struct io_sock sock;
     bool connected;
-    uint32_t accepted;          // connections so far
-    int16_t hello_version_max;  // answers ApiVersions above this with error 35
+    uint32_t accepted;         // connections so far
+    int16_t hello_version_max; // answers ApiVersions above this with error 35
     int32_t partition_count;
-    fake_handler_fn handler;    // for everything else; NULL: no answer
+    fake_handler_fn handler; // for everything else; NULL: no answer
     void *owner;
     uint8_t in[1 << 20];
     size_t in_bytes;

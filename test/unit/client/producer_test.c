@@ -88,8 +88,7 @@ static void on_request(struct fake_broker *f, const struct fake_request *r)
         cr_assert_eq(produce_request_decode(&d, r->version, &a, &in), RC_OK);
         if (what == 'd')
             for (uint32_t i = 0; i < in.topic_data[0].partition_data_count; i++)
-                take_batch(in.topic_data[0].partition_data[i].index,
-                           in.topic_data[0].partition_data[i].records.bytes);
+                take_batch(in.topic_data[0].partition_data[i].index, in.topic_data[0].partition_data[i].records.bytes);
         if (what == 'c' || what == 'd')
             fake_broker_cut(f);
         else
