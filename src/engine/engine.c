@@ -93,7 +93,10 @@ static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t b
         if (io_clock_ns(es->shard->io) >= until)
             return SHARD_JOB_MORE;
         struct partition *p = list_entry(es->retention_at, struct partition, all_link);
-        if (p->state == PARTITION_ONLINE && plog_retention_due_ms(&p->log) <= wall_ms &&
+        // A log that was never looked at is opened only when its time may have come; an open one is judged by its size
+        // and its start, too, which costs nothing.
+        if (p->state == PARTITION_ONLINE &&
+            (p->log.state == PLOG_OPEN || plog_retention_due_ms(&p->log) <= wall_ms) &&
             plog_retention_step(&p->log, p->high_watermark, wall_ms))
             continue;
         es->retention_at = list_next(&es->all, es->retention_at);
@@ -458,9 +461,9 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     return SHARD_JOB_DONE;
 }
 
-bool engine_shard_quiet(const struct engine_shard *es)
+bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited)
 {
-    return !store_is_removing(&es->store);
+    return !store_is_removing(&es->store) && es->shard->answers_awaited <= answers_awaited;
 }
 
 static void engine_settle_run(struct engine_call *c)

@@ -142,8 +142,9 @@ void engine_tell_failures(struct engine_shard *es);
 // settled() is called on shard 0; then the shards may be stopped and engine_close() called. Without it the folders stay
 // marked as in use, and the next start reads the ends of their logs again.
 enum rc engine_settle(struct engine *e, void (*settled)(struct engine *e));
-// After settled(), on es's shard: nothing of it is in flight. Wait for it before the shard is stopped.
-bool engine_shard_quiet(const struct engine_shard *es);
+// After settled(), on es's shard: nothing of it is in flight, no more than these answers of other shards are awaited.
+// Wait for it before the shard is stopped.
+bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited);
 // With no shard running any more: detaches, closes the folders, frees. Sockets of the
 // broker must be closed and their answers dropped.
 void engine_close(struct engine *e);
