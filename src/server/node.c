@@ -78,12 +78,17 @@ static void node_shard_opened(struct engine_call *call)
     node_tell(n);
 }
 
+static void node_stop_begin(struct node *n);
+
 // Before this nobody is accepted, so that no client meets a cluster without a broker.
 static void node_registered(struct engine *e, enum rc rc)
 {
     struct node *n = e->owner;
-    if (n->stopping)
+    n->registering = false;
+    if (n->stopping) {
+        node_stop_begin(n);
         return;
+    }
     if (rc == RC_OK) {
         n->open_left = n->shards.count;
         node_call_each(n, n->open_calls, node_shard_open, node_shard_opened);
@@ -187,6 +192,7 @@ enum rc node_create(struct node **out, const struct node_config *config, struct 
         n->listeners[i] = (struct image_listener){
             .name = l->name, .host = l->advertised_host, .port = l->advertised_port, .protocol = SECURITY_PLAINTEXT};
     }
+    n->registering = true;
     engine_register(n->engine, n->listeners, config->broker.listener_count,
                     config->rack ? bytes_str(config->rack) : bytes_of(NULL, 0));
     shard_timer_set(&n->shards.shards[0], &n->watch_timer,
@@ -201,7 +207,9 @@ static void node_quiet_poll(struct shard_timer *t)
 {
     struct node_call *c = container_of(t, struct node_call, timer);
     struct engine_shard *es = c->call.target;
-    c->quiet = broker_shard_quiet(&c->node->broker->shards[es->shard->id]) && engine_shard_quiet(es);
+    // The shard that asks awaits the others' answers to this very question.
+    uint32_t awaited = es->shard->id == 0 ? c->node->stop_left - 1 : 0;
+    c->quiet = broker_shard_quiet(&c->node->broker->shards[es->shard->id]) && engine_shard_quiet(es, awaited);
     if (c->quiet || shard_now_ns(es->shard) >= c->until_ns)
         engine_call_finish(&c->call);
     else
@@ -270,6 +278,12 @@ void node_stop(struct node *n)
         return;
     n->stopping = true;
     shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
+    if (!n->registering) // else when that is over, which is soon
+        node_stop_begin(n);
+}
+
+static void node_stop_begin(struct node *n)
+{
     n->stop_left = n->shards.count;
     node_call_each(n, n->stop_calls, node_shard_stop, node_shard_stopped);
 }

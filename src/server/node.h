@@ -35,7 +35,8 @@ struct node {
     struct broker *broker;
     struct image_listener listeners[BROKER_LISTENERS_MAX];
     bool ready;    // registered, and clients are served
-    bool stopping; // node_stop() was called
+    bool registering; // the answer is still to come
+    bool stopping;    // node_stop() was called
     bool settled;  // connections gone, logs durable
     bool quiet;    // and nothing in flight: node_destroy() may follow
     bool failed;   // must stop: see the log line
