@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stopping under load, and starting where one must not."""
 
-import json
 import os
 import re
 import shutil
@@ -78,17 +77,18 @@ def stop_twice(weir):
 
 def stop_at_once(weir):
     """SIGTERM in the first milliseconds of a life, again and again."""
-    with Node(weir) as node:
-        for n in range(10):
-            assert node.stop() == 0, node.log()[-800:]
-            with open(node.log_path, 'ab') as log:
-                node.process = subprocess.Popen(node.command, stdout=log, stderr=subprocess.STDOUT)
-            time.sleep(0.01 + 0.004 * n)
-            node.signal_stop()
-            code = node.process.wait(10)
-            # before it listens for the signal it may die of it: nothing has begun then
-            assert code in (0, -15), 'exit code %s: %s' % (code, node.log()[-800:])
-            node.start()
+    for shards in ('1', '3'):
+        with Node(weir, arguments=['--shards', shards]) as node:
+            for n in range(10):
+                assert node.stop() == 0, node.log()[-800:]
+                with open(node.log_path, 'ab') as log:
+                    node.process = subprocess.Popen(node.command, stdout=log, stderr=subprocess.STDOUT)
+                time.sleep(0.01 + 0.004 * n)
+                node.signal_stop()
+                code = node.process.wait(10)
+                # before it listens for the signal it may die of it: nothing has begun then
+                assert code in (0, -15), 'exit code %s: %s' % (code, node.log()[-800:])
+                node.start()
 
 
 def refusals(weir):
