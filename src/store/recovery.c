@@ -263,7 +263,9 @@ static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r
     uint64_t size;
     enum rc rc = plog_file(l, kind, l->active.base_offset, 0, &file);
     if (rc == RC_NOT_FOUND) {
-        *whole = false;
+        // The offset index is made by its first entry: a young segment has none, and one that was lost shows by how far
+        // it would have to reach.
+        *whole = kind == STORE_FILE_INDEX;
         return RC_OK;
     }
     if (rc == RC_OK)

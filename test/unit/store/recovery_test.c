@@ -154,6 +154,23 @@ Test(recovery, rebuilds_indexes_that_are_gone)
     fixture_close(&f);
 }
 
+Test(recovery, a_young_segment_has_no_index_and_lacks_none)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fixture_fill(&f, 2, 100);
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    fixture_die(&f);
+    cr_assert_eq(plog_open(&f.log), RC_OK, "there is nothing to rebuild");
+    cr_assert_eq(fixture_read_all(&f), 2);
+    fixture_fill(&f, 100, 1000);
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    cr_assert_gt(fixture_size(&f, INDEX0), 0);
+    fixture_die(&f);
+    cr_assert_eq(fixture_read_all(&f), 102);
+    fixture_close(&f);
+}
+
 Test(recovery, rebuilds_the_indexes_of_a_sealed_segment)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
