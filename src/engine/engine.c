@@ -84,6 +84,19 @@ static void engine_work_wanted(struct store *s)
     engine_store_start(container_of(s, struct engine_shard, store));
 }
 
+// A sync in the background made more of a log durable than its answers needed: after a start, what was recovered.
+static void engine_offered_moved(struct store *s, struct plog *l)
+{
+    struct partition *p = container_of(l, struct partition, log);
+    (void)s;
+    if (p->state != PARTITION_ONLINE)
+        return;
+    int64_t end = plog_offered_end(l);
+    if (end > p->high_watermark)
+        p->bytes_added += plog_bytes_between(l, p->high_watermark, end);
+    partition_advance(p);
+}
+
 static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, retention_job);
@@ -271,6 +284,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     if (rc != RC_OK)
         return rc;
     es->store.work_wanted = engine_work_wanted;
+    es->store.offered_moved = engine_offered_moved;
     es->store.owner = es;
     es->reader.changed = engine_image_changed;
     return RC_OK;
