@@ -33,9 +33,64 @@ static void engine_follow_everything(struct engine_shard *es, const struct image
             trace_error(es->engine->config.trace, "no memory for the partitions of %s", t->name);
 }
 
+// ------------------------------------------------------------------------------------------------ stray folders
+
+// What lies in the folders and belongs to no topic of the image is put aside, never deleted. Before any log is attached:
+// a folder left by a deleted topic must not become the log of its successor of the same name.
+struct engine_stray {
+    struct engine *engine;
+    struct log_dir *dir;
+    const struct image *image;
+};
+
+// Whose folder it is. What its partition.metadata says; where a power cut took that, the checkpoint decides: it names a
+// partition only after partition.metadata was synced.
+static bool engine_folder_is_ours(const struct engine_stray *s, const char *name)
+{
+    struct uuid id;
+    const char *dash = strrchr(name, '-');
+    char *end = NULL;
+    long number = dash ? strtol(dash + 1, &end, 10) : -1;
+    if (number < 0 || number > INT32_MAX)
+        return false;
+    enum rc rc = log_dir_folder_topic_id(s->dir, name, &id);
+    if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_CORRUPT)
+        return true; // cannot be read now: not judged
+    const struct image_topic *t = rc == RC_OK ? image_topic_by_id(s->image, id)
+                                              : image_topic_by_name(s->image, bytes_of(name, (size_t)(dash - name)));
+    const struct image_partition *p = t ? image_partition(t, (int32_t)number) : NULL;
+    if (!p || !image_has_replica(p, s->engine->config.node_id))
+        return false;
+    const struct topic_partition tp = {t->id, (int32_t)number};
+    return rc == RC_OK || log_dir_find(s->dir, tp) != NULL;
+}
+
+static void engine_judge_folder(void *context, enum log_dir_name_kind kind, const char *name)
+{
+    struct engine_stray *s = context;
+    if (kind != LOG_DIR_NAME_PARTITION || engine_folder_is_ours(s, name))
+        return;
+    trace_warn(s->engine->config.trace, "%s/%s belongs to no topic this cluster knows: it is kept as %s.*-stray",
+               s->dir->path, name, name);
+    log_dir_set_stray(s->dir, name);
+}
+
+static void engine_judge_folders(struct engine *e, const struct image *image)
+{
+    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
+        struct engine_stray s = {.engine = e, .dir = e->config.log_dirs[i], .image = image};
+        if (!s.dir->clean_stopped && !log_dir_is_offline(s.dir))
+            log_dir_each_folder(s.dir, engine_judge_folder, &s);
+    }
+}
+
 static void engine_image_changed(struct quorum_reader *reader, const struct image *old, const struct image *image)
 {
     struct engine_shard *es = container_of(reader, struct engine_shard, reader);
+    if (!es->engine->folders_judged) { // at boot, on the one thread there is
+        es->engine->folders_judged = true;
+        engine_judge_folders(es->engine, image);
+    }
     bool everything = !old || image->changes.everything || old->broker_configs_index != image->broker_configs_index;
     if (everything)
         engine_follow_everything(es, image);
@@ -309,39 +364,6 @@ static void engine_recover(struct engine *e)
     }
 }
 
-// What lies in the folders and belongs to no topic of the image is put aside, never deleted.
-struct engine_stray {
-    struct engine *engine;
-    struct log_dir *dir;
-};
-
-static void engine_judge_folder(void *context, enum log_dir_name_kind kind, const char *name)
-{
-    struct engine_stray *s = context;
-    struct uuid id;
-    if (kind != LOG_DIR_NAME_PARTITION || log_dir_folder_topic_id(s->dir, name, &id) != RC_OK)
-        return;
-    const struct image_topic *t = image_topic_by_id(s->engine->shards[0].reader.image, id);
-    const char *dash = strrchr(name, '-');
-    char *end = NULL;
-    long partition = dash ? strtol(dash + 1, &end, 10) : -1;
-    const struct image_partition *p = t && partition >= 0 ? image_partition(t, (int32_t)partition) : NULL;
-    if (p && image_has_replica(p, s->engine->config.node_id))
-        return;
-    trace_warn(s->engine->config.trace, "%s/%s belongs to no topic this cluster knows: it is kept as %s.*-stray",
-               s->dir->path, name, name);
-    log_dir_set_stray(s->dir, name);
-}
-
-static void engine_judge_folders(struct engine *e)
-{
-    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
-        struct engine_stray s = {.engine = e, .dir = e->config.log_dirs[i]};
-        if (!s.dir->clean_stopped && !log_dir_is_offline(s.dir))
-            log_dir_each_folder(s.dir, engine_judge_folder, &s);
-    }
-}
-
 static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
 {
     struct quorum_config qc = {
@@ -380,7 +402,6 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
     if (rc != RC_OK)
         return rc;
     engine_recover(e);
-    engine_judge_folders(e);
     for (unsigned i = 0; i < e->config.log_dir_count && e->shard_count > 1; i++)
         e->config.log_dirs[i]->forward = engine_dir_forward; // until here one thread did everything
     for (uint32_t i = 0; i < e->shard_count; i++) {

@@ -126,6 +126,7 @@ struct engine {
     // What recovery read at start.
     uint64_t recovered_logs, recovered_bytes, recovered_cut_bytes;
     bool recovered_from_marks;
+    bool folders_judged; // strays were put aside, with the first image
 };
 
 // Boot, in order, on the boot thread: engine_create() opens quorum and stores and attaches and recovers every log of
