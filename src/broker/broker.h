@@ -54,10 +54,19 @@ struct rx_slab {
     uint8_t data[SCRATCH_BYTES];
 };
 
+// Why a connection ended: counted, and each with its own limit of one line a second.
 enum broker_close_cause {
     BROKER_CLOSE_PEER,
     BROKER_CLOSE_IDLE,
-    BROKER_CLOSE_PROTOCOL,
+    BROKER_CLOSE_FRAME,     // a length that cannot be one
+    BROKER_CLOSE_TLS,       // not Kafka's protocol at all: what it looks like
+    BROKER_CLOSE_HTTP,
+    BROKER_CLOSE_TEXT,
+    BROKER_CLOSE_KEY,       // an API or a version that is not served
+    BROKER_CLOSE_VERSION,
+    BROKER_CLOSE_MALFORMED, // a header or a message that cannot be decoded
+    BROKER_CLOSE_FAILED,    // a produce with acks=0 that failed
+    BROKER_CLOSE_DISK,
     BROKER_CLOSE_STALLED,
     BROKER_CLOSE_LIMIT,
     BROKER_CLOSE_STOP,

@@ -94,14 +94,14 @@ const char *request_client(const struct request *rq, char out[REQUEST_CLIENT_TEX
 // ------------------------------------------------------------------------------------------------ start
 
 // Says why on one line and ends the connection after what was asked before has been answered.
-static bool request_refuse(struct session *s, struct request *rq, const char *what)
+static bool request_refuse(struct session *s, struct request *rq, enum broker_close_cause cause, const char *what)
 {
     char client[REQUEST_CLIENT_TEXT_BYTES], text[REQUEST_CLIENT_TEXT_BYTES + 256];
     snprintf(text, sizeof(text), "%s (%s)", what, request_client(rq, client));
     s->bs->counters.requests_failed_decode++;
     rq->session = NULL;
     request_release(rq);
-    session_close(s, BROKER_CLOSE_PROTOCOL, text);
+    session_close(s, cause, text);
     return false;
 }
 
@@ -170,7 +170,7 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
     struct dec d;
     struct frame_request frame;
     if (frame_request_parse(body, &frame, &d) == RC_MALFORMED)
-        return request_refuse(s, rq, "its request header is malformed");
+        return request_refuse(s, rq, BROKER_CLOSE_MALFORMED, "its request header is malformed");
     rq->version = frame.api_version;
     rq->correlation_id = frame.correlation_id;
     rq->client_id = frame.client_id;
@@ -178,7 +178,7 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
     char text[128];
     if (!rq->api) {
         snprintf(text, sizeof(text), "unknown API key %d version %d", frame.api_key, rq->version);
-        return request_refuse(s, rq, text);
+        return request_refuse(s, rq, BROKER_CLOSE_KEY, text);
     }
     if (rq->version < rq->api->version_min || rq->version > rq->api->version_max) {
         if (rq->api->key == API_VERSIONS_KEY && rq->version > rq->api->version_max) {
@@ -187,13 +187,13 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
         }
         snprintf(text, sizeof(text), "%s version %d is not supported, %d to %d are", rq->api->name, rq->version,
                  rq->api->version_min, rq->api->version_max);
-        return request_refuse(s, rq, text);
+        return request_refuse(s, rq, BROKER_CLOSE_VERSION, text);
     }
     void *message = request_alloc(rq, schema_size(rq->api->request));
     enum rc rc = message ? schema_decode(rq->api->request, &d, rq->version, &rq->arena, message) : RC_NOMEM;
     if (rc != RC_OK) {
         snprintf(text, sizeof(text), "%s version %d cannot be decoded: %s", rq->api->name, rq->version, rc_text(rc));
-        return request_refuse(s, rq, text);
+        return request_refuse(s, rq, BROKER_CLOSE_MALFORMED, text);
     }
     request_begin(rq, message);
     return s->state == SESSION_OPEN;
@@ -353,5 +353,5 @@ void request_answer_none(struct request *rq, bool fail)
     request_done_running(rq);
     request_unlink(rq);
     if (fail && s->state == SESSION_OPEN)
-        session_close(s, BROKER_CLOSE_PROTOCOL, "a produce with acks=0 failed, which only a closed connection can tell");
+        session_close(s, BROKER_CLOSE_FAILED, "a produce with acks=0 failed, which only a closed connection can tell");
 }

@@ -218,18 +218,23 @@ static void session_drain(struct session *s)
 // ------------------------------------------------------------------------------------------------ frames
 
 // What a length that cannot be one might be instead.
-static const char *session_guess(const uint8_t *p)
+static enum broker_close_cause session_guess(const uint8_t *p, const char **text)
 {
-    if (p[0] == 0x16 && p[1] == 0x03)
-        return "the first bytes are a TLS hello, but this listener is PLAINTEXT: use security.protocol=PLAINTEXT";
+    if (p[0] == 0x16 && p[1] == 0x03) {
+        *text = "the first bytes are a TLS hello, but this listener is PLAINTEXT: use security.protocol=PLAINTEXT";
+        return BROKER_CLOSE_TLS;
+    }
     static const char *const verbs[] = {"GET ", "POST", "PUT ", "HEAD", "OPTI", "DELE", "PRI "};
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
-        if (memcmp(p, verbs[i], 4) == 0)
-            return "the first bytes are an HTTP request, but this port speaks the Kafka protocol: use a Kafka client";
+        if (memcmp(p, verbs[i], 4) == 0) {
+            *text = "the first bytes are an HTTP request, but this port speaks the Kafka protocol: use a Kafka client";
+            return BROKER_CLOSE_HTTP;
+        }
     for (int i = 0; i < 4; i++)
         if (p[i] < 0x20 || p[i] > 0x7e)
-            return NULL;
-    return "the first bytes are text, but this port speaks the Kafka protocol: use a Kafka client";
+            return BROKER_CLOSE_FRAME;
+    *text = "the first bytes are text, but this port speaks the Kafka protocol: use a Kafka client";
+    return BROKER_CLOSE_TEXT;
 }
 
 // False: the connection has been ended, because no frame can be this long.
@@ -239,7 +244,8 @@ static bool session_length_check(struct session *s, const uint8_t *p)
     uint32_t limit = broker_frame_bytes_max(s->bs->broker);
     if (length >= FRAME_BYTES_MIN && length <= limit)
         return true;
-    const char *guess = s->greeted ? NULL : session_guess(p);
+    const char *guess = NULL;
+    enum broker_close_cause cause = s->greeted ? BROKER_CLOSE_FRAME : session_guess(p, &guess);
     char text[256];
     if (guess)
         snprintf(text, sizeof(text), "%s", guess);
@@ -250,7 +256,7 @@ static bool session_length_check(struct session *s, const uint8_t *p)
                  "a frame of %u bytes is larger than %u allowed (socket.request.max.bytes=%u, share of memory for large "
                  "frames=%zu)",
                  length, limit, s->bs->broker->config.request_bytes_max, s->bs->huge.limit_bytes);
-    session_close(s, BROKER_CLOSE_PROTOCOL, text);
+    session_close(s, cause, text);
     return false;
 }
 

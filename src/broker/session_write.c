@@ -166,9 +166,9 @@ static enum rc session_send_hole(struct session *s, struct request *rq, size_t *
 static void session_write_failed(struct session *s, enum rc rc)
 {
     if (rc == RC_EOF)
-        session_drop(s, BROKER_CLOSE_PROTOCOL, "a log file ended before the range promised in an answer");
+        session_drop(s, BROKER_CLOSE_DISK, "a log file ended before the range promised in an answer");
     else if (rc == RC_IO)
-        session_drop(s, BROKER_CLOSE_PROTOCOL, "a log file could not be read for its answer");
+        session_drop(s, BROKER_CLOSE_DISK, "a log file could not be read for its answer");
     else
         session_drop(s, BROKER_CLOSE_PEER, NULL);
 }
