@@ -65,7 +65,7 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
     if (follower && h.base_offset < l->next)
         return RC_OFFSET_OUT_OF_RANGE;
     op->log = l;
-    op->duplicate = false;
+    op->duplicate = op->aborts = false;
     op->undo.entry = NULL;
     op->records = h.record_count;
     op->timestamp_max = h.max_timestamp;
@@ -74,6 +74,7 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
     op->last_offset = batch_last_offset(&h);
     if (batch_has_producer(&h)) {
         plog_producer_append_of(&h, bytes_of(op->batch, op->bytes), &a);
+        op->aborts = a.control && !a.control_commit;
         rc = follower ? RC_OK : plog_judge_producer(l, op, &a);
         if (rc == RC_OK && !op->duplicate)
             rc = producer_state_apply(&l->producers, &a, io_now_ns(l->store->io), &op->undo);
@@ -141,6 +142,11 @@ static void plog_written_one(struct plog *l, struct plog_append *op)
     // Neither an index entry nor an epoch that found no memory or no space is missed: recovery rebuilds them.
     (void)plog_note_batch(l, &l->active, (uint32_t)op->bytes, op->last_offset, op->timestamp_max);
     (void)epoch_cache_begin(&l->epochs, op->leader_epoch, op->base_offset);
+    if (op->aborts && op->undo.entry && op->undo.txn_first_offset != OFFSET_NONE) {
+        enum rc rc = plog_note_abort(l, op->undo.entry->producer_id, op->undo.txn_first_offset, op->last_offset);
+        if (rc && !log_dir_is_offline(l->dir)) // a reader would take aborted records for committed ones
+            plog_fail_dir(l, rc, "noting an abort in");
+    }
     producer_state_commit(&op->undo);
     l->written = op->last_offset + 1;
     l->unsynced_messages += op->records;

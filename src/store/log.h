@@ -228,6 +228,7 @@ struct plog_append {
     struct plog *log;
     int64_t timestamp_max;
     int32_t records;
+    bool aborts; // a marker that aborts its producer's transaction
     struct producer_undo undo;
 };
 
@@ -330,6 +331,17 @@ enum rc plog_each_producer(struct plog *l, void (*visit)(void *context, const st
 // The first offset of the oldest open transaction, or OFFSET_NONE: the last stable offset is the smaller of it and the
 // high watermark.
 int64_t plog_first_unstable_offset(const struct plog *l);
+
+// A transaction that was aborted; offsets as Kafka's aborted_transactions and .txnindex have them.
+struct plog_aborted {
+    int64_t producer_id, first_offset;
+    int64_t last_offset;        // of the marker
+    int64_t last_stable_offset; // behind the marker, or lower
+};
+
+// Calls visit for the aborted transactions that a reader of [from, to) meets, in the order of their markers. Inline.
+enum rc plog_each_aborted(struct plog *l, int64_t from, int64_t to,
+                          void (*visit)(void *context, const struct plog_aborted *a), void *context);
 
 // ------------------------------------------------------------------------------------------------ log start, retention
 

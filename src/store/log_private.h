@@ -93,6 +93,12 @@ enum rc plog_tails_write(struct plog *l, struct segment_active *a);
 enum rc plog_put_time_index(struct plog *l, struct segment_active *a);
 enum rc plog_seal_indexes(struct plog *l, struct segment_active *a);
 
+// ---- txn_index.c
+// An abort marker was written at last_offset, for the transaction that began at first_offset.
+enum rc plog_note_abort(struct plog *l, int64_t producer_id, int64_t first_offset, int64_t last_offset);
+// Forgets markers at or past end.
+enum rc plog_cut_txn_index(struct plog *l, int64_t segment_base, int64_t end);
+
 // ---- recovery_point.c
 struct log_dir_mark plog_mark_here(const struct plog *l);
 // Writes what recovery needs besides the log itself, as of the written end: indexes, epochs, producer snapshot.

@@ -79,6 +79,8 @@ static void recovery_visit(void *context, const char *name, bool is_dir)
         s->has_index = true;
     else if (strcmp(suffix, ".timeindex") == 0)
         s->has_time_index = true;
+    else if (strcmp(suffix, ".txnindex") == 0)
+        s->has_txn_index = true;
 }
 
 // Sizes of the .log files; what has none (a lone index, a snapshot) is no segment.
@@ -345,6 +347,8 @@ static enum rc recovery_load_active(struct plog *l, struct plog_recovery *r, boo
     enum rc rc = recovery_load_index(l, r, STORE_FILE_INDEX, &l->active.index, &whole_index);
     if (rc == RC_OK)
         rc = recovery_load_index(l, r, STORE_FILE_TIME_INDEX, &l->active.time_index, &whole_time);
+    if (rc == RC_OK && r->segments[r->current].has_txn_index)
+        rc = plog_cut_txn_index(l, l->active.base_offset, r->from.offset);
     if (rc == RC_OK)
         rc = recovery_probe_index(l, &whole_index);
     // A mark always leaves the greatest timestamp in the time index. An index that ends far before the point has lost

@@ -11,7 +11,7 @@ enum { RECOVERY_BUFFER_BYTES = 256 * 1024 };
 struct recovery_segment {
     int64_t base_offset;
     uint32_t bytes;
-    bool has_index, has_time_index;
+    bool has_index, has_time_index, has_txn_index;
 };
 
 enum recovery_phase {

@@ -59,6 +59,13 @@ static enum rc scan_header(struct plog *l, struct plog_recovery *r)
     if ((rc && rc != RC_TORN) || batch_bytes(h) > left || h->last_offset_delta < 0 || h->base_offset < l->written ||
         batch_last_offset(h) - l->active.base_offset > INT32_MAX)
         return RC_TORN;
+    // A marker is read as a whole later on.
+    if ((h->attributes & BATCH_ATTR_CONTROL) && n < batch_bytes(h) && batch_bytes(h) <= RECOVERY_BUFFER_BYTES &&
+        r->buffer_at != position) {
+        rc = scan_fill(l, r, position);
+        if (rc)
+            return rc == RC_EOF ? RC_TORN : rc;
+    }
     r->in_batch = true;
     r->crc = 0;
     r->crc_at = position + BATCH_CRC_FROM;
@@ -98,7 +105,11 @@ static enum rc scan_accept(struct plog *l, struct plog_recovery *r)
         struct producer_append a;
         const uint8_t *p = scan_bytes(r, l->active.bytes, &n); // a marker is small; a large batch needs its header only
         plog_producer_append_of(h, bytes_of(p, p ? (n < bytes ? n : bytes) : 0), &a);
+        const struct producer_entry *e = producer_state_find(&l->producers, a.producer_id);
+        int64_t txn = e ? e->txn_first_offset : OFFSET_NONE;
         enum rc rc = producer_state_apply(&l->producers, &a, io_now_ns(l->store->io), NULL);
+        if (rc == RC_OK && a.control && !a.control_commit && txn != OFFSET_NONE)
+            rc = plog_note_abort(l, a.producer_id, txn, batch_last_offset(h));
         if (rc)
             return rc;
     }
@@ -157,6 +168,8 @@ static enum rc scan_next_segment(struct plog *l, struct plog_recovery *r)
         rc = plog_file(l, STORE_FILE_INDEX, l->active.base_offset, IO_OPEN_TRUNCATE, &file);
     if (rc == RC_OK && r->segments[next].has_time_index)
         rc = plog_file(l, STORE_FILE_TIME_INDEX, l->active.base_offset, IO_OPEN_TRUNCATE, &file);
+    if (rc == RC_OK && r->segments[next].has_txn_index)
+        rc = plog_cut_txn_index(l, l->active.base_offset, l->active.base_offset);
     return rc;
 }
 
