@@ -35,13 +35,6 @@ def admin(*arguments):
     return json.loads(run('admin', *arguments, '--json'))
 
 
-def needs(command):
-    """Skips a case whose command is not there."""
-    done = subprocess.run([weir, command, '--help'], capture_output=True, timeout=10)
-    if done.returncode != 0:
-        raise cases.Skip('there is no `weir %s`' % command)
-
-
 def case_create():
     run('admin', 'topics', 'create', topic, '--partitions', 3, '--config', 'retention.ms=86400000')
     found = cases.retry(lambda: [t for t in admin('topics', 'list') if t['topic'] == topic])
@@ -126,17 +119,62 @@ def case_nobody_answers():
     return said.strip()
 
 
-def case_produce_consume():
-    needs('produce')
-    needs('consume')
-    lines = ['line %d' % i for i in range(1000)]
-    run('admin', 'topics', 'create', prefix + '-lines')
-    run('produce', prefix + '-lines', stdin=''.join(line + '\n' for line in lines))
-    out = run('consume', prefix + '-lines', '--from-beginning', '--exit-at-end')
-    assert out.splitlines() == lines, '%d lines read back' % len(out.splitlines())
-    kcat = subprocess.run(['kcat', '-b', bootstrap, '-C', '-t', prefix + '-lines', '-e', '-q', '-o', 'beginning'],
+def kcat_lines(which):
+    """What kcat reads from the beginning of a topic."""
+    done = subprocess.run(['kcat', '-b', bootstrap, '-C', '-t', which, '-e', '-q', '-o', 'beginning'],
                           capture_output=True, text=True, timeout=30)
-    assert kcat.stdout.splitlines() == lines, 'kcat reads something else'
+    return done.stdout.splitlines()
+
+
+def case_codec(codec):
+    """Written with a codec, read back by the product and by kcat."""
+    which, lines = '%s-codec-%s' % (prefix, codec), ['line %d %s' % (i, 'abcdefghij' * 5) for i in range(1000)]
+    run('admin', 'topics', 'create', which, '--partitions', 1)
+    run('produce', which, '--codec', codec, stdin=''.join(line + '\n' for line in lines))
+    out = run('consume', which, '--from-beginning', '--exit-at-end')
+    assert out.splitlines() == lines, '%d lines read back' % len(out.splitlines())
+    assert kcat_lines(which) == lines, 'kcat reads something else'
+    return '1000 lines'
+
+
+def case_json():
+    """Keys, headers, timestamps, null and bytes that are not text survive the way through JSON."""
+    which = prefix + '-json'
+    run('admin', 'topics', 'create', which, '--partitions', 1)
+    records = [{'key': 'k', 'value': 'v', 'headers': {'kind': 'compat'}, 'timestamp': 1700000000000},
+               {'key': None, 'value': 'only a value', 'timestamp': 1700000000001},
+               {'key': 'only a key', 'value': None, 'timestamp': 1700000000002},
+               {'key': '', 'value': '', 'timestamp': 1700000000003},
+               {'key_base64': '/wD+', 'value_base64': 'gIGC', 'timestamp': 1700000000004}]
+    run('produce', which, '--json', stdin=''.join(json.dumps(r) + '\n' for r in records))
+    out = [json.loads(line) for line in run('consume', which, '--from-beginning', '--exit-at-end', '--json').splitlines()]
+    assert [r['offset'] for r in out] == list(range(5)), out
+    for want, got in zip(records, out):
+        assert got['timestamp'] == want['timestamp'], (want, got)
+        for field in ('key', 'value', 'key_base64', 'value_base64'):
+            assert field not in want or got.get(field) == want[field], (field, want, got)
+    assert 'compat' in str(out[0]['headers']), out[0]
+    # What consume prints is what produce takes.
+    run('admin', 'topics', 'create', which + '-copy', '--partitions', 1)
+    run('produce', which + '-copy', '--json', stdin=''.join(json.dumps(r) + '\n' for r in out))
+    again = [json.loads(line) for line in run('consume', which + '-copy', '--from-beginning', '--exit-at-end', '--json').splitlines()]
+    strip = [{k: v for k, v in r.items() if k != 'topic'} for r in out]
+    assert [{k: v for k, v in r.items() if k != 'topic'} for r in again] == strip, again
+
+
+def case_perf():
+    """It measures this broker, whoever made it."""
+    which = prefix + '-perf'
+    common = ('--topic', which, '--duration', '1s', '--json')
+    written = json.loads(run('perf', 'produce', *common, '--warmup', '0s', '--codec', 'lz4', '--idempotent'))
+    read = json.loads(run('perf', 'consume', *common, '--check-crc'))
+    waited = json.loads(run('perf', 'latency', *common, '--rate', 200, '--warmup', '0s'))
+    assert waited, 'no latency'
+    with Raw(bootstrap) as c:
+        end = c.end(which)
+    assert end > 1000, '%d records' % end
+    return ', '.join('%s %s' % (k, v) for k, v in list(written.items())[:4]) + '; read: ' + ', '.join(
+        '%s %s' % (k, v) for k, v in list(read.items())[:3])
 
 
 def case_delete():
@@ -154,5 +192,8 @@ report.run('cluster', case_cluster)
 report.run('log-dump', case_log_dump)
 report.run('topics-alter', case_alter)
 report.run('nobody-answers', case_nobody_answers)
-report.run('produce-consume', case_produce_consume)
+for each in cases.CODECS:
+    report.run('produce-' + each, case_codec, each, topic='%s-codec-%s' % (prefix, each), codec=each)
+report.run('json', case_json)
+report.run('perf', case_perf)
 report.run('topics-delete', case_delete)
