@@ -90,8 +90,7 @@ static void describe_key(struct describe *d, const struct describe_target *t, co
     out->config_type = (int8_t)key->type;
     if (d->in->include_synonyms)
         describe_synonyms(d, t, key, values, count, out);
-    if (d->in->include_documentation)
-        out->documentation = text_of(key->text);
+    out->documentation = d->in->include_documentation ? text_of(key->text) : bytes_of(NULL, 0); // null unless asked for
 }
 
 static bool describe_wanted(const struct describe_configs_request_resource *r, const struct describe_target *t,
