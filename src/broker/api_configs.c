@@ -7,7 +7,7 @@
 #include "broker/api.h"
 #include "model/kerr.h"
 
-enum { VALUE_SCRATCH_BYTES = 32 };
+enum { VALUE_SCRATCH_BYTES = 32, NAME_BYTES_SHOWN = 256 };
 
 struct describe {
     const struct configs_view *view;
@@ -170,7 +170,8 @@ static bool describe_broker(struct describe *d, const struct describe_configs_re
     if (!config_parse_int(text, &id)) {
         describe_fail(d, out, RC_INVALID_REQUEST,
                       arena_printf(d->arena, "Broker id must be an integer, but it is: %.*s",
-                                   (int)r->resource_name.n, r->resource_name.p));
+                                   (int)(r->resource_name.n < NAME_BYTES_SHOWN ? r->resource_name.n : NAME_BYTES_SHOWN),
+                                   r->resource_name.p));
         return false;
     }
     if (id != d->view->node) {

@@ -53,7 +53,8 @@ void api_delete_records_begin(struct request *rq, const void *message)
     uint32_t count = 0;
     for (uint32_t i = 0; i < in->topics_count; i++)
         count += in->topics[i].partitions_count;
-    api_answer_reserve(rq, (size_t)count * (sizeof(struct partition_query) + sizeof(struct partition_start) + 96) + 4096);
+    api_answer_reserve(rq,
+                       (size_t)count * (sizeof(struct partition_query) + sizeof(struct partition_start) + 96) + 4096);
     struct delete_records_op *op = request_alloc(rq, sizeof(*op));
     struct partition_start *starts = arena_array(&rq->arena, count, sizeof(*starts));
     enum rc rc =

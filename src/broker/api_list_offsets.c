@@ -95,8 +95,7 @@ static enum rc list_offsets_add(struct list_offsets_op *op, const struct image *
                                 const struct list_offsets_request_partition *p)
 {
     struct request *rq = op->ask.rq;
-    struct partition_query *q =
-        partition_ask_add(&op->ask, image, topic, p->partition_index, p->current_leader_epoch);
+    struct partition_query *q = partition_ask_add(&op->ask, image, topic, p->partition_index, p->current_leader_epoch);
     if (op->in->replica_id > REPLICA_CONSUMER)
         q->rc = RC_CLUSTER_AUTHORIZATION_FAILED; // replicas have a port of their own
     else if (q->rc == RC_OK && !list_offsets_known(p->timestamp, rq->version))

@@ -94,8 +94,8 @@ static bool log_dirs_add_partition(struct log_dirs_op *op, const struct image_to
     const struct image_partition *p = image_partition(t, index);
     if (!p || !image_has_replica(p, op->ask.rq->bs->engine->engine->config.node_id))
         return false;
-    op->ask.queries[op->ask.count++] = (struct partition_query){
-        .id = {.topic_id = t->id, .partition = index}, .current_leader_epoch = LEADER_EPOCH_NONE};
+    op->ask.queries[op->ask.count++] = (struct partition_query){.id = {.topic_id = t->id, .partition = index},
+                                                                .current_leader_epoch = LEADER_EPOCH_NONE};
     return true;
 }
 
@@ -146,8 +146,7 @@ void api_describe_log_dirs_begin(struct request *rq, const void *message)
                                topics * (sizeof(struct log_dirs_topic) + TOPIC_NAME_BYTES_MAX + 32) + 4096);
     struct log_dirs_op *op = request_alloc(rq, sizeof(*op));
     enum rc rc = RC_NOMEM;
-    if (op && partitions <= UINT32_MAX &&
-        (op->topics = arena_array(&rq->arena, topics, sizeof(*op->topics))) != NULL)
+    if (op && partitions <= UINT32_MAX && (op->topics = arena_array(&rq->arena, topics, sizeof(*op->topics))) != NULL)
         rc = partition_ask_init(&op->ask, rq, PARTITION_SIZE, (uint32_t)partitions, log_dirs_done);
     if (rc == RC_OK)
         rc = log_dirs_collect(op, in, image);

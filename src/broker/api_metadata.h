@@ -14,8 +14,8 @@ enum metadata_scope metadata_scope_of(const struct metadata_request *in, int16_t
 // RC_INVALID_REQUEST when version cannot carry what in holds: a null name or an id before 12.
 enum rc metadata_request_check(const struct metadata_request *in, int16_t version);
 
-// The names of in that the image does not have and that could be created, each once. At most *count of in->topics_count.
-// Internal topics are left to their coordinators. RC_NOMEM.
+// The names of in that the image does not have and that could be created, each once. At most *count of
+// in->topics_count. Internal topics are left to their coordinators. RC_NOMEM.
 enum rc metadata_missing(const struct image *image, const struct metadata_request *in, struct arena *a,
                          struct bytes **out, uint32_t *count);
 

@@ -25,7 +25,7 @@ struct describe_quorum_op {
     uint32_t voter_count, observer_count;
 };
 
-// ------------------------------------------------------------------------------------------------ on the quorum's shard
+// ------------------------------------------------------------------------------------------------ where the quorum is
 
 static struct quorum_replica describe_replica(const struct raft *r, struct raft_id id, int64_t wall_ms)
 {

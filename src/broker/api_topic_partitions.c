@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DescribeTopicPartitions (KIP-966): topics in the order of their names, in pages. An answer ends at the partition limit
-// and says where the next one goes on; a cursor whose topic is gone goes on at the next name.
+// DescribeTopicPartitions (KIP-966): topics in the order of their names, in pages. An answer ends at the partition
+// limit and says where the next one goes on; a cursor whose topic is gone goes on at the next name.
 #include "broker/api_topic_partitions.h"
 
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static enum rc pages_partition(struct pages_builder *b, const struct image_parti
     out->last_known_elr = (int32_t *)(uintptr_t)&p->last_known_leader;
     out->last_known_elr_count = p->leader == NODE_ID_NONE && p->last_known_leader != NODE_ID_NONE;
     return cluster_view_offline(b->view, p, b->arena, &out->offline_replicas, &out->offline_replicas_count) ? RC_OK
-                                                                                                         : RC_NOMEM;
+                                                                                                            : RC_NOMEM;
 }
 
 static enum rc pages_stop(struct pages_builder *b, struct bytes topic, int32_t partition)
@@ -98,8 +98,8 @@ static enum rc pages_all(struct pages_builder *b, const struct describe_topic_pa
     if (!b->out->topics)
         return RC_NOMEM;
     const struct image *image = b->view->image;
-    const struct image_topic *t = cursor ? image_topic_next(image, cursor->topic_name, true)
-                                         : image_topic_next(image, bytes_of(NULL, 0), false);
+    const struct image_topic *t =
+        cursor ? image_topic_next(image, cursor->topic_name, true) : image_topic_next(image, bytes_of(NULL, 0), false);
     enum rc rc = RC_OK;
     for (; t && rc == RC_OK && !b->out->next_cursor; t = image_topic_next(image, image_topic_name(t), false))
         rc = pages_topic(b, t, pages_from(cursor, image_topic_name(t)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CreateTopics, DeleteTopics, CreatePartitions: decided by the controller (meta/controller.h), answered here. What fails
-// as a whole (no controller, out of time) is said for each topic, as clients expect.
+// CreateTopics, DeleteTopics, CreatePartitions: decided by the controller (meta/controller.h), answered here. What
+// fails as a whole (no controller, out of time) is said for each topic, as clients expect.
 #include "broker/admin_op.h"
 #include "broker/api.h"
 #include "model/kerr.h"

@@ -35,10 +35,10 @@ static enum rc versions_features(const struct image *image, int16_t version, str
     if (!out->supported_features || !out->finalized_features)
         return RC_NOMEM;
     out->supported_features_count = 1;
-    *out->supported_features = (struct api_versions_response_supported_feature){
-        .name = bytes_str(FEATURE_METADATA_VERSION),
-        .min_version = METADATA_VERSION_MIN,
-        .max_version = METADATA_VERSION_MAX};
+    *out->supported_features =
+        (struct api_versions_response_supported_feature){.name = bytes_str(FEATURE_METADATA_VERSION),
+                                                         .min_version = METADATA_VERSION_MIN,
+                                                         .max_version = METADATA_VERSION_MAX};
     out->finalized_features_epoch = (int64_t)image->index;
     int16_t level = image_feature_level(image, FEATURE_METADATA_VERSION);
     if (level > 0) {
@@ -63,9 +63,8 @@ enum rc api_versions_build(const struct image *image, const struct api_versions_
         return RC_NOMEM;
     out->api_keys_count = (uint32_t)api_row_count;
     for (size_t i = 0; i < api_row_count; i++)
-        out->api_keys[i] = (struct api_versions_response_api_key){.api_key = api_rows[i].key,
-                                                                  .min_version = api_rows[i].version_min,
-                                                                  .max_version = api_rows[i].version_max};
+        out->api_keys[i] = (struct api_versions_response_api_key){
+            .api_key = api_rows[i].key, .min_version = api_rows[i].version_min, .max_version = api_rows[i].version_max};
     return version >= FEATURES_VERSION ? versions_features(image, version, a, out) : RC_OK;
 }
 

@@ -277,8 +277,7 @@ static enum rc build_wanted(struct metadata_builder *b, enum metadata_scope scop
 enum rc metadata_build(const struct cluster_view *v, const struct metadata_request *in, int16_t version,
                        const struct create_topics_response *created, struct arena *a, struct metadata_response *out)
 {
-    struct metadata_builder b = {
-        .view = v, .in = in, .version = version, .created = created, .arena = a, .out = out};
+    struct metadata_builder b = {.view = v, .in = in, .version = version, .created = created, .arena = a, .out = out};
     metadata_response_init(out);
     out->cluster_id = v->cluster_id;
     out->controller_id = v->controller;

@@ -25,8 +25,7 @@ static void ids_fetch(struct producer_ids *ids);
 static void ids_serve(struct producer_ids *ids, enum rc rc)
 {
     while (!list_empty(&ids->waiters) && (rc != RC_OK || ids->next < ids->end)) {
-        struct producer_ids_waiter *w =
-            list_entry(list_pop_front(&ids->waiters), struct producer_ids_waiter, link);
+        struct producer_ids_waiter *w = list_entry(list_pop_front(&ids->waiters), struct producer_ids_waiter, link);
         w->producer_id = rc == RC_OK ? ids->next++ : PRODUCER_ID_NONE;
         w->done(w, rc);
     }

@@ -15,8 +15,8 @@
 struct request;
 typedef void (*api_fn)(struct request *rq, const void *message);
 
-// A row of the dispatch table. version_min..version_max is what ApiVersions says; serve_min is what is really decoded
-// (Produce 0 to 2 are advertised for old clients and refused in the answer).
+// A row of the dispatch table. version_min..version_max is what ApiVersions says and what is decoded (Produce 0 to 2 are
+// advertised for old clients and refused in the answer).
 struct api_row {
     int16_t key;
     int16_t version_min, version_max;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Questions to partitions other than produce and fetch: offsets by time, ends of leader epochs, raising the log start,
-// producers, sizes. A request's questions travel in one call a shard, however many they are; what must wait for the disk
-// or takes long goes on as a job of that shard.
+// producers, sizes. A request's questions travel in one call a shard, however many they are; what must wait for the
+// disk or takes long goes on as a job of that shard.
 #pragma once
 
 #include "engine/partition.h"
@@ -37,10 +37,10 @@ struct partition_query {
     int32_t current_leader_epoch; // LEADER_EPOCH_NONE: not given
     union {
         struct {
-            int64_t timestamp; // in: or an OFFSET_SPEC_*; out: of the record, TIMESTAMP_NONE with special ones
-            int64_t offset;    // out: OFFSET_NONE: there is none
+            int64_t timestamp;    // in: or an OFFSET_SPEC_*; out: of the record, TIMESTAMP_NONE with special ones
+            int64_t offset;       // out: OFFSET_NONE: there is none
             int32_t leader_epoch; // out
-            bool committed;    // in: bounded by the last stable offset
+            bool committed;       // in: bounded by the last stable offset
         } offset;
         struct {
             int64_t timestamp; // in
@@ -60,8 +60,8 @@ struct partition_query {
             uint32_t count;
         } producers;
         struct {
-            uint64_t bytes;     // out
-            uint32_t log_dir;   // out: place in engine_config.log_dirs
+            uint64_t bytes;   // out
+            uint32_t log_dir; // out: place in engine_config.log_dirs
         } size;
     };
     struct partition_query_call *call; // private

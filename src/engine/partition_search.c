@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See partition_search.h. Usually the batch the time index points to holds the record. It does not when its records that
-// match lie below log start; then the batches behind it are looked at one by one.
+// See partition_search.h. Usually the batch the time index points to holds the record. It does not when its records
+// that match lie below log start; then the batches behind it are looked at one by one.
 #include "engine/partition_search.h"
 
 #include <stdlib.h>

@@ -37,9 +37,10 @@ Test(dispatch, what_librdkafka_looks_for_is_offered)
 {
     static const struct {
         int16_t key, version;
-    } wanted[] = {{API_PRODUCE, 0}, {API_PRODUCE, 3}, {API_PRODUCE, 7}, {API_FETCH, 4}, {API_FETCH, 10},
-                  {API_FIND_COORDINATOR, 0}, {API_LIST_OFFSETS, 1}, {API_INIT_PRODUCER_ID, 0}, {API_SASL_HANDSHAKE, 0},
-                  {API_SASL_HANDSHAKE, 1}, {API_SASL_AUTHENTICATE, 0}, {API_API_VERSIONS, 0}};
+    } wanted[] = {
+        {API_PRODUCE, 0},        {API_PRODUCE, 3},          {API_PRODUCE, 7},           {API_FETCH, 4},
+        {API_FETCH, 10},         {API_FIND_COORDINATOR, 0}, {API_LIST_OFFSETS, 1},      {API_INIT_PRODUCER_ID, 0},
+        {API_SASL_HANDSHAKE, 0}, {API_SASL_HANDSHAKE, 1},   {API_SASL_AUTHENTICATE, 0}, {API_API_VERSIONS, 0}};
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         const struct api_row *r = api_find(wanted[i].key);
         cr_assert(r && r->version_min <= wanted[i].version && r->version_max >= wanted[i].version, "key %d version %d",

@@ -68,8 +68,10 @@ Test(metadata, null_means_all_and_empty_means_brokers_only)
 
 Test(metadata, names_are_answered_once_each)
 {
-    struct metadata_request_topic names[4] = {{.name = bytes_str("beta")}, {.name = bytes_str("nowhere")},
-                                              {.name = bytes_str("beta")}, {.name = bytes_str("no good")}};
+    struct metadata_request_topic names[4] = {{.name = bytes_str("beta")},
+                                              {.name = bytes_str("nowhere")},
+                                              {.name = bytes_str("beta")},
+                                              {.name = bytes_str("no good")}};
     struct metadata_request in = {.topics = names, .topics_count = 4};
     struct metadata_response out = ask(&in, 9);
     cr_assert_eq(out.topics_count, 3);
@@ -101,8 +103,10 @@ Test(metadata, ids_are_answered_from_version_12)
 
 Test(metadata, missing_names_are_those_that_could_be_created)
 {
-    struct metadata_request_topic names[5] = {{.name = bytes_str("beta")}, {.name = bytes_str("new")},
-                                              {.name = bytes_str("new")}, {.name = bytes_str("no good")},
+    struct metadata_request_topic names[5] = {{.name = bytes_str("beta")},
+                                              {.name = bytes_str("new")},
+                                              {.name = bytes_str("new")},
+                                              {.name = bytes_str("no good")},
                                               {.name = bytes_str("__consumer_offsets")}};
     struct metadata_request in = {.topics = names, .topics_count = 5};
     struct bytes *missing;

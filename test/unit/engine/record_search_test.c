@@ -62,7 +62,8 @@ Test(record_search, finds_what_a_walk_finds)
                 struct record_search s = {.timestamp_ms = t, .from_offset = from};
                 enum rc rc = search(&s, buf_bytes(&batch), workspace);
                 int64_t want = expected(t, from);
-                cr_assert_eq(rc, want < 0 ? RC_EOF : RC_OK, "%s, time %lld", codec_name((enum codec)codec), (long long)t);
+                cr_assert_eq(rc, want < 0 ? RC_EOF : RC_OK, "%s, time %lld", codec_name((enum codec)codec),
+                             (long long)t);
                 cr_assert(want < 0 || (s.found_offset == want && s.found_timestamp == time_of((int)(want - 10000))));
             }
         }
