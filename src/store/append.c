@@ -120,7 +120,7 @@ static void plog_move_all(struct list *from, struct list *to)
 }
 
 // Fails everything that is not written: the log is as if it had never been asked.
-static void plog_fail_queue(struct plog *l, enum rc rc)
+void plog_fail_queue(struct plog *l, enum rc rc)
 {
     struct list failed;
     list_init(&failed);

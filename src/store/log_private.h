@@ -78,6 +78,10 @@ enum rc plog_sealed_push(struct plog *l, const struct segment *s);
 // Reads what a batch header says for the producer state; for control batches the marker too. `batch` is whole.
 void plog_producer_append_of(const struct batch_header *h, struct bytes batch, struct producer_append *out);
 
+// ---- append.c
+// Fails everything that is not written: next offset and producer state go back to what is.
+void plog_fail_queue(struct plog *l, enum rc rc);
+
 // ---- roll.c
 // Makes folder and .log file of the active segment if they are not there.
 enum rc plog_make_active(struct plog *l, struct store_file **file);

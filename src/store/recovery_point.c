@@ -198,6 +198,8 @@ static void plog_dirty_done(struct log_dir_op *op, enum rc rc)
     free(y);
     l->marking = false;
     l->clean_marked = rc != RC_OK;
+    if (rc)
+        plog_fail_queue(l, rc);
     plog_flush(l);
 }
 
