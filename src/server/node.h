@@ -3,9 +3,10 @@
 // One whole node over given ios: log folders, engine, broker. What `weir server` runs on threads and the simulator runs
 // turn by turn; so nothing here starts a thread, waits for a signal or prints the start lines.
 //
-// Life: node_create() (boots, recovers, opens the listeners, begins to register; clients are accepted when that is done); the shards run or are turned;
-// node_stop() ends connections and settles the logs; when node_stopped(), no shard runs and node_destroy() follows, if
-// all became quiet. A crash is node_destroy() without node_stop(), where one thread may turn every shard.
+// Life: node_create() boots, recovers, opens the listeners and begins to register; clients are accepted when that is
+// done. The shards run or are turned. node_stop() ends connections and settles the logs; when node_stopped(), no shard
+// runs and node_destroy() follows, if all became quiet. A crash is node_destroy() without node_stop(), where one thread
+// may turn every shard.
 #pragma once
 
 #include "broker/broker.h"
