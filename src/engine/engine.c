@@ -35,8 +35,8 @@ static void engine_follow_everything(struct engine_shard *es, const struct image
 
 // ------------------------------------------------------------------------------------------------ stray folders
 
-// What lies in the folders and belongs to no topic of the image is put aside, never deleted. Before any log is attached:
-// a folder left by a deleted topic must not become the log of its successor of the same name.
+// What lies in the folders and belongs to no topic of the image is put aside, never deleted. Before any log is
+// attached: a folder left by a deleted topic must not become the log of its successor of the same name.
 struct engine_stray {
     struct engine *engine;
     struct log_dir *dir;
@@ -163,8 +163,7 @@ static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t b
         struct partition *p = list_entry(es->retention_at, struct partition, all_link);
         // A log that was never looked at is opened only when its time may have come; an open one is judged by its size
         // and its start, too, which costs nothing.
-        if (p->state == PARTITION_ONLINE &&
-            (p->log.state == PLOG_OPEN || plog_retention_due_ms(&p->log) <= wall_ms) &&
+        if (p->state == PARTITION_ONLINE && (p->log.state == PLOG_OPEN || plog_retention_due_ms(&p->log) <= wall_ms) &&
             plog_retention_step(&p->log, p->high_watermark, wall_ms))
             continue;
         es->retention_at = list_next(&es->all, es->retention_at);
@@ -214,8 +213,8 @@ static void engine_dir_failed(struct log_dir *d, enum rc rc)
     unsigned left = 0;
     for (unsigned i = 0; i < e->config.log_dir_count; i++)
         left += !log_dir_is_offline(e->config.log_dirs[i]);
-    trace_error(e->config.trace, "log folder %s is offline (%s); its partitions are not served until a restart", d->path,
-                rc_text(rc));
+    trace_error(e->config.trace, "log folder %s is offline (%s); its partitions are not served until a restart",
+                d->path, rc_text(rc));
     if (d == e->config.metadata_dir || left == 0) {
         trace_error(e->config.trace, "stopping: %s",
                     left == 0 ? "no log folder is left" : "the folder of the metadata log failed");
@@ -244,7 +243,8 @@ void engine_tell_failures(struct engine_shard *es)
     }
 }
 
-// ------------------------------------------------------------------------------------------------ folders of other shards
+// ------------------------------------------------------------------------------------------------ folders of other
+// shards
 
 // A folder operation on its way to the folder's owner and back, in the operation's own memory.
 struct engine_route {
@@ -294,7 +294,8 @@ static void engine_dir_answered(struct engine_call *c)
 static void engine_dir_forward(struct log_dir *d, struct log_dir_op *op)
 {
     struct engine_route *r = (struct engine_route *)(void *)op->route;
-    *r = (struct engine_route){.call = {.run = engine_dir_arrived, .done = engine_dir_answered}, .dir = d, .done = op->done};
+    *r = (struct engine_route){
+        .call = {.run = engine_dir_arrived, .done = engine_dir_answered}, .dir = d, .done = op->done};
     op->done = engine_dir_done;
     engine_call_start(&r->call, shard_current()->owner, engine_dir_owner(d));
 }
@@ -322,6 +323,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     list_init(&es->checking);
     list_init(&es->all);
     list_init(&es->doomed);
+    list_init(&es->waiting);
     map_init(&es->graves);
     list_init(&es->opening);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
@@ -334,8 +336,8 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     sc.unsynced_bytes_max /= e->shard_count;
     sc.producer_expiry_ms = e->config.producer_expiry_ms;
     sc.producers_max = e->config.producers_max / e->shard_count;
-    enum rc rc = store_init(&es->store, es->shard->io, e->config.trace, &sc, e->config.log_dirs,
-                            e->config.log_dir_count);
+    enum rc rc =
+        store_init(&es->store, es->shard->io, e->config.trace, &sc, e->config.log_dirs, e->config.log_dir_count);
     if (rc != RC_OK)
         return rc;
     es->store.work_wanted = engine_work_wanted;
@@ -364,6 +366,14 @@ static void engine_recover(struct engine *e)
     }
 }
 
+static void engine_quorum_failed(void *context, enum rc rc, const char *text)
+{
+    struct engine *e = context;
+    (void)rc;
+    (void)text; // said already
+    __atomic_store_n(&e->metadata_dir_failed, true, __ATOMIC_RELEASE);
+}
+
 static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
 {
     struct quorum_config qc = {
@@ -375,6 +385,8 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
         .metadata_dir = e->config.metadata_dir,
         .properties = e->config.properties,
         .cluster_id = e->config.cluster_id,
+        .failed = engine_quorum_failed,
+        .context = e,
     };
     enum rc rc = quorum_create(&e->quorum, &qc, text, text_bytes);
     if (rc != RC_OK)
@@ -573,6 +585,8 @@ static void engine_shard_deinit(struct engine_shard *es)
 {
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_timer_cancel(es->shard, &es->store_timer);
+    shard_timer_cancel(es->shard, &es->doomed_timer);
+    shard_timer_cancel(es->shard, &es->waiting_timer);
     struct shard_job *jobs[] = {&es->retention_job, &es->store_job, &es->doomed_job, &es->opening_job, &es->check_job};
     for (size_t i = 0; i < ARRAY_COUNT(jobs); i++)
         if (jobs[i]->started)

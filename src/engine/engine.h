@@ -79,11 +79,13 @@ struct engine_shard {
     struct list all;     // every partition, for sweeps
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct map graves;   // those of them that still have a folder, by its name
+    struct list waiting; // partitions whose folder is still a deleted topic's, on another shard
     bool settling;       // stopping: nothing is appended any more
     bool at_rest;        // stopped: no background work either
     struct list opening; // partitions whose log needs more work before it serves
     struct shard_job doomed_job, opening_job, store_job, retention_job;
     struct shard_timer store_timer, retention_timer;
+    struct shard_timer doomed_timer, waiting_timer; // looks again at what could not be done at once
     struct list_node *retention_at; // the partition retention looks at next
     struct engine_counters counters;
     // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.

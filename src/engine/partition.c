@@ -7,7 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DOOMED_STEP_NS = 1000 * 1000, RECOVER_STEP_NS = 50 * 1000 * 1000, OPEN_STEP_NS = 500 * 1000 };
+enum {
+    DOOMED_STEP_NS = 1000 * 1000,
+    RECOVER_STEP_NS = 50 * 1000 * 1000,
+    OPEN_STEP_NS = 500 * 1000,
+    PATIENCE_NS = 2 * 1000 * 1000, // between two looks at what waits for the disk or another shard
+};
 
 // ------------------------------------------------------------------------------------------------ settings
 
@@ -94,16 +99,47 @@ static struct log_dir *partition_place(struct engine_shard *es, const struct eng
     return log_dir_choose(e->config.log_dirs, e->config.log_dir_count);
 }
 
+static void partition_attach(struct partition *p);
+
+static void partition_wait_due(struct shard_timer *t)
+{
+    struct engine_shard *es = container_of(t, struct engine_shard, waiting_timer);
+    for (size_t left = es->waiting.count; left > 0; left--) {
+        struct partition *p = list_entry(list_pop_front(&es->waiting), struct partition, waiting_link);
+        partition_attach(p);
+    }
+}
+
+// A partition that comes into being while the node runs finds no folder. If there is one, another shard has yet to
+// rename it for a deleted topic of the same name.
+static bool partition_must_wait(struct partition *p, const struct log_dir *dir)
+{
+    struct engine_shard *es = p->es;
+    char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
+    if (!es->engine->booted || !dir || log_dir_is_offline(dir))
+        return false;
+    snprintf(path, sizeof(path), "%s/%s-%d", dir->path, p->topic->name, p->id.partition);
+    if (!io_exists(es->shard->io, path))
+        return false;
+    p->state = PARTITION_BLOCKED;
+    list_push_back(&es->waiting, &p->waiting_link);
+    if (!shard_timer_is_set(&es->waiting_timer))
+        shard_timer_set(es->shard, &es->waiting_timer, shard_now_ns(es->shard) + PATIENCE_NS, partition_wait_due);
+    return true;
+}
+
 static void partition_attach(struct partition *p)
 {
     struct engine_shard *es = p->es;
     struct log_dir *dir = partition_place(es, p->topic, p->id);
-    // At boot one thread looks at every checkpoint. Later only its owner may, and nobody needs to: what comes into being
-    // then is in none.
+    if (partition_must_wait(p, dir))
+        return;
+    // At boot one thread looks at every checkpoint. Later only its owner may, and nobody needs to: what comes into
+    // being then is in none.
     const struct log_dir_entry *known = dir && !es->engine->booted ? log_dir_find(dir, p->id) : NULL;
-    enum rc rc = dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id,
-                                         &p->settings->log, known)
-                     : RC_OFFLINE;
+    enum rc rc =
+        dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
+            : RC_OFFLINE;
     p->state = rc == RC_OK ? PARTITION_ONLINE : PARTITION_OFFLINE;
     if (rc != RC_OK)
         trace_error(es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
@@ -188,6 +224,8 @@ static void partition_free(struct partition *p)
     list_remove(&t->partitions, &p->topic_link);
     if (list_node_linked(&p->dirty_link))
         list_remove(&es->dirty, &p->dirty_link);
+    if (list_node_linked(&p->waiting_link))
+        list_remove(&es->waiting, &p->waiting_link);
     settings_unref(p->settings);
     free(p);
     topic_unlink_if_empty(es, t);
@@ -214,15 +252,31 @@ static bool partition_bury(struct partition *p)
     return true;
 }
 
+static void partition_doomed_due(struct shard_timer *t);
+
 enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, doomed_job);
     uint64_t until = io_clock_ns(es->shard->io) + (budget_ns < DOOMED_STEP_NS ? budget_ns : DOOMED_STEP_NS);
-    for (struct list_node *n = list_first(&es->doomed), *next; n && io_clock_ns(es->shard->io) < until; n = next) {
+    bool any = false;
+    struct list_node *n = list_first(&es->doomed), *next;
+    for (; n && io_clock_ns(es->shard->io) < until; n = next) {
         next = list_next(&es->doomed, n);
-        partition_bury(list_entry(n, struct partition, doomed_link));
+        any |= partition_bury(list_entry(n, struct partition, doomed_link));
     }
-    return list_empty(&es->doomed) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
+    if (any || n)
+        return list_empty(&es->doomed) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
+    // All that is left waits for the disk, which may take long.
+    if (!list_empty(&es->doomed))
+        shard_timer_set(es->shard, &es->doomed_timer, shard_now_ns(es->shard) + PATIENCE_NS, partition_doomed_due);
+    return SHARD_JOB_DONE;
+}
+
+static void partition_doomed_due(struct shard_timer *t)
+{
+    struct engine_shard *es = container_of(t, struct engine_shard, doomed_timer);
+    if (!es->doomed_job.started && !list_empty(&es->doomed))
+        shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
 }
 
 // The topic is gone: nobody finds the partition any more; its folder is renamed by a paced job.
@@ -237,6 +291,8 @@ static void partition_doom(struct partition *p)
         p->blocker->heir = NULL;
         p->blocker = NULL;
     }
+    if (list_node_linked(&p->waiting_link))
+        list_remove(&es->waiting, &p->waiting_link);
     p->in_graves = p->log.state != PLOG_DETACHED && map_insert(&es->graves, &p->node, grave_hash(p)) == RC_OK;
     p->state = PARTITION_DOOMED;
     list_push_back(&es->doomed, &p->doomed_link);
@@ -459,8 +515,8 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
     int64_t bound = r->committed ? r->last_stable_offset : r->high_watermark;
     if (r->fetch_offset >= bound || r->bytes_max == 0 || (r->rc = partition_open(p)) != RC_OK)
         return true;
-    struct plog_read read = {.offset = r->fetch_offset, .bound = bound, .bytes_max = r->bytes_max,
-                             .at_least_one = r->at_least_one};
+    struct plog_read read = {
+        .offset = r->fetch_offset, .bound = bound, .bytes_max = r->bytes_max, .at_least_one = r->at_least_one};
     r->rc = plog_read(&p->log, &read, &r->slice, wait);
     if (r->rc == RC_AGAIN)
         return false;
@@ -522,8 +578,8 @@ void partition_free_all(struct engine_shard *es)
     struct list *lists[] = {&es->all, &es->doomed};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         for (struct list_node *n; (n = list_pop_front(lists[i]));) {
-            struct partition *p = i == 0 ? list_entry(n, struct partition, all_link)
-                                         : list_entry(n, struct partition, doomed_link);
+            struct partition *p =
+                i == 0 ? list_entry(n, struct partition, all_link) : list_entry(n, struct partition, doomed_link);
             if (i == 0)
                 map_remove(&es->partitions, &p->node);
             if (p->log.state != PLOG_DETACHED)

@@ -17,7 +17,7 @@ enum partition_state {
 
 struct partition {
     struct map_node node; // engine_shard.partitions, then .graves
-    struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link, opening_link;
+    struct list_node topic_link, all_link, dirty_link, checking_link, doomed_link, opening_link, waiting_link;
     struct partition *blocker, *heir; // a doomed one with the folder this needs, and back
     struct engine_shard *es;
     struct engine_topic *topic;
