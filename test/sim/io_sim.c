@@ -26,6 +26,7 @@ struct sim_node *sim_node_create(struct sim *sim, const char *name, uint64_t dis
     n->port_next = 32768;
     prng_init(&n->prng, prng_next(&sim->prng));
     sim_memory_init(&n->memory);
+    n->file_free = UINT32_MAX;
     list_init(&n->late);
     n->deferred_writes_in_16 = (uint32_t)prng_below(&sim->prng, 5);
     sim_disk_init(&n->disk, disk_bytes, &sim->prng);
@@ -40,6 +41,7 @@ void sim_node_destroy(struct sim_node *n)
     sim_late_end(n, SIM_DEATH_POWER);
     sim_cancel(n->sim, &n->write_back);
     sim_disk_deinit(&n->disk);
+    sim_free(n->files);
     sim_free(n);
 }
 
@@ -82,11 +84,18 @@ void sim_node_end_process(struct sim_node *n, enum sim_death how)
     sim_memory_release_all(&n->memory);
     n->alive = false;
     n->die_in_calls = 0;
-    sim_late_end(n, how);
-    if (how == SIM_DEATH_POWER) {
-        sim_disk_power_cut(&n->disk);
-        n->powered = false;
-    }
+    if (how == SIM_DEATH_POWER)
+        sim_node_power_off(n);
+    else
+        sim_late_end(n, how);
+}
+
+void sim_node_power_off(struct sim_node *n)
+{
+    ASSERT(n->powered && !n->alive);
+    sim_late_end(n, SIM_DEATH_POWER);
+    sim_disk_power_cut(&n->disk);
+    n->powered = false;
 }
 
 bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
@@ -133,7 +142,7 @@ enum rc sim_io_create(struct sim_node *n, struct io **out, sim_attention_fn atte
     io->index = n->io_count;
     io->attention = attention;
     io->context = context;
-    io->file_free = io->sock_free = UINT32_MAX;
+    io->sock_free = UINT32_MAX;
     list_init(&io->finished);
     list_init(&io->flights);
     list_init(&io->ready);
@@ -188,7 +197,9 @@ void sim_io_attention(struct io *io)
 
 unsigned io_poll(struct io *io, int64_t timeout_ns)
 {
-    ASSERT(timeout_ns == 0); // the world drives the loop; nothing may wait inside a turn
+    // The world drives the loop. Only an end waits inside a turn: then what is in flight lands at once.
+    if (timeout_ns != 0 && list_empty(&io->finished))
+        sim_files_land(io);
     uint64_t here = sim_io_here_ns(io);
     io->base_ns = here;
     io->cpu_ns = 0;

@@ -21,8 +21,10 @@ struct sim_flight {
     bool fails;
 };
 
+// Descriptors are the process's: a shard may read through one that another opened.
 struct sim_file_slot {
     struct sim_inode *inode; // NULL: free
+    struct io *io;           // that opened it
     uint32_t next_free;
     unsigned flags;
     bool has_lock, is_checkpoint;
@@ -47,8 +49,7 @@ struct io {
     bool woken;
     struct list finished; // io_op.link: callbacks due at the next poll
     struct list flights;
-    struct sim_file_slot *files;
-    uint32_t file_cap, file_free, file_count;
+    uint32_t file_count;
     struct sim_sock_slot *socks;
     uint32_t sock_cap, sock_free, sock_count;
     struct list ready; // sim_end.ready_link

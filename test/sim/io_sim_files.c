@@ -10,8 +10,8 @@
 
 static struct sim_inode *inode_of(const struct io_file *f)
 {
-    ASSERT(f->io && f->fd >= 0 && (uint32_t)f->fd < f->io->file_cap);
-    struct sim_inode *i = f->io->files[f->fd].inode;
+    ASSERT(f->io && f->fd >= 0 && (uint32_t)f->fd < f->io->node->file_cap);
+    struct sim_inode *i = f->io->node->files[f->fd].inode;
     ASSERT(i);
     return i;
 }
@@ -126,30 +126,31 @@ static bool is_checkpoint(const char *path)
 
 static uint32_t slot_new(struct io *io)
 {
-    if (io->file_free == UINT32_MAX) {
-        uint32_t cap = io->file_cap ? io->file_cap * 2 : 16;
-        io->files = sim_realloc(io->files, cap * sizeof(*io->files));
-        for (uint32_t k = cap; k-- > io->file_cap;) {
-            io->files[k] = (struct sim_file_slot){.next_free = io->file_free};
-            io->file_free = k;
+    struct sim_node *n = io->node;
+    if (n->file_free == UINT32_MAX) {
+        uint32_t cap = n->file_cap ? n->file_cap * 2 : 16;
+        n->files = sim_realloc(n->files, cap * sizeof(*n->files));
+        for (uint32_t k = cap; k-- > n->file_cap;) {
+            n->files[k] = (struct sim_file_slot){.next_free = n->file_free};
+            n->file_free = k;
         }
-        io->file_cap = cap;
+        n->file_cap = cap;
     }
-    uint32_t slot = io->file_free;
-    io->file_free = io->files[slot].next_free;
+    uint32_t slot = n->file_free;
+    n->file_free = n->files[slot].next_free;
     io->file_count++;
     return slot;
 }
 
-static void slot_free(struct io *io, uint32_t slot)
+static void slot_free(struct sim_node *n, uint32_t slot)
 {
-    struct sim_file_slot *s = &io->files[slot];
+    struct sim_file_slot *s = &n->files[slot];
     if (s->has_lock)
         s->inode->locked = false;
+    s->io->file_count--;
     sim_inode_unref(s->inode);
-    *s = (struct sim_file_slot){.next_free = io->file_free};
-    io->file_free = slot;
-    io->file_count--;
+    *s = (struct sim_file_slot){.next_free = n->file_free};
+    n->file_free = slot;
 }
 
 enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigned flags, enum io_file_kind kind)
@@ -180,7 +181,8 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
     }
     sim_inode_ref(i);
     uint32_t slot = slot_new(io);
-    io->files[slot] = (struct sim_file_slot){.inode = i, .flags = flags, .is_checkpoint = is_checkpoint(path)};
+    io->node->files[slot] =
+        (struct sim_file_slot){.inode = i, .io = io, .flags = flags, .is_checkpoint = is_checkpoint(path)};
     *f = (struct io_file){.io = io, .fd = (int)slot, .kind = kind};
     sim_note(io->sim, SIM_NOTE_NAME, io->node, i->id, flags);
     sim_say(io->sim, io->node, "open %s as file %llu of %zu bytes", path, (unsigned long long)i->id, i->bytes);
@@ -196,7 +198,7 @@ void io_file_close(struct io_file *f)
         struct sim_flight *flight = list_entry(n, struct sim_flight, link);
         ASSERT(flight->op->fd != f->fd || flight->inode != i); // "the file must stay open until done() runs"
     }
-    slot_free(f->io, (uint32_t)f->fd);
+    slot_free(f->io->node, (uint32_t)f->fd);
     f->io = NULL;
     f->fd = -1;
 }
@@ -227,7 +229,7 @@ enum rc io_file_lock(struct io_file *f)
     struct sim_inode *i = inode_of(f);
     if (i->locked)
         return RC_LOCKED;
-    i->locked = f->io->files[f->fd].has_lock = true;
+    i->locked = f->io->node->files[f->fd].has_lock = true;
     return RC_OK;
 }
 
@@ -323,7 +325,7 @@ enum rc io_file_write_now(struct io_file *f, const void *p, size_t n, uint64_t o
         return RC_IO;
     }
     enum rc rc = write_vecs(io, inode_of(f), f->kind, &v, 1, offset, n);
-    if (io->sim->mutation == SIM_MUTATION_CHECKPOINT_EARLY && io->files[f->fd].is_checkpoint)
+    if (io->sim->mutation == SIM_MUTATION_CHECKPOINT_EARLY && io->node->files[f->fd].is_checkpoint)
         checkpoint_early(io->node, inode_of(f));
     return rc;
 }
@@ -667,10 +669,7 @@ void sim_files_end(struct io *io)
         flight_act(f, true);
         flight_free(f);
     }
-    for (uint32_t k = 0; k < io->file_cap; k++)
-        if (io->files[k].inode)
-            slot_free(io, k);
-    sim_free(io->files);
-    io->files = NULL;
-    io->file_cap = 0;
+    for (uint32_t k = 0; k < io->node->file_cap; k++)
+        if (io->node->files[k].inode && io->node->files[k].io == io)
+            slot_free(io->node, k);
 }

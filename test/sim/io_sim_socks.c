@@ -417,7 +417,7 @@ enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset,
 {
     struct sim_end *e = end_of(s);
     struct io *io = s->io;
-    struct sim_inode *i = io->files[f->fd].inode;
+    struct sim_inode *i = io->node->files[f->fd].inode;
     (void)more;
     *sent = 0;
     sim_io_spend(io, 3000);

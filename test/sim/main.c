@@ -12,7 +12,7 @@
 
 #include "scenario.h"
 
-static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta};
+static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta, &scenario_node};
 
 static struct {
     struct sim_options options;

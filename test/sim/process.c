@@ -30,6 +30,7 @@ static void gone(struct sim_process *p, enum sim_death how)
 {
     p->running = false;
     p->program = NULL;
+    p->shards = NULL;
     for (uint32_t k = 0; k < p->lane_count; k++)
         sim_cancel(p->node->sim, &p->lanes[k].event);
     if (p->does->died)

@@ -7,6 +7,7 @@
 #include "sim.h"
 
 struct sim_process;
+struct shard_group;
 
 struct sim_lane {
     struct sim_event event;
@@ -31,8 +32,9 @@ struct sim_process {
     struct sim_lane lanes[SIM_IOS_MAX];
     uint32_t lane_count;
     bool running, boot_failed;
-    void *program; // in the process's memory
-    void *user;    // of the harness
+    void *program;              // in the process's memory
+    struct shard_group *shards; // of a program made of shards, see shard_program.h
+    void *user;                 // of the harness
     uint64_t turns;
 };
 

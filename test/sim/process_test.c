@@ -17,7 +17,7 @@ struct echo_connection {
 };
 
 struct echo_server {
-    struct shard_group group; // first: shard_program finds it
+    struct shard_group group;
     struct io_listener listener;
 };
 
@@ -82,6 +82,7 @@ static void server_boot(struct sim_process *p)
     struct echo_server *e = calloc(1, sizeof(*e));
     struct io_addr at = {.port = 7};
     p->program = e;
+    p->shards = &e->group;
     cr_assert_eq(shard_group_create(&e->group, p->ios, p->lane_count, 16, &p->node->sim->sink), RC_OK);
     cr_assert_eq(io_listen(p->ios[0], &e->listener, &at, echo_accept), RC_OK);
 }
@@ -144,6 +145,7 @@ static void client_boot(struct sim_process *p)
 {
     struct echo_client *c = calloc(1, sizeof(*c));
     p->program = c;
+    p->shards = &c->group;
     cr_assert_eq(shard_group_create(&c->group, p->ios, 1, 16, &p->node->sim->sink), RC_OK);
     c->at.port = 7;
     memcpy(c->at.ip, p->node->sim->nodes[0]->ip, sizeof(c->at.ip));

@@ -159,6 +159,7 @@ static void boot(struct sim_process *p)
     char text[1024] = "";
     ASSERT(g);
     p->program = g;
+    p->shards = &g->group;
     g->w = w;
     enum rc rc = shard_group_create(&g->group, p->ios, 1, 64, &w->sim.sink);
     ASSERT(rc == RC_OK);

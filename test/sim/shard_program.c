@@ -7,7 +7,7 @@
 
 bool sim_shard_turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)
 {
-    struct shard_group *g = p->program;
+    struct shard_group *g = p->shards;
     struct shard *s = &g->shards[lane];
     ASSERT(lane < g->count);
     atomic_store(&s->sleeping, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Turns for programs made of shards: lane k is shard k of the group that the program's memory begins with.
+// Turns for programs made of shards: lane k is shard k of p->shards, which boot() sets.
 #pragma once
 
 #include "process.h"

@@ -49,9 +49,10 @@ extern const char *const sim_mutation_names[SIM_MUTATIONS];
 // What the trace is made of. Each note is hashed; with tracing on it is printed too.
 #define SIM_NOTES(X)                                                                                                   \
     X(TURN, "turn")                                                                                                    \
-    X(WRITE, "write") X(READ, "read") X(SYNC, "sync") X(NAME, "name") X(SEND, "send") X(RECV, "recv")                  \
-        X(CONNECT, "connect") X(ACCEPT, "accept") X(CLOSE, "close") X(KILL, "kill") X(POWER, "power cut")              \
-            X(BOOT, "boot") X(FAULT, "fault") X(CLIENT, "client") X(CHECK, "check") X(NET, "net")
+    X(WRITE, "write")                                                                                                  \
+    X(READ, "read") X(SYNC, "sync") X(NAME, "name") X(SEND, "send") X(RECV, "recv") X(CONNECT, "connect")              \
+        X(ACCEPT, "accept") X(CLOSE, "close") X(KILL, "kill") X(POWER, "power cut") X(BOOT, "boot") X(FAULT, "fault")  \
+            X(CLIENT, "client") X(CHECK, "check") X(NET, "net")
 enum sim_note_kind {
 #define SIM_NOTE_ENUM(name, text) SIM_NOTE_##name,
     SIM_NOTES(SIM_NOTE_ENUM)
@@ -140,6 +141,8 @@ struct sim_node {
     struct sim_memory memory;
     struct io *ios[SIM_IOS_MAX];
     uint32_t io_count;
+    struct sim_file_slot *files; // descriptors of the process
+    uint32_t file_cap, file_free;
     struct prng prng; // io_random()
     uint16_t port_next;
     // Death in the middle of a turn: the process ends at the die_in_calls-th call that touches the disk from now on.
@@ -163,6 +166,8 @@ void sim_node_die_in(struct sim_node *n, uint64_t calls, enum sim_death how);
 // operations in flight are done in part or not at all, its memory is gone; POWER takes the page cache too.
 // The caller forgets every pointer into the process.
 void sim_node_end_process(struct sim_node *n, enum sim_death how);
+// A machine without a process loses its power: the page cache goes.
+void sim_node_power_off(struct sim_node *n);
 void sim_node_power_on(struct sim_node *n);
 // A new process may start: fresh memory, no ios.
 void sim_node_begin_process(struct sim_node *n);

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The node scenario: when the broker lives and dies, what goes wrong around it, and the end of the run, when everything
+// must be answered, read again from start to end, and idle.
+#include "node_world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+// ------------------------------------------------------------------------------------------------ lives
+
+static void restart_run(struct sim *sim, struct sim_event *e)
+{
+    struct node_world *w = container_of(e, struct node_world, restart);
+    (void)sim;
+    if (w->broker.running)
+        return;
+    sim_node_power_on(w->node);
+    w->faults_seen = node_faults_taken(w);
+    sim_process_start(&w->broker, w->node, &node_broker_calls, w->shard_count);
+}
+
+void node_world_died(struct node_world *w, enum sim_death how)
+{
+    // After a failed sync Linux calls pages clean that were never written, and a process that starts again reads them
+    // from the cache and cannot know: the operator of this machine starts it anew as a whole.
+    if (how == SIM_DEATH_KILL && w->node->faults.taken_sync_errors) {
+        how = SIM_DEATH_POWER;
+        sim_node_power_off(w->node);
+    }
+    if (how == SIM_DEATH_POWER) {
+        w->result->power_cuts++;
+        w->eras.now++;
+        w->node->faults = (struct sim_disk_faults){0};
+        w->faults_seen = 0;
+        for (uint32_t t = 0; t < w->topic_count; t++)
+            for (uint32_t k = 0; k < NODE_PARTITIONS_MAX; k++)
+                w->topics[t].parts[k].end_seen = w->topics[t].parts[k].start_acked;
+    } else {
+        w->result->kills++;
+    }
+    w->wants_restart = false;
+    sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, SIM_S), restart_run);
+}
+
+static bool any_dir_offline(const struct node_world *w)
+{
+    const struct node *n = w->broker.program;
+    for (unsigned k = 0; n && k < n->dir_count; k++)
+        if (log_dir_is_offline(&n->dirs[k]))
+            return true;
+    return false;
+}
+
+// An operator: starts the process again when it gave up or lost a folder.
+static void watch_run(struct sim *sim, struct sim_event *e)
+{
+    struct node_world *w = container_of(e, struct node_world, watch);
+    sim_schedule_in(sim, e, sim_between(sim, 1, 200) * SIM_MS, watch_run);
+    if (w->broker.running && (w->wants_restart || any_dir_offline(w)))
+        sim_process_end(&w->broker, SIM_DEATH_KILL);
+    if (w->broker.running && w->node->memory.bytes > NODE_MEMORY_BYTES + (UINT64_C(16) << 20))
+        sim_fail(sim, "the node holds %zu bytes, its budget is %llu", w->node->memory.bytes,
+                 (unsigned long long)NODE_MEMORY_BYTES);
+}
+
+// ------------------------------------------------------------------------------------------------ faults
+
+static void space_run(struct sim *sim, struct sim_event *e)
+{
+    struct node_world *w = container_of(e, struct node_world, space);
+    (void)sim;
+    w->node->disk.capacity_bytes = w->capacity_bytes;
+}
+
+static void network_fault(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    uint64_t until = sim->now_ns + sim_between(sim, SIM_MS, sim_chance(sim, 1, 4) ? 6 * SIM_S : 300 * SIM_MS);
+    switch (sim_between(sim, 0, 3)) {
+    case 0:
+        sim_net_cut(sim, w->node, w->machine, until);
+        break;
+    case 1:
+        sim_net_cut(sim, w->machine, w->node, until);
+        break;
+    case 2:
+        sim_net_cut(sim, w->node, w->machine, until);
+        sim_net_cut(sim, w->machine, w->node, until);
+        break;
+    default:
+        sim_net_reset_one(sim, w->machine);
+    }
+}
+
+static void fault_run(struct sim *sim, struct sim_event *e)
+{
+    struct node_world *w = container_of(e, struct node_world, fault);
+    struct sim_disk_faults *f = &w->node->faults;
+    if (w->draining || !w->faults_left)
+        return;
+    uint64_t spacing = w->options->events / (w->options->faults + 1) * 150 * SIM_US;
+    sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), fault_run);
+    if (!w->broker.running)
+        return;
+    w->faults_left--;
+    uint64_t dice = sim_between(sim, 0, 99);
+    sim_note(sim, SIM_NOTE_FAULT, w->node, dice, 0);
+    enum sim_death how = sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER;
+    w->result->other_faults += dice >= 55;
+    if (dice < 20)
+        sim_process_end(&w->broker, how);
+    else if (dice < 55) // between two calls of one turn, or inside the recovery that follows
+        sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 300), how);
+    else if (dice < 80)
+        network_fault(w);
+    else if (dice < 82)
+        f->write_errors++;
+    else if (dice < 84)
+        f->sync_errors++;
+    else if (dice < 86)
+        f->read_errors++;
+    else if (dice < 90)
+        f->stalls++;
+    else if (dice < 93) {
+        w->node->disk.capacity_bytes = w->node->disk.used_bytes + sim_between(sim, 0, 200 << 10);
+        sim_schedule_in(sim, &w->space, sim_between(sim, 10 * SIM_MS, 2 * SIM_S), space_run);
+    } else if (dice < 96) {
+        w->node->wall_skew_ms =
+            (int64_t)sim_between(sim, 0, 3600000) - 1800000; // within message.timestamp.after.max.ms
+    } else {
+        sim_node_evict(w->node);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ the end
+
+static bool all_idle(const struct node_world *w)
+{
+    const struct node_clients *all = w->clients.program;
+    if (!w->broker.running || !w->ready || !node_admin_idle(&all->admin))
+        return false;
+    for (uint32_t k = 0; k < w->producer_count; k++)
+        if (!node_producer_idle(&all->producers[k]))
+            return false;
+    for (uint32_t k = 0; k < w->consumer_count; k++)
+        if (all->consumers[k].bound)
+            return false;
+    return true;
+}
+
+// Faults have stopped: what was asked is answered, what is down comes up, within a minute.
+static void settle(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    w->draining = true;
+    w->node->disk.capacity_bytes = w->capacity_bytes;
+    w->node->die_in_calls = 0;
+    w->node->faults.read_errors = w->node->faults.write_errors = w->node->faults.sync_errors = 0;
+    w->node->faults.stalls = 0;
+    uint64_t until = sim->now_ns + 60 * SIM_S;
+    while (!sim->failed && sim->now_ns < until && !all_idle(w))
+        sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    if (!sim->failed && !all_idle(w))
+        sim_fail(sim, "a minute after the last fault something is still waited for%s",
+                 w->broker.running ? w->ready ? "" : ": the node is not ready" : ": the node does not run");
+}
+
+struct verify_call {
+    struct node_consumer *c;
+    uint8_t topic;
+};
+
+static void verify_inside(void *argument)
+{
+    struct verify_call *v = argument;
+    node_consumer_verify(v->c, v->topic);
+}
+
+// Every topic is read from its start to its end.
+static void verify(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    struct node_clients *all = w->clients.program;
+    struct node_consumer *c = &all->consumers[w->consumer_count];
+    for (uint8_t t = 0; t < w->topic_count && !sim->failed; t++) {
+        if (w->topics[t].state != TOPIC_THERE)
+            continue;
+        struct verify_call v = {.c = c, .topic = t};
+        sim_process_call(&w->clients, verify_inside, &v);
+        uint64_t until = sim->now_ns + 60 * SIM_S;
+        while (!sim->failed && sim->now_ns < until && !c->verified)
+            sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+        if (!sim->failed && !c->verified)
+            sim_fail(sim, "%s cannot be read to its end within a minute", w->topics[t].name);
+    }
+}
+
+static void last_deaths(struct node_world *w)
+{
+    static const enum sim_death deaths[] = {SIM_DEATH_KILL, SIM_DEATH_POWER};
+    for (size_t k = 0; k < ARRAY_COUNT(deaths) && !w->sim.failed; k++) {
+        if (w->broker.running)
+            sim_process_end(&w->broker, deaths[k]);
+        settle(w);
+        verify(w);
+    }
+}
+
+static void node_stop_inside(void *argument)
+{
+    node_stop(argument);
+}
+
+static void node_destroy_inside(void *argument)
+{
+    node_destroy(argument);
+}
+
+// A clean stop gives everything back that the process ever took.
+static void clean_stop(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    struct node *n = w->broker.program;
+    sim_process_call(&w->broker, node_stop_inside, n);
+    uint64_t until = sim->now_ns + 30 * SIM_S;
+    while (!sim->failed && sim->now_ns < until && !node_stopped(n))
+        sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    if (sim->failed)
+        return;
+    if (!node_stopped(n)) {
+        sim_fail(sim, "the node does not come to a stop within 30 s");
+        return;
+    }
+    sim_process_call(&w->broker, node_destroy_inside, n);
+    w->broker.shards = NULL;
+    size_t left = w->node->memory.bytes;
+    for (uint32_t k = 0; k < w->broker.lane_count; k++)
+        sim_cancel(sim, &w->broker.lanes[k].event);
+    if (left)
+        sim_fail(sim, "%zu bytes in %zu blocks are still held after a clean stop", left, w->node->memory.blocks_count);
+}
+
+static void build(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    w->capacity_bytes = UINT64_C(8) << 30;
+    w->node = sim_node_create(sim, "node", w->capacity_bytes);
+    w->machine = sim_node_create(sim, "clients", UINT64_C(1) << 20);
+    w->broker.user = w->clients.user = w;
+    w->shard_count = sim_chance(sim, 2, 3) ? 1 : 2;
+    w->dir_count = sim_chance(sim, 2, 3) ? 1 : 2;
+    w->own_metadata_dir = sim_chance(sim, 1, 3);
+    w->topic_count = (uint32_t)sim_between(sim, 1, NODE_TOPICS_MAX);
+    w->producer_count = (uint32_t)sim_between(sim, 1, NODE_PRODUCERS_MAX);
+    w->consumer_count = (uint32_t)sim_between(sim, 1, NODE_CONSUMERS_MAX);
+    w->eras.now = 1;
+    sim_process_start(&w->clients, w->machine, &node_clients_calls, 1);
+    sim_schedule_in(sim, &w->restart, 0, restart_run);
+    sim_schedule_in(sim, &w->watch, SIM_MS, watch_run);
+    if (w->options->faults)
+        sim_schedule_in(sim, &w->fault, 50 * SIM_MS, fault_run);
+}
+
+static void run(const struct sim_options *options, struct sim_result *result)
+{
+    static struct node_world world; // large; one at a time
+    struct node_world *w = &world;
+    *w = (struct node_world){.options = options, .result = result, .faults_left = options->faults};
+    struct sim *sim = &w->sim;
+    sim_init(sim, options->seed);
+    sim->tracing = options->tracing;
+    sim->mutation = options->mutation;
+    build(w);
+    while (!sim->failed && sim->event_count < options->events)
+        sim_step(sim);
+    if (!sim->failed)
+        settle(w);
+    if (!sim->failed)
+        verify(w);
+    if (!sim->failed)
+        last_deaths(w);
+    if (!sim->failed)
+        clean_stop(w);
+    result->failed = sim->failed;
+    memcpy(result->why, sim->failure, sizeof(result->why));
+    result->trace_hash = sim->trace_hash;
+    result->events = sim->event_count;
+    result->simulated_ns = sim->now_ns;
+    if (w->broker.running)
+        sim_process_end(&w->broker, SIM_DEATH_KILL);
+    sim_process_end(&w->clients, SIM_DEATH_KILL);
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t k = 0; k < NODE_PARTITIONS_MAX; k++)
+            model_part_deinit(&w->topics[t].parts[k]);
+    sim_deinit(sim);
+}
+
+const struct sim_scenario scenario_node = {
+    .name = "node",
+    .what = "a whole broker and its clients under kills, power cuts, failing disks and networks",
+    .run = run,
+};
