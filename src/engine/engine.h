@@ -115,7 +115,8 @@ struct engine {
     struct quorum *quorum; // lives on shard 0
     struct quorum_registration registration;
     struct quorum_op format_op;
-    bool booted;              // engine_create() is over: from here on a shard looks only at what it owns
+    bool booted;              // engine_create() is over: partitions that may have data were made, and from here on a
+                              // shard looks only at what it owns
     bool registered;          // this process's registration is committed, applied and unfenced
     void (*registration_done)(struct engine *e, enum rc rc); // set before engine_register(); may be NULL
     void *owner;

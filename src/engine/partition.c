@@ -60,7 +60,7 @@ static bool partition_eq(const struct map_node *n, const void *key)
     return topic_partition_eq(container_of(n, struct partition, node)->id, *(const struct topic_partition *)key);
 }
 
-struct partition *partition_find(struct engine_shard *es, struct topic_partition id)
+static struct partition *partition_lookup(struct engine_shard *es, struct topic_partition id)
 {
     struct map_node *n = map_find(&es->partitions, topic_partition_hash(id), partition_eq, &id);
     return n ? container_of(n, struct partition, node) : NULL;
@@ -360,6 +360,39 @@ static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
     }
 }
 
+static void partition_follow(struct partition *p, const struct image_partition *ip)
+{
+    p->leader_epoch = ip->leader_epoch;
+    p->leads = ip->leader == p->es->engine->config.node_id;
+    if (!p->leads)
+        partition_end_watches(p);
+}
+
+// The image wants it here, and somebody asks for it the first time.
+static struct partition *partition_make(struct engine_shard *es, struct topic_partition id)
+{
+    const struct image_topic *t = image_topic_by_id(es->reader.image, id.topic_id);
+    const struct image_partition *ip = t && id.partition >= 0 ? image_partition(t, id.partition) : NULL;
+    if (!ip || !image_has_replica(ip, es->engine->config.node_id))
+        return NULL;
+    ASSERT(engine_shard_of(es->engine, id) == es);
+    struct engine_topic *topic = topic_find(es, id.topic_id);
+    if (!topic && !(topic = topic_create(es, t)))
+        return NULL;
+    struct partition *p = partition_create(es, topic, id);
+    if (p)
+        partition_follow(p, ip);
+    else
+        topic_unlink_if_empty(es, topic);
+    return p;
+}
+
+struct partition *partition_find(struct engine_shard *es, struct topic_partition id)
+{
+    struct partition *p = partition_lookup(es, id);
+    return p || !es->engine->booted ? p : partition_make(es, id);
+}
+
 enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image)
 {
     struct engine *e = es->engine;
@@ -375,22 +408,24 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
         if (rc != RC_OK)
             return rc;
     }
+    // At boot everything is made, because it may have data; what is new later is made when it is first asked for.
+    if (!topic && e->booted)
+        return RC_OK;
     for (int32_t i = 0; i < t->partition_count; i++) {
         struct topic_partition id = {.topic_id = topic_id, .partition = i};
         const struct image_partition *ip = image_partition(t, i);
         if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))
             continue;
+        struct partition *p = partition_lookup(es, id);
+        if (!p && e->booted)
+            continue;
         if (!topic && !(topic = topic_create(es, t)))
             return RC_NOMEM;
-        struct partition *p = partition_find(es, id);
         if (!p && !(p = partition_create(es, topic, id))) {
             topic_unlink_if_empty(es, topic);
             return RC_NOMEM;
         }
-        p->leader_epoch = ip->leader_epoch;
-        p->leads = ip->leader == e->config.node_id;
-        if (!p->leads)
-            partition_end_watches(p);
+        partition_follow(p, ip);
     }
     return RC_OK;
 }

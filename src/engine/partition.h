@@ -36,7 +36,8 @@ struct partition {
     struct plog log;
 };
 
-// The partition, or NULL when this shard does not have it (deleted, or not assigned here).
+// The partition, or NULL when this shard does not have it (deleted, or not assigned here, or memory is short). One that
+// is new since boot is made by the first call: until then it exists in the image only.
 struct partition *partition_find(struct engine_shard *es, struct topic_partition id);
 // RC_OK when requests may be served here under current_leader_epoch (LEADER_EPOCH_NONE: not given), else
 // RC_FENCED_LEADER_EPOCH, RC_UNKNOWN_LEADER_EPOCH, RC_STORAGE_ERROR, RC_NOT_LEADER_OR_FOLLOWER.
@@ -131,7 +132,8 @@ void partition_unwatch(struct partition_watch *w);
 
 // ------------------------------------------------------------------------------------------------ life (engine.c)
 
-// Brings the partitions of this shard in line with one topic of the image (NULL: the topic is gone).
+// Brings the partitions of this shard that were made in line with one topic of the image, which may be gone; at boot it
+// makes them.
 enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image);
 // After anything that may have moved the end of the log: high watermark, watches.
 void partition_advance(struct partition *p);
