@@ -34,6 +34,7 @@ struct server {
     struct node_config config;
     struct node *node;
     uint64_t started_ns;
+    bool stop_early; // a signal came while the node booted
     int exit_code;
 };
 
@@ -313,6 +314,10 @@ static void server_say_counters(struct server *s)
 static void server_signal(void *context, int signal_number)
 {
     struct server *s = context;
+    if (!s->node) {
+        s->stop_early = true;
+        return;
+    }
     if (s->node->stopping) { // asked twice: now, as if killed, which is safe
         trace_warn(&s->trace, "stopping at once; the next start reads the end of the logs again");
         quick_exit(1);
@@ -330,15 +335,17 @@ static void server_thread(void *argument)
 static int server_run(struct server *s)
 {
     char text[1024] = "";
+    io_on_signal(s->ios[0], server_signal, s);
     if (node_create(&s->node, &s->config, s->ios, s->shard_count, text, sizeof(text)) != RC_OK)
         return server_fail(text);
     s->node->owner = s;
     s->node->changed = server_changed;
-    io_on_signal(s->ios[0], server_signal, s);
     server_say_start(s);
     for (uint32_t i = 1; i < s->shard_count; i++)
         if (io_thread_start(&s->threads[i], server_thread, &s->node->shards.shards[i], (int)i) == RC_OK)
             s->thread_count = i;
+    if (s->stop_early)
+        node_stop(s->node);
     if (s->thread_count + 1 == s->shard_count)
         shard_run(&s->node->shards.shards[0]);
     else

@@ -87,7 +87,7 @@ def stop_at_once(weir):
                 node.signal_stop()
                 code = node.process.wait(10)
                 # before it listens for the signal it may die of it: nothing has begun then
-                assert code in (0, -15), 'exit code %s: %s' % (code, node.log()[-800:])
+                assert code in (0, -15), 'exit code %s: %s' % (code, node.log()[-400:])
                 node.start()
 
 
