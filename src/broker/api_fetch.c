@@ -144,10 +144,9 @@ static void fetch_fill(struct fetch_op *op, struct fetch_item *item, struct fetc
     out->last_stable_offset = r->last_stable_offset;
     out->log_start_offset = r->log_start_offset;
     out->records = records_empty();
-    if (op->committed) { // an empty list, not null: nothing was aborted
-        static struct fetch_response_aborted_transaction none;
-        out->aborted_transactions = &none;
-    }
+    // Who reads committed records gets an empty list: nothing was aborted. Who does not gets null.
+    static struct fetch_response_aborted_transaction none;
+    out->aborted_transactions = op->committed ? &none : NULL;
     if (r->diverging_epoch != LEADER_EPOCH_NONE) {
         out->diverging_epoch.epoch = r->diverging_epoch;
         out->diverging_epoch.end_offset = r->diverging_end;

@@ -82,6 +82,7 @@ static void pages_unknown(struct pages_builder *b, struct bytes name)
     describe_topic_partitions_response_topic_init(out);
     out->name = name;
     out->error_code = kerr_of(topic_name_valid(name) ? RC_UNKNOWN_TOPIC_OR_PARTITION : RC_INVALID_TOPIC);
+    out->topic_authorized_operations = CLUSTER_OPERATIONS_OF_TOPIC; // as Kafka without an authoriser says, for any name
 }
 
 static int32_t pages_from(const struct describe_topic_partitions_request_cursor *cursor, struct bytes name)

@@ -119,6 +119,14 @@ class Reading:
             assert code == 100, 'an unknown topic id: error %d' % code
         return 'versions 4 to %d' % last
 
+    def aborted_list(self):
+        """Who reads committed records gets a list, empty here; who does not gets null."""
+        with Raw(self.bootstrap) as c:
+            for level, want in ((0, None), (1, [])):
+                body = dict(fetch_body(self.topic, 0), isolation_level=level)
+                part = c.call('Fetch', 11, body)['responses'][0]['partitions'][0]
+                assert part['records'] and part['aborted_transactions'] == want, (level, part['aborted_transactions'])
+
     def sessions(self):
         """KIP-227: a session leaves unchanged partitions out, and reports what changes."""
         with Raw(self.bootstrap) as c, Raw(self.bootstrap) as writer:
@@ -283,6 +291,6 @@ class Reading:
 def run(report, bootstrap, prefix, weir):
     r = Reading(bootstrap, prefix, weir)
     for name in ('long_poll_empty', 'long_poll_trickle', 'long_poll_burst', 'oversized_first', 'limits', 'middle_of_batch',
-                 'bytes_as_sent', 'out_of_range', 'every_version', 'sessions', 'list_offsets', 'metadata_rules', 'auto_create',
+                 'bytes_as_sent', 'out_of_range', 'every_version', 'aborted_list', 'sessions', 'list_offsets', 'metadata_rules', 'auto_create',
                  'topic_names', 'create_refusals', 'delete_records', 'leader_epoch', 'read_your_write', 'many_partitions'):
         report.run(name.replace('_', '-'), getattr(r, name))
