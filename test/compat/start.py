@@ -27,6 +27,18 @@ class Start:
         self.weir = weir
         self.root = tempfile.mkdtemp(prefix='weir-start-')
         self.count = 0
+        self.servers = []
+
+    def server(self, folder, settings=(), arguments=()):
+        """A server that end() kills if its case failed before it could stop it."""
+        self.servers.append(Server(self.weir, folder, settings, arguments))
+        return self.servers[-1]
+
+    def end(self):
+        for server in self.servers:
+            if server.process and server.process.poll() is None:
+                server.kill()
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def folder(self):
         """A new empty folder."""
@@ -38,7 +50,7 @@ class Start:
     def refused(self, *words, arguments=(), settings=(), prepare=None):
         """The start fails with exit code 1 and a message that holds these words; the message."""
         folder = self.folder()
-        server = Server(self.weir, folder, settings, arguments)
+        server = self.server(folder, settings, arguments)
         if prepare:
             prepare(server)
         done = subprocess.run(server.command, capture_output=True, text=True, timeout=20, errors='replace')
@@ -50,7 +62,7 @@ class Start:
 
     def first_produce(self):
         """Exec to the first acknowledged produce, on an empty folder and again on what is there."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         took = []
         for _ in range(4):
             begin = time.monotonic()
@@ -66,7 +78,7 @@ class Start:
 
     def banner(self):
         """Five lines, with a kcat line that works as it stands."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         server.start()
         lines = server.log().strip().splitlines()
         kcat = [line for line in lines if 'kcat -' in line]
@@ -81,7 +93,7 @@ class Start:
 
     def rest(self):
         """A fresh node at rest: memory, wake-ups, bytes written."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         server.start()
         time.sleep(2)
         wakeups, written, begin = server.wakeups(), server.written(), time.monotonic()
@@ -96,7 +108,7 @@ class Start:
 
     def restart_with_data(self):
         """Topics, records, configuration and the cluster id are there after SIGTERM and after SIGKILL."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         server.start()
         with Raw(server.bootstrap) as c:
             assert c.create('kept', 3, [('retention.ms', '86400000')]) == 0
@@ -118,7 +130,7 @@ class Start:
 
     def many_partitions(self):
         """A thousand partitions with a batch each: restart after SIGKILL."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         server.start()
         with Raw(server.bootstrap, 30) as c:
             begin = time.monotonic()
@@ -162,7 +174,7 @@ class Start:
 
     def data_of_another_node(self):
         folder = self.folder()
-        server = Server(self.weir, folder)
+        server = self.server(folder)
         server.start()
         assert server.stop() == 0
 
@@ -174,7 +186,7 @@ class Start:
         return said
 
     def data_in_use(self):
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         server.start()
 
         def use(other):
@@ -206,7 +218,7 @@ class Start:
 
     def low_file_limit(self):
         """An open-file limit too low to work with is said, not suffered."""
-        server = Server(self.weir, self.folder())
+        server = self.server(self.folder())
         done = subprocess.run(['bash', '-c', 'ulimit -n 20; exec timeout 10 "$@"', 'bash'] + server.command,
                               capture_output=True, text=True, timeout=20)
         said = done.stdout + done.stderr
@@ -225,7 +237,7 @@ def main():
                  'zookeeper_key', 'port_in_use', 'data_is_a_file', 'data_of_another_node', 'data_in_use', 'wildcard_address',
                  'bad_flag', 'check_file', 'low_file_limit'):
         report.run(name.replace('_', '-'), getattr(start, name))
-    shutil.rmtree(start.root, ignore_errors=True)
+    start.end()
     report.end()
 
 
