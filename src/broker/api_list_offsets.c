@@ -10,6 +10,7 @@
 enum {
     OLD_STYLE_VERSION_MAX = 0, // answers with lists of segment starts
     OLD_STYLE_OFFSETS_MAX = 1024,
+    NOT_AVAILABLE_VERSION = 5, // KIP-207
     MAX_TIMESTAMP_VERSION = 7,
     LOCAL_VERSION = 8,
     TIERED_VERSION = 9,
@@ -46,7 +47,9 @@ static bool list_offsets_known(int64_t timestamp, int16_t version)
 static void list_offsets_fill(const struct partition_query *q, int16_t version,
                               struct list_offsets_response_partition *out)
 {
-    out->error_code = kerr_of(q->rc);
+    // Clients before version 5 do not know OFFSET_NOT_AVAILABLE (KIP-207).
+    bool unknown = q->rc == RC_OFFSET_NOT_AVAILABLE && version < NOT_AVAILABLE_VERSION;
+    out->error_code = kerr_of(unknown ? RC_LEADER_NOT_AVAILABLE : q->rc);
     if (q->rc != RC_OK)
         return;
     if (version <= OLD_STYLE_VERSION_MAX) {

@@ -101,6 +101,14 @@ static struct log_dir *partition_place(struct engine_shard *es, const struct eng
 
 static void partition_attach(struct partition *p);
 
+// One replica: what the log offers is committed. With flush.messages that may be less than what was told before the
+// start, until what was recovered has been synced.
+static void partition_take_ends(struct partition *p)
+{
+    p->high_watermark = plog_offered_end(&p->log);
+    p->recovered_end = plog_written_end(&p->log);
+}
+
 static void partition_wait_due(struct shard_timer *t)
 {
     struct engine_shard *es = container_of(t, struct engine_shard, waiting_timer);
@@ -144,8 +152,8 @@ static void partition_attach(struct partition *p)
     if (rc != RC_OK)
         trace_error(es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
                     rc_text(rc));
-    // One replica: what the log offers is committed.
-    p->high_watermark = rc == RC_OK ? plog_offered_end(&p->log) : 0;
+    if (rc == RC_OK)
+        partition_take_ends(p);
 }
 
 static uint64_t grave_hash(const struct partition *p)
@@ -440,7 +448,7 @@ static enum rc partition_opened(struct partition *p, enum rc rc)
         trace_error(p->es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
                     rc_text(rc));
     else
-        p->high_watermark = plog_offered_end(&p->log);
+        partition_take_ends(p);
     return rc == RC_OK ? RC_OK : RC_STORAGE_ERROR;
 }
 

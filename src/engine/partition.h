@@ -29,6 +29,7 @@ struct partition {
     int32_t leader_epoch;
     int32_t begun_epoch; // the epoch the log knows of; the next append begins leader_epoch
     int64_t high_watermark;
+    int64_t recovered_end; // where the log ended when it was opened: while the watermark is not there yet, none is told
     uint64_t bytes_added; // appended since watches were last told
     struct shard_timer flush_timer; // flush.ms
     struct list appends; // struct partition_append in validation or waiting behind one, in order

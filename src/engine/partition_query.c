@@ -33,6 +33,10 @@ static bool query_special(struct partition *p, struct partition_query *q)
     q->offset.leader_epoch = LEADER_EPOCH_NONE;
     switch (asked) {
     case OFFSET_SPEC_LATEST:
+        if (p->high_watermark < p->recovered_end) { // it never shrinks: not told before it is where it was
+            q->rc = RC_OFFSET_NOT_AVAILABLE;
+            break;
+        }
         q->offset.offset = bound;
         q->offset.leader_epoch = p->leader_epoch;
         break;

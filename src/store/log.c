@@ -204,7 +204,7 @@ enum rc plog_delete(struct plog *l)
     log_dir_moved_name(store->io, name, l->folder, "-delete");
     if (rc == RC_OK)
         rc = log_dir_path(dir, to, name);
-    bool made = rc == RC_OK && l->state != PLOG_UNMADE;
+    bool made = rc == RC_OK; // even an UNMADE one may have a folder: what a power cut left of an earlier one
     const struct checkpoint_record removed = {.type = CHECKPOINT_REMOVED, .id = l->id};
     if (made)
         rc = io_rename(store->io, from, to);
