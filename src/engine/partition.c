@@ -96,7 +96,12 @@ static struct log_dir *partition_place(struct engine_shard *es, const struct eng
         if (io_exists(es->shard->io, path))
             return e->config.log_dirs[i];
     }
-    return log_dir_choose(e->config.log_dirs, e->config.log_dir_count);
+    struct log_dir *dir = log_dir_choose(e->config.log_dirs, e->config.log_dir_count);
+    // All are full: any will do, appends are refused until there is room again.
+    for (unsigned i = 0; !dir && i < e->config.log_dir_count; i++)
+        if (!log_dir_is_offline(e->config.log_dirs[i]))
+            dir = e->config.log_dirs[i];
+    return dir;
 }
 
 static void partition_attach(struct partition *p);
