@@ -30,6 +30,7 @@ struct node_topic {
     int64_t flush_messages; // 1 or 0 for never
     int64_t index_bytes, interval_bytes, delete_delay_ms;
     struct uuid id; // as the creation's answer or the metadata said
+    uint64_t quiet_since_ns;
     uint32_t users; // requests about it on their way
     struct model_part parts[NODE_PARTITIONS_MAX];
 };
