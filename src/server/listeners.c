@@ -100,6 +100,22 @@ static bool listener_advertise(struct settings *s, const char *advertised, const
     return true;
 }
 
+// Kafka wants names to differ, and one port cannot be opened twice.
+static bool listener_taken(struct settings *s, const struct broker_config *config, const struct listener_text *l)
+{
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        const struct broker_listener_config *other = &config->listeners[i];
+        if (strcmp(other->name, l->name) == 0)
+            settings_problem(s, "listeners: there are two named %s", l->name);
+        else if (l->port != 0 && other->listen.port == l->port)
+            settings_problem(s, "listeners: %s and %s have the same port %u", other->name, l->name, l->port);
+        else
+            continue;
+        return true;
+    }
+    return false;
+}
+
 bool listeners_resolve(struct settings *s, struct io *io, const struct config_layers *layers,
                        struct broker_config *config)
 {
@@ -131,6 +147,8 @@ bool listeners_resolve(struct settings *s, struct io *io, const struct config_la
             break;
         }
         struct broker_listener_config *out = &config->listeners[config->listener_count];
+        if (listener_taken(s, config, &l))
+            continue;
         snprintf(out->name, sizeof(out->name), "%s", l.name);
         if (io_resolve(io, l.host[0] ? l.host : "0.0.0.0", l.port, &out->listen) != RC_OK) {
             settings_problem(s, "listeners: the name '%s' has no address", l.host);

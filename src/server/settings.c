@@ -148,7 +148,21 @@ static size_t utf8_put(char *out, unsigned c)
     return 3;
 }
 
-// Takes Java's backslashes out of [p, end) in place, and the blanks at its end. Returns the text, zero-terminated.
+// Four hexadecimal digits at [p, end), or -1.
+static int properties_code(const char *p, const char *end)
+{
+    int code = 0;
+    for (int i = 0; i < 4; i++) {
+        int digit = end - p > i ? hex_digit(p[i]) : -1;
+        if (digit < 0)
+            return -1;
+        code = code << 4 | digit;
+    }
+    return code;
+}
+
+// Takes Java's backslashes out of [p, end) in place, and the blanks at its end. Returns the text, zero-terminated; NULL:
+// a \u without its digits.
 static char *properties_unescape(char *p, char *end)
 {
     char *out = p, *in = p;
@@ -159,12 +173,12 @@ static char *properties_unescape(char *p, char *end)
         }
         in++;
         char c = *in++;
-        if (c == 'u' && end - in >= 4) {
-            unsigned code = 0;
-            for (int i = 0; i < 4; i++)
-                code = code << 4 | (unsigned)(hex_digit(in[i]) & 15);
+        if (c == 'u') {
+            int code = properties_code(in, end);
+            if (code < 0)
+                return NULL;
             in += 4;
-            out += utf8_put(out, code);
+            out += utf8_put(out, (unsigned)code);
             continue;
         }
         *out++ = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c == 'f' ? '\f' : c;
@@ -193,7 +207,10 @@ static void properties_line(struct settings *s, const char *where, char *line, c
         value++;
     char *text = properties_unescape(value, end);
     char *name = properties_unescape(line, name_end);
-    settings_set(s, where, name, text);
+    if (name && text)
+        settings_set(s, where, name, text);
+    else
+        settings_problem(s, "%s: \\u is not followed by four hexadecimal digits", where);
 }
 
 void settings_read_text(struct settings *s, const char *source, struct bytes text)
@@ -272,8 +289,12 @@ void settings_read_environment(struct settings *s, char *const *environment)
         bool known = false;
         for (size_t i = 0; others[i]; i++)
             known = known || (strlen(others[i]) == n && strncmp(others[i], *environment, n) == 0);
-        if (known || n - 5 >= sizeof(name))
+        if (known)
             continue;
+        if (n - 5 >= sizeof(name)) {
+            settings_problem(s, "environment: %.40s...: no setting has such a long name", *environment);
+            continue;
+        }
         for (size_t i = 5; i <= n; i++) {
             char c = (*environment)[i];
             name[i - 5] = (char)(i == n ? 0 : c == '_' ? '.' : tolower((unsigned char)c));
