@@ -18,6 +18,7 @@ struct sim_flight {
     enum io_file_kind kind;
     struct sim_sync sync;
     char *path;
+    uint32_t sync_errors; // of the node when a sync began: one that failed meanwhile took pages of this one too
     bool fails;
 };
 
@@ -27,6 +28,7 @@ struct sim_file_slot {
     struct io *io;           // that opened it
     uint32_t next_free;
     unsigned flags;
+    uint32_t errors_seen; // failed syncs of the file system this descriptor has been told of
     bool has_lock, is_checkpoint;
 };
 

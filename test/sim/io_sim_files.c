@@ -181,8 +181,11 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
     }
     sim_inode_ref(i);
     uint32_t slot = slot_new(io);
-    io->node->files[slot] =
-        (struct sim_file_slot){.inode = i, .io = io, .flags = flags, .is_checkpoint = is_checkpoint(path)};
+    io->node->files[slot] = (struct sim_file_slot){.inode = i,
+                                                   .io = io,
+                                                   .flags = flags,
+                                                   .errors_seen = io->node->sync_errors,
+                                                   .is_checkpoint = is_checkpoint(path)};
     *f = (struct io_file){.io = io, .fd = (int)slot, .kind = kind};
     sim_note(io->sim, SIM_NOTE_NAME, io->node, i->id, flags);
     sim_say(io->sim, io->node, "open %s as file %llu of %zu bytes", path, (unsigned long long)i->id, i->bytes);
@@ -491,6 +494,8 @@ static enum rc flight_act(struct sim_flight *f, bool part)
 {
     struct io *io = f->io;
     struct io_op *op = f->op;
+    if (f->sync.disk && f->sync_errors != io->node->sync_errors)
+        f->fails = true;
     enum rc rc = f->fails ? RC_IO : RC_OK;
     op->moved = 0;
     switch ((enum sim_op_kind)op->kind) {
@@ -636,7 +641,14 @@ static void sync_start(struct io_op *op, struct io_file *f, enum sim_op_kind kin
     io->counters.syncs++;
     struct sim_flight *flight = flight_start(op, io, kind, f, 500 * SIM_US);
     sim_sync_begin(&flight->sync, &io->node->disk, kind == SIM_OP_SYNC ? inode_of(f) : NULL);
-    flight->fails = take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors);
+    // Linux remembers a failed write-back of a file system and reports it to every descriptor that was open, once.
+    struct sim_file_slot *slot = &io->node->files[f->fd];
+    bool fails = take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors);
+    io->node->sync_errors += fails;
+    flight->fails = fails || (kind == SIM_OP_SYNC_ALL && slot->errors_seen != io->node->sync_errors);
+    if (flight->fails)
+        slot->errors_seen = io->node->sync_errors;
+    flight->sync_errors = io->node->sync_errors;
     sim_note(io->sim, SIM_NOTE_SYNC, io->node, flight->inode->id, kind);
     sim_say(io->sim, io->node, "sync of %s %llu begins", kind == SIM_OP_SYNC ? "file" : "all through file",
             (unsigned long long)flight->inode->id);

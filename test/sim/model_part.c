@@ -85,6 +85,7 @@ void model_part_acked(struct model_part *p, struct sim *sim, const struct model_
         if (era >= e->acked_era) {
             e->acked = tag;
             e->acked_era = era;
+            e->acked_by = eras->now;
         }
         if (offset >= p->end_seen && era == eras->now)
             p->end_seen = offset + 1;
@@ -164,7 +165,7 @@ void model_part_pass_end(struct model_part *p, struct sim *sim, const struct mod
         if (!e->acked_era)
             continue;
         bool there = e->present && same(&e->seen, &e->acked);
-        if (there && missing_era >= e->acked_era) {
+        if (there && missing_era >= e->acked_by) {
             sim_fail(sim, "%s: a hole: offset %lld, acknowledged in era %u, is gone, offset %lld of era %u is not",
                      p->name, (long long)missing_at, missing_era, (long long)o, e->acked_era);
         } else if (!there && !may_be_lost(p, eras, e->acked_era)) {

@@ -22,7 +22,8 @@ _Static_assert(sizeof(struct record_tag) == 16, "copied as bytes");
 
 struct model_entry {
     struct record_tag acked, seen;
-    uint32_t acked_era, seen_era; // 0: never
+    uint32_t acked_era, seen_era; // in which it was asked for, at the earliest written; 0: never
+    uint32_t acked_by;            // in which the answer came: written by then
     bool present;                 // in the pass under way
 };
 

@@ -142,6 +142,7 @@ struct sim_node {
     struct io *ios[SIM_IOS_MAX];
     uint32_t io_count;
     struct sim_file_slot *files; // descriptors of the process
+    uint32_t sync_errors;        // failed syncs: a sync of everything tells each older descriptor once
     uint32_t file_cap, file_free;
     struct prng prng; // io_random()
     uint16_t port_next;
