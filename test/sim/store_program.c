@@ -244,6 +244,7 @@ void store_program_check(struct store_program *g, uint32_t slot)
     }
     if (!model_check_end(&check, end))
         return;
+    s->model.tainted |= w->tainted; // a sync failed again before the power cut was checked
     s->since = SIM_DEATH_NONE;
     g->checked[slot] = true;
     check_producers(g, slot);
