@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// weir admin configs: describe, set, delete, for topics and brokers.
+// weir admin configs: describe, set, delete, for topics and brokers; explain is in admin_configs_explain.c.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/configs_explain.h"
 #include "cli/suggest.h"
 #include "model/kerr.h"
 
@@ -59,7 +60,7 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
 
 // ------------------------------------------------------------------------------------------------ describe
 
-static const char *source_text(int8_t source)
+const char *configs_source_text(int8_t source)
 {
     static const char *const texts[] = {"-",       "topic",  "broker",         "all brokers", "configuration file",
                                         "default", "logger", "client metrics", "group"};
@@ -81,7 +82,7 @@ static void one_config(struct json *j, struct table *t, const struct describe_co
         json_put_object(j);
         json_put_key_text(j, "name", c->name);
         json_put_key_text(j, "value", c->value);
-        json_put_key_str(j, "source", source_text(source));
+        json_put_key_str(j, "source", configs_source_text(source));
         json_put_key_bool(j, "read_only", c->read_only);
         json_put_key_bool(j, "sensitive", c->is_sensitive);
         if (documentation)
@@ -94,7 +95,7 @@ static void one_config(struct json *j, struct table *t, const struct describe_co
         table_cell(t, "(hidden)");
     else
         table_cell_bytes(t, c->value);
-    table_cell(t, "%s%s", source_text(source), c->read_only ? ", read only" : "");
+    table_cell(t, "%s%s", configs_source_text(source), c->read_only ? ", read only" : "");
     if (documentation)
         table_cell_bytes(t, c->documentation);
 }
@@ -285,5 +286,20 @@ const struct cli_command admin_configs_commands[] = {
      .arguments_max = 255,
      .run = delete,
      .examples = "weir admin configs delete topic orders retention.ms"},
+    {.name = "explain",
+     .arguments = "KEY...",
+     .summary = "Say what a key means, what weir does with it, and which value is in force.",
+     .details = "Works without a broker; then only the value in force stays unknown. A name that is no key any more is "
+                "explained by what replaced it, an unknown one by the nearest there is. The exit code is 1 when a name "
+                "is one that weir refuses, or when the topic or the broker named does not exist.",
+     .options = configs_explain_options,
+     .shared = cli_common_options,
+     .options_bytes = CONFIGS_EXPLAIN_OPTIONS_BYTES,
+     .arguments_min = 1,
+     .arguments_max = 255,
+     .run = admin_configs_explain,
+     .examples = "weir admin configs explain retention.ms\n"
+                 "weir admin configs explain retention.ms segment.bytes --topic orders\n"
+                 "weir admin configs explain log.retention.hours --broker 1 --json"},
     {0},
 };

@@ -131,7 +131,7 @@ bool cli_io(struct cli *cli)
     return true;
 }
 
-bool cli_connect_more(struct cli *cli, const struct cli_common *common, struct client *client)
+static enum rc connect_client(struct cli *cli, const struct cli_common *common, struct client *client)
 {
     const char *bootstrap = common->bootstrap;
     if (!bootstrap || !*bootstrap)
@@ -144,8 +144,12 @@ bool cli_connect_more(struct cli *cli, const struct cli_common *common, struct c
                                    .timeout_ms =
                                        common->timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)common->timeout_ms};
     enum rc rc = client_init(client, cli->shard, &config);
-    if (rc == RC_OK)
-        rc = client_connect(client);
+    return rc == RC_OK ? client_connect(client) : rc;
+}
+
+bool cli_connect_more(struct cli *cli, const struct cli_common *common, struct client *client)
+{
+    enum rc rc = connect_client(cli, common, client);
     if (rc != RC_OK)
         cli_fail(cli, "%s", client->error[0] ? client->error : rc_text(rc));
     return rc == RC_OK;
@@ -157,6 +161,17 @@ bool cli_connect(struct cli *cli, const struct cli_common *common)
         return false;
     cli->client_open = true;
     return cli_connect_more(cli, common, &cli->client);
+}
+
+const char *cli_connect_or_why(struct cli *cli, const struct cli_common *common)
+{
+    if (!cli_io(cli))
+        return "input and output could not be set up";
+    cli->client_open = true;
+    enum rc rc = connect_client(cli, common, &cli->client);
+    if (rc == RC_OK)
+        return NULL;
+    return cli->client.error[0] ? cli->client.error : rc_text(rc);
 }
 
 bool cli_ask(struct cli *cli, int32_t node_id, const struct schema_message *request, const void *in,

@@ -46,6 +46,9 @@ const char *cli_version(void);
 bool cli_io(struct cli *cli);
 // cli_io() and the connection to the cluster. False after a message.
 bool cli_connect(struct cli *cli, const struct cli_common *common);
+// cli_connect() for commands that have something to say without a broker too: NULL, or why none answers, without a
+// message. The text lives as long as cli->client is not used again.
+const char *cli_connect_or_why(struct cli *cli, const struct cli_common *common);
 // Another client on the same shard, for commands that want several connections. False after a message.
 bool cli_connect_more(struct cli *cli, const struct cli_common *common, struct client *client);
 

@@ -61,6 +61,21 @@ def case_configs():
     run('admin', 'configs', 'set', 'topic', topic, 'segment.bytes=-5', code=1)
 
 
+def case_configs_explain():
+    one, = admin('configs', 'explain', 'retention.ms', '--topic', topic)
+    in_force = one['scopes'][0]['in_force']
+    assert in_force['known'] and (in_force['value'], in_force['source']) == ('86400000', 'topic'), in_force
+    one, = admin('configs', 'explain', 'log.retention.hours')
+    in_force = one['scopes'][0]['in_force']
+    assert in_force['known'] and in_force['value'] == '168', in_force
+    one, = admin('configs', 'explain', 'segment.ms')
+    in_force = one['scopes'][0]['in_force']
+    assert in_force['inherited'] and in_force['value'] == '604800000', in_force
+    run('admin', 'configs', 'explain', 'retention.ms', '--topic', prefix + '-none-such', code=1)
+    run('admin', 'configs', 'explain', 'zookeeper.connect', code=1)
+    assert 'unknown: no broker answers' in run('admin', 'configs', 'explain', 'retention.ms', '-b', '127.0.0.1:1')
+
+
 def case_delete_records():
     with Raw(bootstrap) as c:
         for i in range(10):
@@ -186,6 +201,7 @@ def case_delete():
 report.run('topics-create-list', case_create)
 report.run('topics-describe', case_describe)
 report.run('configs', case_configs)
+report.run('configs-explain', case_configs_explain)
 report.run('delete-records', case_delete_records)
 report.run('producers', case_producers)
 report.run('cluster', case_cluster)
