@@ -9,8 +9,7 @@
 #include "broker/session_write.h"
 
 enum {
-    SESSION_SLAB_ITEMS = 16,
-    REQUEST_SLAB_ITEMS = 8,
+    SLAB_BYTES = 72 << 10, // past the allocator's mapping threshold (server.c): a free slab is memory given back
     ANSWER_BYTES_MAX = 256 << 20,
     // shares of the shard's memory, in sixteenths; the rest is for answers, logs and metadata
     SHARE_CONTROL = 1,
@@ -32,8 +31,8 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     bs->engine = es;
     bs->shard = es->shard;
     es->owner = bs;
-    pool_init(&bs->session_pool, sizeof(struct session), SESSION_SLAB_ITEMS, b->config.connections_max);
-    pool_init(&bs->request_pool, sizeof(struct request), REQUEST_SLAB_ITEMS, SIZE_MAX); // bounded by the shares
+    pool_init(&bs->session_pool, sizeof(struct session), SLAB_BYTES / sizeof(struct session), b->config.connections_max);
+    pool_init(&bs->request_pool, sizeof(struct request), SLAB_BYTES / sizeof(struct request), SIZE_MAX); // bounded by the shares
     list_init(&bs->sessions);
     list_init(&bs->stalled);
     list_init(&bs->ready);

@@ -89,6 +89,7 @@ struct broker_shard {
     struct io_listener listeners[BROKER_LISTENERS_MAX];
     bool accepting;
     struct pool session_pool, request_pool;
+    size_t sessions_peak, requests_peak; // the most at a time since slabs were last given back
     struct list sessions;       // least recently active first: the idle ones are in front
     struct list stalled;        // sessions in the middle of a frame or an answer, least recently moved first
     struct list ready;          // sessions that used up their share of the turn

@@ -59,7 +59,10 @@ void request_release(struct request *rq)
     if (rq->out_owned)
         io_buffer_release(bs->shard->io, rq->out, rq->out_bytes);
     arena_deinit(&rq->arena);
+    if (bs->request_pool.count > bs->requests_peak)
+        bs->requests_peak = bs->request_pool.count;
     pool_release(&bs->request_pool, rq);
+    session_request_freed(bs);
 }
 
 bool request_forget_frame(struct request *rq)

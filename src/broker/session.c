@@ -16,6 +16,8 @@ enum {
     DRAIN_MS_MAX = 1000,
     DRAIN_BYTES_MAX = 1 << 20,
     SWEEP_MS_MIN = 500,
+    TRIM_MS = 10 * 1000,
+    TRIM_ITEMS_MIN = 64,
     LARGE_FRAME_BYTES_MAX = 4 << 20, // above it a frame draws on the share for huge ones
     RX_ROOM_MIN = SCRATCH_BYTES / 4,
     API_KEY_PRODUCE = 0,
@@ -27,6 +29,11 @@ enum {
 static inline uint32_t session_charge(uint32_t length)
 {
     return length > SESSION_CHARGE_LEAST ? length : SESSION_CHARGE_LEAST;
+}
+
+static inline uint32_t session_cost(uint16_t key)
+{
+    return key == API_KEY_PRODUCE ? SESSION_PRODUCE_COST : SESSION_OTHER_COST;
 }
 
 static void session_pump(struct session *s);
@@ -47,12 +54,11 @@ void session_touch(struct session *s)
     list_push_back(&s->bs->sessions, &s->link);
 }
 
-// A sweep in the next second, if none is due by then.
-static void session_sweep_soon(struct broker_shard *bs)
+// A sweep by then, if none is due earlier.
+static void session_sweep_by(struct broker_shard *bs, uint64_t due_ns)
 {
-    uint64_t due = shard_now_ns(bs->shard) + DRAIN_MS_MAX * MS;
-    if (!shard_timer_is_set(&bs->sweep) || bs->sweep.node.key > due)
-        shard_timer_set(bs->shard, &bs->sweep, due, session_sweep);
+    if (!shard_timer_is_set(&bs->sweep) || bs->sweep.node.key > due_ns)
+        shard_timer_set(bs->shard, &bs->sweep, due_ns, session_sweep);
 }
 
 void session_stalled(struct session *s, bool stalled)
@@ -63,7 +69,7 @@ void session_stalled(struct session *s, bool stalled)
         return;
     s->stalled_ns = session_now(s);
     list_push_back(&s->bs->stalled, &s->stalled_link);
-    session_sweep_soon(s->bs);
+    session_sweep_by(s->bs, s->stalled_ns + DRAIN_MS_MAX * MS);
 }
 
 void session_stalled_update(struct session *s, bool stalled, bool moved)
@@ -90,10 +96,30 @@ static void session_say(struct session *s, enum broker_close_cause cause, const 
 
 // ------------------------------------------------------------------------------------------------ end
 
+// Half of what was needed lies idle: the sweep in ten seconds gives back what is free by then.
+static void session_trim_later(struct broker_shard *bs, const struct pool *pool, size_t *peak)
+{
+    if (pool->count > *peak)
+        *peak = pool->count;
+    if (*peak < TRIM_ITEMS_MIN || pool->count > *peak / 2)
+        return;
+    *peak = pool->count;
+    session_sweep_by(bs, shard_now_ns(bs->shard) + TRIM_MS * MS);
+}
+
+void session_request_freed(struct broker_shard *bs)
+{
+    session_trim_later(bs, &bs->request_pool, &bs->requests_peak);
+}
+
 static void session_free(struct shard_task *t)
 {
     struct session *s = container_of(t, struct session, flush_task);
-    pool_release(&s->bs->session_pool, s);
+    struct broker_shard *bs = s->bs;
+    if (bs->session_pool.count > bs->sessions_peak)
+        bs->sessions_peak = bs->session_pool.count;
+    pool_release(&bs->session_pool, s);
+    session_trim_later(bs, &bs->session_pool, &bs->sessions_peak);
 }
 
 static void session_free_backlog(struct session *s)
@@ -360,8 +386,8 @@ static size_t session_parse(struct session *s, const uint8_t *p, size_t n, struc
         }
         if (!session_frame_start(s, p + at, length, slab) || s->state != SESSION_OPEN)
             return at;
+        s->turn_cost += session_cost(be16(p + at + 4));
         at += 4 + (size_t)length;
-        s->turn_cost += SESSION_TURN_COST;
         if (session_answers_full(s) || s->turn_cost >= TURN_WRITE_BYTES_MAX)
             return at;
     }
@@ -513,7 +539,7 @@ static bool session_start_own_frame(struct session *s)
         return false;
     uint8_t *frame = s->frame;
     s->frame = NULL;
-    s->turn_cost += SESSION_TURN_COST;
+    s->turn_cost += session_cost(be16(frame));
     return request_start(s, bytes_of(frame, s->frame_bytes), frame, NULL, s->frame_budget,
                          session_charge(s->frame_bytes));
 }
@@ -528,17 +554,20 @@ void session_next_turn(struct session *s)
         shard_job_start(bs->shard, &bs->ready_job, session_ready_job);
 }
 
+// Within the budget of a turn's job: who comes with something new is served between two of them.
 enum shard_job_state session_ready_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct broker_shard *bs = container_of(j, struct broker_shard, ready_job);
-    (void)budget_ns;
+    uint64_t until = io_clock_ns(bs->shard->io) + budget_ns;
     for (size_t n = bs->ready.count; n > 0 && !list_empty(&bs->ready); n--) {
         struct session *s = list_entry(list_pop_front(&bs->ready), struct session, ready_link);
-        session_answer_ready(s);
-        session_resume(s);
+        session_write(s);
+        if (s->state == SESSION_OPEN || s->state == SESSION_DRAINING) // memory of a dropped one lives to the end of the turn
+            session_pump(s);
+        if (io_clock_ns(bs->shard->io) >= until)
+            break;
     }
-    // what they could not finish in this turn they have put in line again from their tasks: those start the job anew
-    return SHARD_JOB_DONE;
+    return list_empty(&bs->ready) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
 }
 
 static bool session_reads_heads(const struct broker_shard *bs)
@@ -693,6 +722,8 @@ void session_sweep(struct shard_timer *t)
     }
     if (bs->answer_bytes > bs->answer_bytes_max)
         session_relieve(&bs->relief_task);
+    pool_trim(&bs->session_pool);
+    pool_trim(&bs->request_pool);
     uint64_t idle_ns = (uint64_t)(bs->broker->config.idle_ms_max * MS);
     while (bs->broker->config.idle_ms_max > 0 && !list_empty(&bs->sessions)) {
         struct session *s = list_entry(list_first(&bs->sessions), struct session, link);

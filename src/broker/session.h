@@ -22,7 +22,10 @@ enum {
     SESSION_HEAD_BYTES = 8,
     SESSION_ANSWERS_QUEUED_MAX = 128,
     SESSION_ANSWER_BYTES_MAX = 1 << 20,
-    SESSION_TURN_COST = 4096,    // of one request, with what its answer sends at once: TURN_WRITE_BYTES_MAX in a turn
+    // What a request costs of TURN_WRITE_BYTES_MAX a turn, with what its answer sends at once: work is hidden behind small
+    // answers.
+    SESSION_PRODUCE_COST = 4096,
+    SESSION_OTHER_COST = 16384,
     SESSION_CHARGE_LEAST = 4096, // what a request draws on its share at least: its buffer's and its own size
 };
 

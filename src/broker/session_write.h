@@ -26,4 +26,6 @@ void session_drain_begin(struct session *s);
 void session_touch(struct session *s);
 // More to do than this turn's share.
 void session_next_turn(struct session *s);
+// A request went back to its pool.
+void session_request_freed(struct broker_shard *bs);
 void session_slab_unref(struct broker_shard *bs, struct rx_slab *slab);

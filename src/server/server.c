@@ -17,7 +17,10 @@ extern char **environ;
 enum {
     FILES_OWN = 64,    // ourselves: rings, listeners, folders, the metadata log
     FILES_LEAST = 256, // below this nothing useful can be served
-    LOG_DIRS_TEXT_MAX = 4096,
+    MAPPED_BYTES = 64 << 10,   // allocations from here on are mapped and go back when they are freed
+    HEAP_SPARE_BYTES = 256 << 10,
+    HEAP_HOLES_BYTES = 4 << 20, // more that lies free between blocks in use is given back
+    TRIM_EVERY_S = 20,
 };
 
 struct server {
@@ -35,6 +38,8 @@ struct server {
     struct node *node;
     uint64_t started_ns;
     bool stop_early; // a signal came while the node booted
+    struct shard_timer trim_timer;
+    size_t heap_free_bytes; // when the heap was last trimmed
     int exit_code;
 };
 
@@ -327,6 +332,23 @@ static void server_signal(void *context, int signal_number)
     node_stop(s->node);
 }
 
+// What ten thousand deleted partitions leave is scattered over the heap; the allocator gives back only what lies at its
+// end. A few milliseconds, once, after much was freed.
+static void server_trim_heap(struct shard_timer *t)
+{
+    struct server *s = container_of(t, struct server, trim_timer);
+    struct shard *shard = &s->node->shards.shards[0];
+    size_t now_free = mallinfo2().fordblks;
+    if (now_free < s->heap_free_bytes)
+        s->heap_free_bytes = now_free;
+    if (now_free - s->heap_free_bytes > HEAP_HOLES_BYTES) {
+        malloc_trim(HEAP_SPARE_BYTES);
+        s->heap_free_bytes = mallinfo2().fordblks;
+    }
+    if (!s->node->stopping)
+        shard_timer_set(shard, t, shard_now_ns(shard) + TRIM_EVERY_S * UINT64_C(1000000000), server_trim_heap);
+}
+
 static void server_thread(void *argument)
 {
     shard_run(argument);
@@ -344,6 +366,7 @@ static int server_run(struct server *s)
     for (uint32_t i = 1; i < s->shard_count; i++)
         if (io_thread_start(&s->threads[i], server_thread, &s->node->shards.shards[i], (int)i) == RC_OK)
             s->thread_count = i;
+    server_trim_heap(&s->trim_timer);
     if (s->stop_early)
         node_stop(s->node);
     if (s->thread_count + 1 == s->shard_count)
@@ -355,6 +378,7 @@ static int server_run(struct server *s)
     server_say_counters(s);
     if (!s->node->quiet)
         quick_exit(1); // taking apart what is in use would be worse
+    shard_timer_cancel(&s->node->shards.shards[0], &s->trim_timer);
     node_destroy(s->node);
     return s->exit_code;
 }
@@ -388,6 +412,9 @@ int server_main(int argc, char **argv)
     char message[512];
     if (!s)
         return server_fail("out of memory");
+    // Fixed, since the allocator would raise them by itself with the first large block and keep what a load has left.
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
     s->trace = (struct trace_sink){.level_min = TRACE_INFO, .write = server_write_line};
     settings_init(&s->settings);
     int code = -1;
