@@ -89,6 +89,10 @@ class Node(Server):
         with open('/proc/%d/maps' % self.process.pid) as file:
             return any('libasan' in line or 'libtsan' in line for line in file)
 
+    def patience(self):
+        """Seconds in which an honest client must be served; a sanitizer costs several times the work."""
+        return 3 if self.sanitized() else 1
+
     def raw(self, seconds=10):
         return Raw(self.bootstrap, seconds)
 
