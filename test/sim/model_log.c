@@ -96,13 +96,13 @@ bool model_check_begin(struct model_check *c, struct sim *sim, struct model_log 
     *c = (struct model_check){.m = m, .sim = sim, .after = after, .next_offset = log_start};
     int64_t least = after == SIM_DEATH_POWER ? m->start_acked : m->start_seen;
     if (log_start < least && !m->tainted) {
-        sim_fail(sim, "%s: log start %lld lies below %lld, which was %s", m->name, (long long)log_start,
-                 (long long)least, after == SIM_DEATH_POWER ? "acknowledged" : "seen");
+        model_fail(m, sim, "%s: log start %lld lies below %lld, which was %s", m->name, (long long)log_start,
+                   (long long)least, after == SIM_DEATH_POWER ? "acknowledged" : "seen");
         return false;
     }
     if (log_start > m->start_asked && !m->retention) {
-        sim_fail(sim, "%s: log start %lld lies above %lld, the most that was asked for", m->name, (long long)log_start,
-                 (long long)m->start_asked);
+        model_fail(m, sim, "%s: log start %lld lies above %lld, the most that was asked for", m->name,
+                   (long long)log_start, (long long)m->start_asked);
         return false;
     }
     m->start_seen = log_start;
@@ -115,24 +115,24 @@ bool model_check_batch(struct model_check *c, struct bytes batch)
     struct model_log *m = c->m;
     struct batch_header h;
     if (batch_header_read(batch, &h) != RC_OK || batch_bytes(&h) != batch.n) {
-        sim_fail(c->sim, "%s: no batch at offset %lld", m->name, (long long)c->next_offset);
+        model_fail(c->m, c->sim, "%s: no batch at offset %lld", m->name, (long long)c->next_offset);
         return false;
     }
     if (c->at == m->count) {
-        sim_fail(c->sim, "%s: batch %lld..%lld was never sent", m->name, (long long)h.base_offset,
-                 (long long)batch_last_offset(&h));
+        model_fail(c->m, c->sim, "%s: batch %lld..%lld was never sent", m->name, (long long)h.base_offset,
+                   (long long)batch_last_offset(&h));
         return false;
     }
     struct model_batch *b = &m->v[c->at];
     if (h.base_offset != b->base_offset || batch_last_offset(&h) != b->last_offset) {
-        sim_fail(c->sim, "%s: found batch %lld..%lld where %lld..%lld (%s) should be", m->name,
-                 (long long)h.base_offset, (long long)batch_last_offset(&h), (long long)b->base_offset,
-                 (long long)b->last_offset, b->acked ? "acknowledged" : "not acknowledged");
+        model_fail(c->m, c->sim, "%s: found batch %lld..%lld where %lld..%lld (%s) should be", m->name,
+                   (long long)h.base_offset, (long long)batch_last_offset(&h), (long long)b->base_offset,
+                   (long long)b->last_offset, b->acked ? "acknowledged" : "not acknowledged");
         return false;
     }
     if (model_batch_hash(batch) != b->hash) {
-        sim_fail(c->sim, "%s: batch %lld..%lld holds other bytes than were sent", m->name, (long long)b->base_offset,
-                 (long long)b->last_offset);
+        model_fail(c->m, c->sim, "%s: batch %lld..%lld holds other bytes than were sent", m->name,
+                   (long long)b->base_offset, (long long)b->last_offset);
         return false;
     }
     b->acked = true;
@@ -147,13 +147,13 @@ bool model_check_end(struct model_check *c, int64_t log_end)
     struct model_log *m = c->m;
     sim_note(c->sim, SIM_NOTE_CHECK, NULL, c->batches, (uint64_t)log_end);
     if (log_end < m->start_seen) {
-        sim_fail(c->sim, "%s: log ends at %lld, before its start %lld", m->name, (long long)log_end,
-                 (long long)m->start_seen);
+        model_fail(c->m, c->sim, "%s: log ends at %lld, before its start %lld", m->name, (long long)log_end,
+                   (long long)m->start_seen);
         return false;
     }
     if (c->batches && log_end != c->next_offset) {
-        sim_fail(c->sim, "%s: log ends at %lld, its last batch at %lld", m->name, (long long)log_end,
-                 (long long)c->next_offset);
+        model_fail(c->m, c->sim, "%s: log ends at %lld, its last batch at %lld", m->name, (long long)log_end,
+                   (long long)c->next_offset);
         return false;
     }
     for (size_t k = c->at; k < m->count; k++) {
@@ -162,13 +162,13 @@ bool model_check_end(struct model_check *c, int64_t log_end)
             continue; // never answered: it may be there or not
         bool covered = c->after != SIM_DEATH_POWER || b->last_offset < m->durable;
         if (covered) {
-            sim_fail(c->sim,
-                     "%s: acknowledged batch %lld..%lld is gone after %s; the log ends at %lld, durable was %lld",
-                     m->name, (long long)b->base_offset, (long long)b->last_offset,
-                     c->after == SIM_DEATH_POWER  ? "a power cut"
-                     : c->after == SIM_DEATH_KILL ? "the death of the process"
-                                                  : "nothing at all",
-                     (long long)log_end, (long long)m->durable);
+            model_fail(c->m, c->sim,
+                       "%s: acknowledged batch %lld..%lld is gone after %s; the log ends at %lld, durable was %lld",
+                       m->name, (long long)b->base_offset, (long long)b->last_offset,
+                       c->after == SIM_DEATH_POWER  ? "a power cut"
+                       : c->after == SIM_DEATH_KILL ? "the death of the process"
+                                                    : "nothing at all",
+                       (long long)log_end, (long long)m->durable);
             return false;
         }
     }

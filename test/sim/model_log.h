@@ -37,8 +37,12 @@ struct model_log {
     bool
         tainted; // a sync failed in this boot of the machine: nothing more becomes durable until the power has been cut
     bool tainted_ever; // bytes lost that way may lie below log start, where no check looks
-    bool given_up;     // damaged by that: to be deleted
+    bool rotten;       // bits of its files were flipped: nothing is promised, but the rest of the world must not notice
+    bool given_up;     // damaged by either: to be deleted
 };
+
+// A failure of this log, unless its files are rotten: then it is given up.
+#define model_fail(m, sim, ...) ((m)->rotten ? (void)((m)->given_up = true) : sim_fail(sim, __VA_ARGS__))
 
 void model_log_init(struct model_log *m, const char *name, int64_t flush_messages);
 void model_log_deinit(struct model_log *m);

@@ -104,6 +104,23 @@ static void space_run(struct sim *sim, struct sim_event *e)
     w->node->disk.capacity_bytes = w->capacity_bytes;
 }
 
+// A bit of some log's file flips, on the platter and in the cache.
+static void rot(struct store_world *w)
+{
+    static const char *const suffixes[] = {".log", ".log", ".index", ".timeindex", ".snapshot"};
+    char path[256], folder[48];
+    uint64_t offset;
+    const char *suffix = suffixes[sim_between(&w->sim, 0, ARRAY_COUNT(suffixes) - 1)];
+    if (!sim_disk_rot(&w->node->disk, suffix, path, sizeof(path), &offset))
+        return;
+    sim_say(&w->sim, w->node, "a bit of %s flips at %llu", path, (unsigned long long)offset);
+    for (uint32_t k = 0; k < w->slot_count; k++) {
+        snprintf(folder, sizeof(folder), "/%s-", w->slots[k].topic);
+        if (strstr(path, folder))
+            w->slots[k].model.rotten = w->slots[k].model.tainted_ever = true;
+    }
+}
+
 static void fault_run(struct sim *sim, struct sim_event *e)
 {
     struct store_world *w = container_of(e, struct store_world, fault);
@@ -129,8 +146,10 @@ static void fault_run(struct sim *sim, struct sim_event *e)
         f->sync_errors++;
     else if (dice < 86)
         f->read_errors++;
-    else if (dice < 92)
+    else if (dice < 90)
         f->stalls++;
+    else if (dice < 92)
+        rot(w);
     else if (dice < 96) {
         w->node->disk.capacity_bytes = w->node->disk.used_bytes + sim_between(sim, 0, 200 << 10);
         sim_schedule_in(sim, &w->space, sim_between(sim, 10 * SIM_MS, 4 * SIM_S), space_run);

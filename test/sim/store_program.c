@@ -126,7 +126,7 @@ static bool damaged(struct model_check *c, const char *what)
     if (c->m->tainted_ever)
         c->m->given_up = true;
     else
-        sim_fail(c->sim, "%s: %s at offset %lld", c->m->name, what, (long long)c->next_offset);
+        model_fail(c->m, c->sim, "%s: %s at offset %lld", c->m->name, what, (long long)c->next_offset);
     return false;
 }
 
@@ -178,11 +178,11 @@ static void check_producer(void *context, const struct producer_entry *e)
     }
     if (!b || e->epoch != b->producer_epoch || last->last_sequence != b->last_sequence ||
         last->last_offset != b->last_offset)
-        sim_fail(&c->g->w->sim,
-                 "%s: producer %lld is remembered with epoch %d, sequence %d at offset %lld; its last batch says %d, "
-                 "%d, %lld",
-                 s->topic, (long long)e->producer_id, e->epoch, last->last_sequence, (long long)last->last_offset,
-                 b ? b->producer_epoch : -1, b ? b->last_sequence : -1, b ? (long long)b->last_offset : -1LL);
+        model_fail(&s->model, &c->g->w->sim,
+                   "%s: producer %lld is remembered with epoch %d, sequence %d at offset %lld; its last batch says %d, "
+                   "%d, %lld",
+                   s->topic, (long long)e->producer_id, e->epoch, last->last_sequence, (long long)last->last_offset,
+                   b ? b->producer_epoch : -1, b ? b->last_sequence : -1, b ? (long long)b->last_offset : -1LL);
     for (int k = 0; k < STORE_PRODUCERS; k++)
         if (s->producers[k].id == e->producer_id) {
             s->producers[k].next_sequence = last->last_sequence + 1;
@@ -201,8 +201,8 @@ static void check_producers(struct store_program *g, uint32_t slot)
         if (!c.seen[k])
             p->next_sequence = 0;
         if (rc == RC_OK && !c.seen[k] && b && !s->model.tainted_ever)
-            sim_fail(&g->w->sim, "%s: producer %lld is forgotten, its batch at offset %lld is not", s->topic,
-                     (long long)p->id, (long long)b->base_offset);
+            model_fail(&s->model, &g->w->sim, "%s: producer %lld is forgotten, its batch at offset %lld is not",
+                       s->topic, (long long)p->id, (long long)b->base_offset);
     }
 }
 
@@ -231,8 +231,8 @@ void store_program_check(struct store_program *g, uint32_t slot)
             if (rc == RC_CORRUPT)
                 damaged(&check, "what is read is damaged");
             else if (rc != RC_IO && rc != RC_OFFLINE && !store_disk_failed(w))
-                sim_fail(&w->sim, "%s: reading at %lld of %lld gives nothing: %s", s->topic, (long long)offset,
-                         (long long)end, rc_name(rc));
+                model_fail(&s->model, &w->sim, "%s: reading at %lld of %lld gives nothing: %s", s->topic,
+                           (long long)offset, (long long)end, rc_name(rc));
             return; // not checked: tried again later
         }
         bool fine = check_slice(&check, p, slice.bytes);
@@ -264,7 +264,8 @@ static void recover(struct store_program *g, uint32_t slot)
     else if (w->slots[slot].model.tainted_ever)
         w->slots[slot].model.given_up = true;
     else
-        sim_fail(&w->sim, "%s: refused as damaged, and no fault of the disk was the cause", w->slots[slot].topic);
+        model_fail(&w->slots[slot].model, &w->sim, "%s: refused as damaged, and no fault of the disk was the cause",
+                   w->slots[slot].topic);
 }
 
 void store_program_replace(struct store_program *g, uint32_t slot)
