@@ -199,7 +199,9 @@ static enum rc tail_cut(struct replay *r, struct io_file *f, const char *path, u
 
 // The last frame may never have been synced: a process that died left it in the page cache, and after a failed sync the
 // system calls such pages clean although the disk has not got them. Everything before it was synced, or it would not be
-// there. Written once more and synced, with the names of the folder, it counts.
+// there. Written once more and synced, with the names of the folder, it counts. The same goes for a segment without a
+// frame, made by a process that died before its first sync: what is written here from now on is worth no more than its
+// head and its name.
 static enum rc harden(struct replay *r, struct io_file *f, const uint8_t *p, size_t n, uint64_t at)
 {
     enum rc rc = io_file_write_now(f, p, n, at);
@@ -214,7 +216,7 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
 {
     struct journal *j = r->j;
     bool newest = s + 1 == j->segment_count;
-    size_t at = JOURNAL_HEAD_BYTES, last_frame = 0;
+    size_t at = JOURNAL_HEAD_BYTES, last_frame = 0; // without a frame: the head
     uint32_t length;
     while (frame_valid(p + at, n - at, &length)) {
         enum rc rc = frame_take(r, p + at, length);
@@ -233,12 +235,12 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
         j->allocated = n;
     }
     if (all_zero(p + at, n - at))
-        return newest && last_frame ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
+        return newest ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
     if (!newest || next_valid(p, n, at + 1) < n)
         return fail(r, RC_CORRUPT, "a damaged frame lies before valid ones", path, at);
     if (last_of(r) < r->mark)
         return fail(r, RC_CORRUPT, "a damaged frame held entries that were synced", path, at);
-    enum rc rc = last_frame ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
+    enum rc rc = harden(r, f, p + last_frame, at - last_frame, last_frame);
     return rc == RC_OK ? tail_cut(r, f, path, at, n) : rc;
 }
 
