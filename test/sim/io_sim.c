@@ -64,7 +64,6 @@ void sim_node_begin_process(struct sim_node *n)
     n->alive = true;
     n->processes++;
     n->io_count = 0;
-    n->die_in_calls = 0;
     sim_note(n->sim, SIM_NOTE_BOOT, n, n->processes, n->boots);
 }
 

@@ -21,8 +21,6 @@ struct journal_world {
     struct sim_process process;
     uint64_t promised, asked; // highest index acknowledged or seen; highest ever given to a write
     uint32_t writes_left;     // of the process that runs or comes next
-    uint64_t die_in_calls;    // of the next process; 0: it lives
-    enum sim_death die_how;
     char why[1024];
 };
 
@@ -134,9 +132,6 @@ static void boot(struct sim_process *p)
     p->program = g;
     p->shards = &g->group;
     cr_assert_eq(shard_group_create(&g->group, p->ios, 1, 16, &w->sim.sink), RC_OK);
-    if (w->die_in_calls)
-        sim_node_die_in(w->node, w->die_in_calls, w->die_how);
-    w->die_in_calls = 0;
     if (w->asked == 0) {
         cr_assert_eq(journal_format(p->ios[0], FOLDER, &hard, NULL, 0), RC_OK);
         cr_assert_eq(io_sync_dir_now(p->ios[0], "/"), RC_OK);
@@ -179,8 +174,7 @@ static bool die_at(uint64_t call, enum sim_death how, uint32_t writes)
     w->process.user = w;
     cr_assert_not(run(w, 1)); // formats
     end(w, SIM_DEATH_KILL);
-    w->die_in_calls = call;
-    w->die_how = how;
+    sim_node_die_in(w->node, call, how);
     bool died = run(w, WRITES_MAX);
     end(w, how);
     cr_assert_not(run(w, writes));

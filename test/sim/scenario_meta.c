@@ -319,9 +319,12 @@ static const struct sim_program program;
 static void restart_run(struct sim *sim, struct sim_event *e)
 {
     struct meta_world *w = container_of(e, struct meta_world, restart);
-    (void)sim;
     sim_node_power_on(w->node);
     w->node->faults = (struct sim_disk_faults){0};
+    if (w->faults_left && !w->draining && sim_chance(sim, 1, 4)) {
+        w->faults_left--;
+        sim_node_die_in(w->node, sim_between(sim, 1, 100), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
+    }
     sim_process_start(&w->process, w->node, &program, 1);
 }
 
@@ -366,7 +369,7 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     w->result->other_faults += dice >= 85;
     if (dice < 25)
         sim_process_end(&w->process, how);
-    else if (dice < 85) // in the middle of a write, or of the start that follows
+    else if (dice < 85) // in the middle of a write; restart_run() does it to starts
         sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 100), how);
     else if (dice < 90)
         w->node->faults.sync_errors++;
@@ -387,7 +390,7 @@ static void settle(struct meta_world *w)
     while (!w->sim.failed && w->sim.now_ns < until && !quiet) {
         sim_run_until(&w->sim, w->sim.now_ns + 10 * SIM_MS);
         const struct meta_program *g = w->process.program;
-        quiet = w->process.running && g->serves;
+        quiet = w->process.running && g->serves && !g->failed;
         for (int k = 0; quiet && k < OPS_MAX; k++)
             quiet = !g->ops[k].busy;
         if (w->process.running && g->failed)
