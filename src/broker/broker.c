@@ -32,7 +32,8 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     bs->shard = es->shard;
     es->owner = bs;
     pool_init(&bs->session_pool, sizeof(struct session), SLAB_BYTES / sizeof(struct session), b->config.connections_max);
-    pool_init(&bs->request_pool, sizeof(struct request), SLAB_BYTES / sizeof(struct request), SIZE_MAX); // bounded by the shares
+    // As many as the shares let in.
+    pool_init(&bs->request_pool, sizeof(struct request), SLAB_BYTES / sizeof(struct request), SIZE_MAX);
     list_init(&bs->sessions);
     list_init(&bs->stalled);
     list_init(&bs->ready);

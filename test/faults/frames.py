@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 
-from harness import MIB, Node, Raw, batch, fetch_body, produce_body, timed, until, wire
+from harness import MIB, Node, Raw, batch, batches, fetch_body, produce_body, timed, until, wire
 
 
 def ends(node, data, *words):
@@ -232,4 +232,65 @@ def slow_fetches(weir):
         until(lambda: node.descriptors() <= files, 5, lambda: '%d descriptors, %d before' % (node.descriptors(), files))
 
 
-CASES = [lengths, others, versions, halves, half_closed, pipelined, byte_by_byte, slow_reader, slow_fetches]
+def behind_validation(weir):
+    """A batch that takes long to check holds up its own partition's later batches and nobody else's; order is kept."""
+    import gzip
+    with Node(weir) as node, node.raw(30) as c, node.raw(30) as d:
+        c.create('t', 2, [('max.message.bytes', '20000000')])
+        count, value = 60000, b'v' * 200
+        records = []
+        for n in range(count):
+            record = b'\0' + batches.put_varint(0) + batches.put_varint(n) + batches.put_varint(-1)
+            record += batches.put_varint(len(value)) + value + b'\0'
+            records.append(batches.put_varint(len(record)) + record)
+        packed = batches.build([b''], timestamp_ms=int(time.time() * 1000), attributes=1, count=count,
+                               payload=gzip.compress(b''.join(records), 1))
+        packed = last_offset(packed, count - 1)
+        begin = time.monotonic()
+        c.send('Produce', 7, produce_body('t', packed))
+        for n in range(5):
+            c.send('Produce', 7, produce_body('t', batch(b'behind %d' % n)))
+        other = []
+        for _ in range(10):
+            took, answer = timed(d.produce, 't', batch(b'beside'), partition=1)
+            assert answer['error_code'] == 0
+            other.append(took)
+        first = c.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
+        took = time.monotonic() - begin
+        assert first['error_code'] == 0 and first['base_offset'] == 0, first
+        for n in range(5):
+            part = c.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
+            assert part['error_code'] == 0 and part['base_offset'] == count + n, part
+        assert c.end('t') == count + 5
+        return 'checked in %.0f ms, beside it %.1f ms' % (took * 1000, max(other) * 1000)
+
+
+def last_offset(data, delta):
+    """The batch with another last offset delta, and its checksum."""
+    data = bytearray(data)
+    struct.pack_into('>i', data, 23, delta)
+    struct.pack_into('>I', data, 17, batches.crc32c(bytes(data[21:])))
+    return bytes(data)
+
+
+def errors_of_one(weir):
+    """A batch that is refused does not disturb those before and behind it, and acks=0 with an error ends the connection."""
+    with Node(weir) as node, node.raw() as c:
+        c.create('t')
+        good, bad = batch(b'good'), bytearray(batch(b'bad'))
+        bad[-1] ^= 1
+        for records in (good, bytes(bad), good):
+            c.send('Produce', 7, produce_body('t', records))
+        got = [c.read('Produce', 7)[1]['responses'][0]['partition_responses'][0] for _ in range(3)]
+        assert [p['error_code'] for p in got] == [0, 2, 0], got
+        assert [got[0]['base_offset'], got[2]['base_offset']] == [0, 1], got
+        c.send('Produce', 7, produce_body('t', good, 0))
+        c.send('Metadata', 1, {'topics': None})
+        assert c.read('Metadata', 1)        # acks=0 has no answer
+        c.send('Produce', 7, produce_body('t', bytes(bad), 0))
+        assert c.closed(3), 'a failed produce with acks=0 is told by the end of the connection'
+        with node.raw() as d:
+            assert d.end('t') == 3
+
+CASES = [lengths, others, versions, halves, half_closed, pipelined, byte_by_byte, slow_reader, slow_fetches, behind_validation,
+         errors_of_one]

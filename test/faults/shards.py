@@ -3,13 +3,10 @@
 running clients."""
 
 import shutil
-import struct
 import subprocess
-import threading
 import time
 
-import batches
-from harness import Background, Closed, Node, Raw, Skip, batch, fetch_body, timed, until
+from harness import Background, Closed, Node, Skip, batch, batches, timed, until
 
 PARTITIONS = 12
 
