@@ -40,8 +40,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     enum rc rc = read_all(codec, in, CODEC_WINDOW_BYTES, &crc, &bytes);
     enum rc small = read_all(codec, in, 1 + p[0] / 4u * 16u, &crc_small, &bytes_small);
     ASSERT(rc == RC_OK || rc == RC_EOF || rc == RC_MALFORMED || rc == RC_NOMEM);
-    if (bytes < OUT_BYTES_MAX && bytes_small < OUT_BYTES_MAX)
-        ASSERT(rc == small && (rc != RC_EOF || (crc == crc_small && bytes == bytes_small)));
+    // What is good is good in steps of any size, with the same bytes. Which of its faults a bad stream is refused for may
+    // depend on the step: zstd asks for its window only when a frame does not fit the output at hand.
+    bool whole = bytes < OUT_BYTES_MAX && bytes_small < OUT_BYTES_MAX && rc != RC_NOMEM && small != RC_NOMEM;
+    if (whole)
+        ASSERT((rc == RC_EOF) == (small == RC_EOF));
+    if (whole && rc == RC_EOF)
+        ASSERT(crc == crc_small && bytes == bytes_small);
     struct buf packed;
     buf_init(&packed, 1 << 24);
     ASSERT(codec_compress(codec, CODEC_LEVEL_DEFAULT, in, &packed, workspace, sizeof(workspace)) == RC_OK);
