@@ -16,6 +16,8 @@ enum {
     DRAIN_MS_MAX = 1000,
     DRAIN_BYTES_MAX = 1 << 20,
     SWEEP_MS_MIN = 500,
+    PRESSED_STALLED_MS_MAX = 500, // of a half-read frame while others wait for its share
+    PRESSED_SWEEP_MS = 200,
     TRIM_MS = 10 * 1000,
     TRIM_ITEMS_MIN = 64,
     LARGE_FRAME_BYTES_MAX = 4 << 20, // above it a frame draws on the share for huge ones
@@ -317,6 +319,7 @@ static bool session_reserve(struct session *s, struct budget *b, uint32_t length
         return true;
     s->waiting_on = b;
     budget_wait(b, &s->waiter, bytes, session_granted);
+    session_sweep_by(s->bs, session_now(s) + PRESSED_SWEEP_MS * MS);
     return false;
 }
 
@@ -703,6 +706,21 @@ static const char *session_overdue(struct session *s, uint64_t now, uint64_t *du
     return now >= *due_ns ? "it has read nothing of its answers for 60 s" : NULL;
 }
 
+// While somebody waits for a share, who holds some of it and sends no more has less time: longest silent first, and no
+// more of them than it takes. True when somebody still waits.
+static bool session_press(struct broker_shard *bs, struct budget *b, uint64_t now)
+{
+    for (struct list_node *n = list_first(&bs->stalled), *next; n && !list_empty(&b->waiters); n = next) {
+        next = list_next(&bs->stalled, n);
+        struct session *s = list_entry(n, struct session, stalled_link);
+        if (now < s->stalled_ns + PRESSED_STALLED_MS_MAX * MS)
+            break;
+        if (s->frame && s->frame_budget == b && s->frame_have < s->frame_bytes)
+            session_drop(s, BROKER_CLOSE_STALLED, "half a request and then silence, while others wait for memory");
+    }
+    return !list_empty(&b->waiters);
+}
+
 void session_sweep(struct shard_timer *t)
 {
     struct broker_shard *bs = container_of(t, struct broker_shard, sweep);
@@ -739,6 +757,10 @@ void session_sweep(struct shard_timer *t)
     }
     if (next < now + SWEEP_MS_MIN * MS)
         next = now + SWEEP_MS_MIN * MS;
+    struct budget *shares[] = {&bs->produce, &bs->control, &bs->large, &bs->huge};
+    for (size_t i = 0; i < ARRAY_COUNT(shares); i++)
+        if (session_press(bs, shares[i], now))
+            next = now + PRESSED_SWEEP_MS * MS;
     if (!list_empty(&bs->stalled) && next > now + DRAIN_MS_MAX * MS)
         next = now + DRAIN_MS_MAX * MS;
     if (next != UINT64_MAX && !list_empty(&bs->sessions))

@@ -8,6 +8,8 @@
 // memory is short a session reads 8 bytes only: length, key and version, which is enough to choose the share; they stay
 // in `head` until it is had.
 //
+// A frame whose share was taken has 30 s without a byte; while others wait for that share, half a second.
+//
 // Starting. Only Produce overlaps Produce; anything else starts when everything before it has its answer queued. What
 // cannot start yet stays unparsed in `backlog` and the socket is not read. Backlogs have a bound of their own a shard:
 // past it sessions read 8 bytes only, which leaves none.

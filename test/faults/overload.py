@@ -52,6 +52,28 @@ def announcements(weir):
         return 'worst %.0f ms, %d KiB more' % (worst * 1000, rose >> 10)
 
 
+def silent_holders(weir):
+    """Half requests that take up the whole share of long frames: others get theirs within a second."""
+    with Node(weir, arguments=['--memory', '64MiB', '--shards', '1']) as node:
+        with node.raw() as c:
+            c.create('honest')
+        held = []
+        for _ in range(2):
+            for _ in range(8):
+                c = node.raw()
+                c.sock.sendall(struct.pack('>ihhih', 3 * MIB, 0, 7, 1, -1) + b'x' * 1000)
+                held.append(c)
+            time.sleep(0.1)
+            with node.raw(20) as c:
+                took, answer = timed(c.produce, 'honest', batch(b'h' * 1000000))
+                assert answer['error_code'] == 0
+                assert took < node.patience() + 0.5, 'an honest request took %.2f s' % took
+        node.said('while others wait for memory')
+        for c in held:
+            c.sock.close()
+        return '%.0f ms' % (took * 1000)
+
+
 def flat_out(weir):
     """50 producers flat out while others ask for metadata and fetch: everybody is served, memory stays inside --memory."""
     with Node(weir, ['log.retention.bytes=50000000', 'log.segment.bytes=25000000'], ['--memory', '128MiB']) as node:
@@ -207,4 +229,4 @@ def file_limit(weir):
             assert c.api_versions()
 
 
-CASES = [announcements, flat_out, pipelines, idle_connections, churn, file_limit]
+CASES = [announcements, silent_holders, flat_out, pipelines, idle_connections, churn, file_limit]
