@@ -387,9 +387,12 @@ enum rc journal_open(struct journal *j, struct io *io, struct trace_sink *trace,
         journal_close(j);
         return rc;
     }
-    char temporary[IO_PATH_BYTES_MAX];
-    if (journal_temporary_path(path, temporary) && io_exists(io, temporary))
-        (void)io_remove_now(io, temporary);
+    char left[IO_PATH_BYTES_MAX];
+    if (journal_temporary_path(path, left) && io_exists(io, left))
+        (void)io_remove_now(io, left);
+    // The unlink of the snapshot before the newest is never waited for: a power cut may have brought it back.
+    if (r.snapshot_files > 1 && journal_snapshot_path(path, &r.snapshots[1], left))
+        (void)io_remove_now(io, left);
     j->bytes_since_snapshot = j->replayed_bytes;
     journal_drop_covered(j);
     return RC_OK;

@@ -329,6 +329,29 @@ Test(journal, snapshots_let_old_segments_go)
     end(&b);
 }
 
+Test(journal, a_snapshot_that_came_back_goes_at_the_next_start)
+{
+    struct bench b;
+    char old[160], kept[160];
+    begin(&b);
+    reopen(&b);
+    put(&b, 2, 9, 1000);
+    make_snapshot(&b, 5, 2, 50);
+    snprintf(old, sizeof(old), "%s/%020d-%020d.snapshot", b.folder, 5, 2);
+    snprintf(kept, sizeof(kept), "%s/kept", b.folder);
+    cr_assert_eq(link(old, kept), 0);
+    make_snapshot(&b, 10, 2, 60);
+    cr_assert_neq(access(old, F_OK), 0);
+    journal_close(&b.j);
+    cr_assert_eq(rename(kept, old), 0); // as after a power cut
+    reopen(&b);
+    cr_assert(b.snapshot.index == 10 && b.j.last_index == 10);
+    cr_assert_eq(files_of(&b, "snapshot"), 1);
+    cr_assert_neq(access(old, F_OK), 0);
+    journal_close(&b.j);
+    end(&b);
+}
+
 Test(journal, a_bad_snapshot_refuses_the_start)
 {
     struct bench b;
