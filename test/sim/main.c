@@ -36,6 +36,7 @@ static const struct regression {
     {"latest-shrinks", &scenario_node, 570, 50000},
     {"topic-made-on-a-full-disk", &scenario_node, 749, 50000},
     {"empty-folder-in-the-way", &scenario_node, 829, 50000},
+    {"metadata-segment-without-frames", &scenario_meta, 1795235938, 50000},
 };
 
 static struct {
@@ -46,13 +47,14 @@ static struct {
 static void usage(FILE *to)
 {
     fprintf(to, "usage: weir-sim [--scenario NAME] [--seed N] [--seeds COUNT] [--events N] [--faults N]\n"
-                "                [--time-budget SECONDS] [--mutation NAME] [--replay] [--trace]\n"
+                "                [--time-budget SECONDS] [--mutation NAME] [--whole-starts] [--replay] [--trace]\n"
                 "  --seed N         first seed (default: from the clock)\n"
                 "  --seeds COUNT    how many, one after the other (default 1)\n"
                 "  --events N       events of one seed (default 50000)\n"
                 "  --faults N       faults in them (default 20)\n"
                 "  --time-budget S  stop after S seconds\n"
                 "  --mutation NAME  make the simulator wrong on purpose; a failure is then expected\n"
+                "  --whole-starts   no process ends in the middle of its start\n"
                 "  --replay         run every seed twice and compare the traces\n"
                 "  --regressions    run the seeds that once failed\n"
                 "  --trace          print every event\n"
@@ -72,9 +74,9 @@ static void usage(FILE *to)
 static int replay_line(char *out, size_t n)
 {
     const struct sim_options *o = &current.options;
-    return snprintf(out, n, "weir-sim --scenario %s --seed %" PRIu64 " --events %" PRIu64 " --faults %" PRIu64 "%s%s",
-                    current.scenario->name, o->seed, o->events, o->faults, o->mutation ? " --mutation " : "",
-                    o->mutation ? sim_mutation_names[o->mutation] : "");
+    return snprintf(out, n, "weir-sim --scenario %s --seed %" PRIu64 " --events %" PRIu64 " --faults %" PRIu64 "%s%s%s",
+                    current.scenario->name, o->seed, o->events, o->faults, o->whole_starts ? " --whole-starts" : "",
+                    o->mutation ? " --mutation " : "", o->mutation ? sim_mutation_names[o->mutation] : "");
 }
 
 // An assertion of the product or of the simulator: the seed is worth as much as the message.
@@ -112,6 +114,7 @@ static void choose_regression(const struct regression *r)
     current.options.seed = r->seed;
     current.options.events = r->events;
     current.options.faults = 20;
+    current.options.whole_starts = true; // their histories were made without
 }
 
 static bool name_option(const char *option, const char *value)
@@ -152,6 +155,10 @@ static bool parse(int argc, char **argv, struct arguments *a)
         }
         if (strcmp(option, "--regressions") == 0) {
             a->regressions = true;
+            continue;
+        }
+        if (strcmp(option, "--whole-starts") == 0) {
+            current.options.whole_starts = true;
             continue;
         }
         if (strcmp(option, "--replay") == 0) {

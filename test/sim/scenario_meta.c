@@ -321,7 +321,7 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     struct meta_world *w = container_of(e, struct meta_world, restart);
     sim_node_power_on(w->node);
     w->node->faults = (struct sim_disk_faults){0};
-    if (w->faults_left && !w->draining && sim_chance(sim, 1, 4)) {
+    if (w->faults_left && !w->draining && !w->options->whole_starts && sim_chance(sim, 1, 4)) {
         w->faults_left--;
         sim_node_die_in(w->node, sim_between(sim, 1, 100), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
     }

@@ -14,11 +14,15 @@
 static void restart_run(struct sim *sim, struct sim_event *e)
 {
     struct node_world *w = container_of(e, struct node_world, restart);
-    (void)sim;
     if (w->broker.running)
         return;
     sim_node_power_on(w->node);
     w->faults_seen = node_faults_taken(w);
+    if (w->faults_left && !w->draining && !w->options->whole_starts &&
+        sim_chance(sim, 1, 4)) { // in the middle of recovery
+        w->faults_left--;
+        sim_node_die_in(w->node, sim_between(sim, 1, 200), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
+    }
     sim_process_start(&w->broker, w->node, &node_broker_calls, w->shard_count);
 }
 
@@ -112,7 +116,7 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     w->result->other_faults += dice >= 55;
     if (dice < 20)
         sim_process_end(&w->broker, how);
-    else if (dice < 55) // between two calls of one turn, or inside the recovery that follows
+    else if (dice < 55) // between two calls of one turn; restart_run() does it to recoveries
         sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 300), how);
     else if (dice < 80)
         network_fault(w);

@@ -41,9 +41,13 @@ void store_world_make_topic(struct store_world *w, uint32_t slot)
 static void restart_run(struct sim *sim, struct sim_event *e)
 {
     struct store_world *w = container_of(e, struct store_world, restart);
-    (void)sim;
     sim_node_power_on(w->node);
     w->faults_seen = store_faults_taken(w);
+    if (w->faults_left && !w->draining && !w->options->whole_starts &&
+        sim_chance(sim, 1, 4)) { // in the middle of recovery
+        w->faults_left--;
+        sim_node_die_in(w->node, sim_between(sim, 1, 200), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
+    }
     sim_process_start(&w->process, w->node, &store_program_calls, 1);
 }
 
@@ -138,7 +142,7 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     w->result->other_faults += dice >= 75;
     if (dice < 25)
         sim_process_end(&w->process, how);
-    else if (dice < 75) // between two calls of one turn, or inside the recovery that follows
+    else if (dice < 75) // between two calls of one turn; restart_run() does it to recoveries
         sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 200), how);
     else if (dice < 79)
         f->write_errors++;
