@@ -77,6 +77,22 @@ static enum rc format_journal(struct quorum *q, char *text, size_t text_bytes)
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->path);
 }
 
+// A folder that looks formatted may owe its names to the page cache of a process that died: they are synced, so that no
+// power cut brings back what was before them, above all the marker. Only the metadata's folder is worth a start.
+static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size_t text_bytes)
+{
+    if (!d->identity.formatted) {
+        enum rc rc = log_dir_format(d, q->identity.cluster_id, q->config.node_id);
+        return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", d->path);
+    }
+    enum rc rc = io_sync_dir_now(q->shard->io, d->path);
+    if (rc != RC_OK && d == q->config.metadata_dir)
+        return say(text, text_bytes, rc, "cannot sync", d->path);
+    if (rc != RC_OK)
+        log_dir_fail(d, rc, "syncing", d->path);
+    return RC_OK;
+}
+
 static enum rc format(struct quorum *q, const char *marker, char *text, size_t text_bytes)
 {
     struct io *io = q->shard->io;
@@ -90,10 +106,9 @@ static enum rc format(struct quorum *q, const char *marker, char *text, size_t t
     else if (q->identity.cluster_id[0] == 0)
         draw_cluster_id(q, q->identity.cluster_id);
     for (uint32_t i = 0; i < dir_count(q); i++) {
-        struct log_dir *d = dir_at(q, i);
-        rc = d->identity.formatted ? RC_OK : log_dir_format(d, q->identity.cluster_id, q->config.node_id);
+        rc = prepare_dir(q, dir_at(q, i), text, text_bytes);
         if (rc != RC_OK)
-            return say(text, text_bytes, rc, "cannot format", d->path);
+            return rc;
     }
     rc = format_journal(q, text, text_bytes);
     if (rc != RC_OK)
@@ -131,13 +146,9 @@ static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
                  q->config.node_id, q->identity.cluster_id, q->path);
         return RC_CORRUPT;
     }
-    for (uint32_t i = 0; i < dir_count(q); i++) {
-        struct log_dir *d = dir_at(q, i);
-        rc = d->identity.formatted ? RC_OK : log_dir_format(d, q->identity.cluster_id, q->config.node_id);
-        if (rc != RC_OK)
-            return say(text, text_bytes, rc, "cannot format", d->path);
-    }
-    return RC_OK;
+    for (uint32_t i = 0; rc == RC_OK && i < dir_count(q); i++)
+        rc = prepare_dir(q, dir_at(q, i), text, text_bytes);
+    return rc;
 }
 
 enum rc quorum_create(struct quorum **out, const struct quorum_config *config, char *text, size_t text_bytes)

@@ -154,12 +154,12 @@ enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_i
     buf_init(&text, IDENTITY_BYTES_MAX);
     buf_printf(&text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", cluster_id, node_id, id_text);
     enum rc rc = log_dir_path(d, path, "meta.properties");
+    if (rc == RC_OK) // first: once meta.properties is there, nobody comes back to it
+        rc = parent_sync(d->io, d->path);
     if (rc == RC_OK)
         rc = text.failed ? RC_NOMEM : log_dir_write_file(d->io, path, buf_bytes(&text), true);
     if (rc == RC_OK)
         rc = io_sync_dir_now(d->io, d->path);
-    if (rc == RC_OK)
-        rc = parent_sync(d->io, d->path);
     buf_deinit(&text);
     if (rc)
         return rc;
