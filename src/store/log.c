@@ -268,7 +268,7 @@ enum rc plog_file(struct plog *l, enum store_file_kind kind, int64_t segment_bas
     plog_touch(l);
     *out = file_cache_find(&l->open_files, kind, segment_base, now);
     if (*out)
-        return RC_OK;
+        return flags & IO_OPEN_TRUNCATE ? io_file_truncate(&(*out)->file, 0) : RC_OK;
     char name[SEGMENT_NAME_BYTES], path[IO_PATH_BYTES_MAX];
     segment_name(name, segment_base, plog_file_suffix(kind));
     enum rc rc = plog_path(l, path, name);

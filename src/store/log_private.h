@@ -60,7 +60,8 @@ enum rc plog_ready(struct plog *l);
 void plog_touch(struct plog *l);
 // "<dir>/<folder>/<name>", or the folder itself when name is empty.
 enum rc plog_path(const struct plog *l, char out[IO_PATH_BYTES_MAX], const char *name);
-// The open file of a segment; flags as io_file_open(). RC_NOT_FOUND without IO_OPEN_CREATE.
+// The open file of a segment; flags as io_file_open(), of which IO_OPEN_TRUNCATE also holds for one that was open
+// already. RC_NOT_FOUND without IO_OPEN_CREATE.
 enum rc plog_file(struct plog *l, enum store_file_kind kind, int64_t segment_base, unsigned flags,
                   struct store_file **out);
 const char *plog_file_suffix(enum store_file_kind kind);

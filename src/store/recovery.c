@@ -256,6 +256,19 @@ static enum rc recovery_load_producers(struct plog *l, const struct plog_recover
     return rc == RC_CORRUPT || rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+// Whether entry i of a time index follows the one before it. Only what was synced does for certain: of an entry that
+// lies across two sectors a power cut may leave one, and the rest reads as zeros.
+static enum rc recovery_time_rises(struct index_view *v, uint32_t i, const struct time_index_entry *e, bool *rises)
+{
+    struct time_index_entry before;
+    *rises = i == 0;
+    if (i == 0)
+        return RC_OK;
+    enum rc rc = time_index_view_at(v, i - 1, &before);
+    *rises = rc == RC_OK && before.timestamp < e->timestamp && before.relative < e->relative;
+    return rc;
+}
+
 // Cuts an index of the active segment to the entries below the point and loads what the next entry needs to know.
 static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r, enum store_file_kind kind,
                                    struct index_tail *t, bool *whole)
@@ -282,7 +295,10 @@ static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r
     while (keep > 0) { // those past the point are few: a background mark's worth
         struct index_entry e = {0};
         struct time_index_entry te = {0};
+        bool rises = true;
         rc = kind == STORE_FILE_INDEX ? index_view_at(&v, keep - 1, &e) : time_index_view_at(&v, keep - 1, &te);
+        if (rc == RC_OK && kind == STORE_FILE_TIME_INDEX)
+            rc = recovery_time_rises(&v, keep - 1, &te, &rises);
         if (rc)
             return rc;
         // Entries of zeros are what Kafka allocates ahead.
@@ -292,7 +308,7 @@ static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r
             l->active.bytes_since_index = r->from.position - e.position;
             break;
         }
-        if (kind == STORE_FILE_TIME_INDEX && te.relative < offset_end && (te.timestamp > 0 || keep == 1)) {
+        if (kind == STORE_FILE_TIME_INDEX && te.relative < offset_end && rises && (te.timestamp > 0 || keep == 1)) {
             t->last_key = te.timestamp;
             l->active.timestamp_max = te.timestamp;
             l->active.timestamp_max_offset = l->active.base_offset + te.relative;

@@ -31,7 +31,11 @@ enum rc plog_make_active(struct plog *l, struct store_file **file)
             return rc;
         l->names_dirty = true;
     }
-    enum rc rc = plog_file(l, STORE_FILE_LOG, l->active.base_offset, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
+    // A power cut may have taken the .log file of a segment that began here and left what stood beside it. The other
+    // indexes are emptied by their first write, see plog_index_flags().
+    enum rc rc = plog_file(l, STORE_FILE_TXN_INDEX, l->active.base_offset, IO_OPEN_TRUNCATE, file);
+    if (rc == RC_OK || rc == RC_NOT_FOUND)
+        rc = plog_file(l, STORE_FILE_LOG, l->active.base_offset, IO_OPEN_CREATE | IO_OPEN_TRUNCATE, file);
     if (rc)
         return rc;
     l->state = PLOG_OPEN;
@@ -69,6 +73,13 @@ bool plog_wants_roll(const struct plog *l, uint32_t pending_bytes, unsigned pend
 
 // ------------------------------------------------------------------------------------------------ indexes
 
+// How an index file is opened for writing. What a file holds before the first entry of its segment is of a segment that
+// is gone: left there, it would be read as entries once the segment is sealed, when the file's size tells how many.
+static unsigned plog_index_flags(const struct index_tail *t)
+{
+    return IO_OPEN_CREATE | (t->file_bytes == 0 ? IO_OPEN_TRUNCATE : 0);
+}
+
 static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *t, enum store_file_kind kind)
 {
     struct store_file *file;
@@ -76,7 +87,7 @@ static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *
         return RC_OK;
     if (t->file_bytes == 0)
         l->names_dirty = true;
-    enum rc rc = plog_file(l, kind, base, IO_OPEN_CREATE, &file);
+    enum rc rc = plog_file(l, kind, base, plog_index_flags(t), &file);
     return rc ? rc : index_tail_write(t, &file->file);
 }
 
@@ -137,9 +148,9 @@ enum rc plog_seal_indexes(struct plog *l, struct segment_active *a)
     if (rc == RC_OK)
         rc = plog_tails_write(l, a);
     if (rc == RC_OK)
-        rc = plog_file(l, STORE_FILE_INDEX, a->base_offset, IO_OPEN_CREATE, &file);
+        rc = plog_file(l, STORE_FILE_INDEX, a->base_offset, plog_index_flags(&a->index), &file);
     if (rc == RC_OK)
-        rc = plog_file(l, STORE_FILE_TIME_INDEX, a->base_offset, IO_OPEN_CREATE, &file);
+        rc = plog_file(l, STORE_FILE_TIME_INDEX, a->base_offset, plog_index_flags(&a->time_index), &file);
     return rc;
 }
 

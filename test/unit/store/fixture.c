@@ -315,6 +315,14 @@ void fixture_remove(struct fixture *f, const char *name)
     cr_assert_eq(unlink(fixture_file(f, name)), 0);
 }
 
+void fixture_write_file(struct fixture *f, const char *name, uint64_t at, const uint8_t *bytes, size_t n)
+{
+    FILE *file = fixture_fopen(f, name, fixture_exists(f, name) ? "r+b" : "wb");
+    fseek(file, (long)at, SEEK_SET);
+    cr_assert_eq(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+}
+
 size_t fixture_read_file(struct fixture *f, const char *name, uint8_t *out, size_t max)
 {
     FILE *file = fixture_fopen(f, name, "rb");

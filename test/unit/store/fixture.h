@@ -69,4 +69,6 @@ uint64_t fixture_size(struct fixture *f, const char *name);
 void fixture_truncate(struct fixture *f, const char *name, uint64_t bytes);
 void fixture_flip(struct fixture *f, const char *name, uint64_t at);
 void fixture_remove(struct fixture *f, const char *name);
+// Writes n bytes at offset `at`, into a new file if there is none.
+void fixture_write_file(struct fixture *f, const char *name, uint64_t at, const uint8_t *bytes, size_t n);
 size_t fixture_read_file(struct fixture *f, const char *name, uint8_t *out, size_t max);

@@ -322,3 +322,89 @@ Test(recovery, damaged_small_files_are_reported_and_done_without)
     cr_assert_eq(fixture_read_all(&f), 1);
     fixture_close(&f);
 }
+
+static void expect_time(struct fixture *f, int64_t timestamp, int64_t offset)
+{
+    struct plog_time_found found;
+    cr_assert_eq(plog_find_timestamp(&f->log, timestamp, INT64_MAX, &found, NULL), RC_OK);
+    cr_assert(found.found, "%lld", (long long)timestamp);
+    cr_assert_eq(found.batch.first_offset, offset, "%lld leads to %lld, not %lld", (long long)timestamp,
+                 (long long)found.batch.first_offset, (long long)offset);
+    plog_slice_release(&found.batch);
+}
+
+static void no_abort(void *context, const struct plog_aborted *a)
+{
+    (void)context;
+    cr_assert_fail("producer %lld aborted nothing", (long long)a->producer_id);
+}
+
+// A power cut may lose the name of a segment's .log file and keep those beside it. What they hold must not become the
+// end of the next segment that begins there: a timestamp of zero is one that retention.ms deletes.
+Test(recovery, indexes_without_their_log_do_not_come_back)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    char name[SEGMENT_NAME_BYTES], time_name[SEGMENT_NAME_BYTES];
+    static const uint8_t zeros[34];
+    f.config.segment_bytes = 10000;
+    f.config.index_interval_bytes = 0;
+    fixture_open(&f);
+    fixture_fill(&f, 35, 900);
+    cr_assert_eq(f.log.sealed_count, 3);
+    int64_t base = f.log.sealed[2].base_offset;
+    segment_name(name, f.log.active.base_offset, ".log");
+    fixture_remove(&f, name);
+    segment_name(name, base, ".log");
+    fixture_remove(&f, name);
+    segment_name(time_name, base, ".timeindex");
+    uint64_t had = fixture_size(&f, time_name);
+    cr_assert_gt(had, 5 * TIME_INDEX_ENTRY_BYTES);
+    fixture_write_file(&f, time_name, had, zeros, TIME_INDEX_ENTRY_BYTES);
+    segment_name(name, base, ".txnindex"); // zeros are an entry: producer 0 aborted what begins and ends at 0
+    fixture_write_file(&f, name, 0, zeros, sizeof(zeros));
+    fixture_power_cut(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, base);
+    for (int i = 0; i < 3; i++) {
+        const struct batch_spec spec = {.records = 1, .value_bytes = 4500, .timestamp = 5000 + i};
+        cr_assert_eq(fixture_append(&f, spec, NULL), RC_OK);
+    }
+    cr_assert_eq(f.log.active.base_offset, base + 2);
+    cr_assert_eq(fixture_size(&f, time_name), TIME_INDEX_ENTRY_BYTES);
+    segment_name(name, base, ".index");
+    cr_assert_eq(fixture_size(&f, name), INDEX_ENTRY_BYTES);
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    fixture_die(&f);
+    fixture_recover(&f);
+    expect_time(&f, 1001, 1);
+    for (int i = 0; i < 3; i++)
+        expect_time(&f, 5000 + i, base + i);
+    cr_assert_eq(plog_each_aborted(&f.log, 0, base + 3, no_abort, NULL), RC_OK);
+    fixture_close(&f);
+}
+
+// The 43rd entry of a time index lies across two sectors: of one written behind the recovery point the timestamp may be
+// there and the offset not.
+Test(recovery, half_an_entry_of_the_time_index_is_none)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    uint8_t torn[TIME_INDEX_ENTRY_BYTES] = {0};
+    f.config.index_interval_bytes = 0;
+    fixture_open(&f);
+    fixture_fill(&f, 43, 100);
+    checkpoint_now(&f);
+    uint64_t size = fixture_size(&f, TIME0);
+    cr_assert_eq(size, 42 * TIME_INDEX_ENTRY_BYTES);
+    put_be64(torn, 900000);
+    fixture_write_file(&f, TIME0, size, torn, sizeof(torn));
+    fixture_power_cut(&f);
+    fixture_recover(&f);
+    cr_assert_eq(f.log.active.timestamp_max, 1042);
+    cr_assert_eq(f.log.active.timestamp_max_offset, 42);
+    cr_assert_eq(fixture_size(&f, TIME0), size);
+    fixture_fill(&f, 1, 100);
+    const struct batch_spec later = {.records = 1, .value_bytes = 10, .timestamp = 2000};
+    cr_assert_eq(fixture_append(&f, later, NULL), RC_OK);
+    expect_time(&f, 1042, 42);
+    expect_time(&f, 1043, 44);
+    fixture_close(&f);
+}
