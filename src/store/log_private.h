@@ -135,6 +135,9 @@ void plog_recovery_free(struct plog *l);
 // ---- retention.c
 // Renames the files of a segment to .deleted and leaves them to the trash.
 void plog_drop_files(struct plog *l, int64_t base_offset, int64_t delay_ms);
+// Makes it durable that files of the log's end are gone, before anything is appended in their place: of two segments
+// that claim the same offsets a start could not tell the older. Inline: cuts are rare.
+enum rc plog_sync_names(struct plog *l);
 // Drops a few of the segments below the durable start. True when more are left.
 bool plog_drop_step(struct plog *l);
 

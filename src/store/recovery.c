@@ -154,22 +154,23 @@ static uint32_t recovery_place(const struct plog_recovery *r, const struct log_d
     return i;
 }
 
-// Whether the segment of r->from went because log start has passed it; then recovery begins with what is left behind
-// it.
+// Whether log start has passed the segment of r->from. Then recovery begins with the segment that holds log start:
+// those before it are on their way out, and after a power cut some names of theirs may be gone and others back, so that
+// the gap between them says nothing about what lies behind.
 static bool recovery_behind_start(const struct plog *l, struct plog_recovery *r)
 {
     bool there = r->current < r->count && r->segments[r->current].base_offset == r->from.segment_base;
-    uint32_t i = 0;
-    if (there || l->start < r->from.offset)
+    uint32_t i = 0; // past the one that holds log start
+    if (l->start < r->from.offset)
         return false;
-    while (i < r->count && r->segments[i].base_offset < r->from.offset)
+    while (i < r->count && r->segments[i].base_offset <= l->start)
         i++;
-    if (i < r->count && r->segments[i].base_offset > l->start)
+    bool held = i > 0 && r->segments[i - 1].base_offset > r->from.segment_base;
+    if (!held && (there || i < r->count)) // in the point's own segment, or missing though something follows it
         return false;
-    int64_t first = i < r->count ? r->segments[i].base_offset : l->start;
+    int64_t first = held ? r->segments[i - 1].base_offset : l->start;
     r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};
-    r->from_nothing = true;
-    r->current = i;
+    r->current = held ? i - 1 : i;
     return true;
 }
 
@@ -193,7 +194,6 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
     }
     int64_t first = r->count ? r->segments[0].base_offset : l->start;
     r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};
-    r->from_nothing = true;
     r->current = 0;
     return RC_OK;
 }
@@ -500,7 +500,7 @@ enum rc plog_recovery_begin(struct plog *l)
     }
     if (rc == RC_OK) {
         recovery_drop_below_start(l, r);
-        rc = recovery_load(l, r, &whole);
+        rc = log_dir_is_offline(l->dir) ? RC_OFFLINE : recovery_load(l, r, &whole);
     }
     if (rc) {
         plog_recovery_free(l);

@@ -26,8 +26,7 @@ struct plog_recovery {
     bool nomem;       // while listing
     uint32_t current; // of segments: the one that is active and being scanned
     struct log_dir_mark from;
-    bool from_mark;    // a written mark; else a recovery point, or nothing
-    bool from_nothing; // no checkpoint: everything is scanned
+    bool from_mark; // a written mark; else a recovery point, or nothing
     uint64_t scanned_bytes, cut_bytes;
     // REBUILD
     uint32_t rebuild;    // of segments

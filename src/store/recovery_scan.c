@@ -139,6 +139,9 @@ static enum rc scan_cut(struct plog *l, struct plog_recovery *r, uint32_t from)
         cut += r->segments[i].bytes;
         plog_drop_files(l, r->segments[i].base_offset, 0);
     }
+    enum rc rc = from < r->count ? plog_sync_names(l) : RC_OK;
+    if (rc)
+        return rc;
     r->cut_bytes += cut;
     r->count = from;
     trace_warn(l->store->trace, "%s/%s: cut a torn tail of %llu bytes; the log ends at offset %lld", l->dir->path,

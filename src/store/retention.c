@@ -27,7 +27,7 @@ void plog_drop_files(struct plog *l, int64_t base_offset, int64_t delay_ms)
 {
     static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex", ".snapshot"};
     plog_close_segment(l, base_offset);
-    for (unsigned i = 0; i < ARRAY_COUNT(suffixes); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(suffixes) && !log_dir_is_offline(l->dir); i++) {
         char name[SEGMENT_NAME_BYTES], deleted[SEGMENT_NAME_BYTES + 8];
         char path[IO_PATH_BYTES_MAX], gone[IO_PATH_BYTES_MAX];
         segment_name(name, base_offset, suffixes[i]);
@@ -40,6 +40,17 @@ void plog_drop_files(struct plog *l, int64_t base_offset, int64_t delay_ms)
         else if (rc != RC_NOT_FOUND) // most segments lack some of them
             plog_fail_dir(l, rc, "renaming a deleted segment of");
     }
+}
+
+enum rc plog_sync_names(struct plog *l)
+{
+    char path[IO_PATH_BYTES_MAX];
+    enum rc rc = plog_path(l, path, "");
+    if (rc == RC_OK)
+        rc = log_dir_is_offline(l->dir) ? RC_OFFLINE : io_sync_dir_now(l->store->io, path);
+    if (rc && !log_dir_is_offline(l->dir))
+        plog_fail_dir(l, rc, "syncing the folder of");
+    return rc;
 }
 
 // Forgets the first count sealed segments and their files.
@@ -267,7 +278,11 @@ enum rc plog_reset(struct plog *l, int64_t offset)
         plog_fail_dir(l, rc, "resetting");
         return rc;
     }
+    bool made = plog_is_made(l);
     plog_drop_last(l, 0);
+    rc = made ? plog_sync_names(l) : RC_OK;
+    if (rc)
+        return rc;
     store_note_synced(l->store, l, l->unsynced_bytes);
     epoch_cache_clear(&l->epochs);
     producer_state_clear(&l->producers);
@@ -309,12 +324,14 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
         plog_fail_dir(l, rc, "cutting");
         return rc;
     }
-    if (!s.active)
+    if (!s.active) {
         plog_drop_last(l, s.ordinal + 1);
+        rc = plog_sync_names(l);
+    }
     file_cache_drop_all(&l->open_files);
     store_note_synced(l->store, l, l->unsynced_bytes);
     l->known.recovery_point = at;
     l->known.mark.offset = OFFSET_NONE;
     l->state = PLOG_UNCLEAN;
-    return RC_OK;
+    return rc;
 }

@@ -148,6 +148,36 @@ Test(retention, a_raised_log_start_is_durable)
     fixture_close(&f);
 }
 
+// Names that are removed can be lost in any order: the segment of the recovery point is back, one behind it is gone.
+Test(retention, a_gap_below_log_start_cuts_nothing_behind_it)
+{
+    struct fixture f = small_segments();
+    char name[SEGMENT_NAME_BYTES];
+    fixture_open(&f);
+    fixture_fill(&f, 5, 900);
+    store_want_checkpoint(&f.store, &f.log);
+    fixture_settle(&f);
+    cr_assert_eq(f.log.recovery_point, 5);
+    fixture_fill(&f, 40, 900); // no background work runs
+    cr_assert_gt(f.log.sealed_count, 2);
+    raise(&f, 43);
+    cr_assert_gt(f.log.active.base_offset, f.log.sealed[1].base_offset);
+    cr_assert_leq(f.log.active.base_offset, 43);
+    segment_name(name, f.log.sealed[1].base_offset, ".log");
+    fixture_remove(&f, name);
+    fixture_power_cut(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, 45);
+    cr_assert_eq(plog_start_offset(&f.log), 43);
+    cr_assert_eq(fixture_read_all(&f), 2);
+    segment_name(name, 0, ".log");
+    cr_assert_not(fixture_exists(&f, name));
+    fixture_fill(&f, 5, 900);
+    fixture_power_cut(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, 50);
+    cr_assert_eq(fixture_read_all(&f), 7);
+    fixture_close(&f);
+}
+
 Test(truncate, ends_where_it_is_told_and_forgets_what_was_beyond)
 {
     struct fixture f = small_segments();
