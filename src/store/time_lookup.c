@@ -7,7 +7,8 @@
 
 enum { TIME_PREFETCH_BYTES = 65536 };
 
-// The last entry of a segment's time index; found is false when there is none.
+// The last entry of a segment's time index; found is false when there is none, or none that follows the one before it:
+// a lost sector reads as zeros, and retention.ms must not take those for the age of a segment.
 static enum rc plog_time_index_last(struct plog *l, const struct plog_segment *s, bool cached_only,
                                     struct time_index_entry *out, bool *found, struct plog_cold *cold)
 {
@@ -17,9 +18,13 @@ static enum rc plog_time_index_last(struct plog *l, const struct plog_segment *s
     enum rc rc = plog_index_view(l, s, STORE_FILE_TIME_INDEX, cached_only, &v, &file);
     if (rc == RC_NOT_FOUND || (rc == RC_OK && index_view_count(&v) == 0))
         return RC_OK;
+    uint32_t count = rc == RC_OK ? index_view_count(&v) : 0;
+    struct time_index_entry before = {.timestamp = -1};
+    if (count > 1)
+        rc = time_index_view_at(&v, count - 2, &before);
     if (rc == RC_OK)
-        rc = time_index_view_at(&v, index_view_count(&v) - 1, out);
-    *found = rc == RC_OK;
+        rc = time_index_view_at(&v, count - 1, out);
+    *found = rc == RC_OK && out->timestamp > before.timestamp;
     if (rc == RC_AGAIN)
         *cold = (struct plog_cold){.file = file, .bytes = v.file_bytes};
     return rc;

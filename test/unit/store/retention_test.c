@@ -178,6 +178,26 @@ Test(retention, a_gap_below_log_start_cuts_nothing_behind_it)
     fixture_close(&f);
 }
 
+Test(retention, zeros_in_a_time_index_are_no_age)
+{
+    struct fixture f = small_segments();
+    char name[SEGMENT_NAME_BYTES];
+    struct plog_cold cold;
+    int64_t timestamp;
+    static const uint8_t zeros[TIME_INDEX_ENTRY_BYTES];
+    fixture_open(&f);
+    fixture_fill(&f, 50, 900);
+    cr_assert_gt(f.log.sealed_count, 1);
+    segment_name(name, 0, ".timeindex");
+    fixture_write_file(&f, name, fixture_size(&f, name), zeros, sizeof(zeros));
+    f.log.sealed[0].timestamp_max = f.log.sealed[1].timestamp_max = SEGMENT_TIMESTAMP_UNKNOWN; // as after a start
+    cr_assert_eq(plog_sealed_timestamp(&f.log, 0, false, &timestamp, &cold), RC_OK);
+    cr_assert_eq(timestamp, TIMESTAMP_NONE);
+    cr_assert_eq(plog_sealed_timestamp(&f.log, 1, false, &timestamp, &cold), RC_OK);
+    cr_assert_gt(timestamp, 1000);
+    fixture_close(&f);
+}
+
 Test(truncate, ends_where_it_is_told_and_forgets_what_was_beyond)
 {
     struct fixture f = small_segments();
