@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// I/O memory. The first touch of a page costs microseconds, so buffers up to 1 MiB are kept warm and used again; what
-// has lain free for 10 s is given back to the system page by page, its address is kept. Nothing is ever written into a
-// free buffer, so that it can be poisoned.
+// I/O memory. The first touch of a page costs microseconds, so buffers up to 1 MiB are kept warm and used again, and of
+// larger ones the last; what has lain free for 10 s is given back to the system page by page, its address is kept.
+// Nothing is ever written into a free buffer, so that it can be poisoned.
 #include "io/internal.h"
 
 #include <stdlib.h>
@@ -27,7 +27,12 @@
 static const size_t class_bytes[IO_BUFFER_CLASSES] = {
     4096, 8192, 16384, 32768, 65536, 98304, 131072, 196608, 262144, 393216, 524288, 786432, 1048576,
 };
-enum { REGION_BYTES = 256 * 1024, FILL_FREE = 0xdb };
+enum {
+    REGION_BYTES = 256 * 1024,
+    FILL_FREE = 0xdb,
+    LARGE_STEP_BYTES = 1 << 20,      // larger buffers are mapped in steps, so that frames of about one size can share
+    LARGE_KEPT_BYTES_MAX = 32 << 20, // and one of them is kept: mapping and unmapping 16 MiB costs a turn of 3 ms
+};
 #define KEEP_WARM_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
 enum rc io_buffers_init(struct io *io)
@@ -37,8 +42,24 @@ enum rc io_buffers_init(struct io *io)
     return RC_OK;
 }
 
+static size_t large_size(size_t bytes)
+{
+    return (bytes + LARGE_STEP_BYTES - 1) / LARGE_STEP_BYTES * LARGE_STEP_BYTES;
+}
+
+static void large_drop(struct io *io)
+{
+    if (!io->large)
+        return;
+    ASAN_UNPOISON_MEMORY_REGION(io->large, io->large_bytes);
+    munmap(io->large, io->large_bytes);
+    io->counters.buffer_cached_bytes -= io->large_bytes;
+    io->large = NULL;
+}
+
 void io_buffers_deinit(struct io *io)
 {
+    large_drop(io);
     while (io->buffer_regions) {
         struct io_buffer_region *r = io->buffer_regions;
         io->buffer_regions = r->next;
@@ -63,6 +84,38 @@ static uint8_t *map_pages(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+static uint8_t *large_acquire(struct io *io, size_t bytes)
+{
+    size_t size = large_size(bytes);
+    uint8_t *p = io->large;
+    if (p && io->large_bytes == size) {
+        io->large = NULL;
+        io->counters.buffer_cached_bytes -= size;
+        ASAN_UNPOISON_MEMORY_REGION(p, size);
+    } else {
+        p = map_pages(size);
+    }
+    io->counters.buffer_bytes += p ? bytes : 0; // what is mapped beyond is never touched
+    return p;
+}
+
+static void large_release(struct io *io, uint8_t *p, size_t bytes)
+{
+    size_t size = large_size(bytes);
+    ASSERT(io->counters.buffer_bytes >= bytes);
+    io->counters.buffer_bytes -= bytes;
+    if (size > LARGE_KEPT_BYTES_MAX) {
+        munmap(p, size);
+        return;
+    }
+    large_drop(io);
+    ASAN_POISON_MEMORY_REGION(p, size);
+    io->large = p;
+    io->large_bytes = size;
+    io->large_freed_ns = io->now_ns;
+    io->counters.buffer_cached_bytes += size;
 }
 
 // Adds a region of cold buffers below the warm ones.
@@ -96,11 +149,8 @@ uint8_t *io_buffer_acquire(struct io *io, size_t bytes)
 {
     ASSERT(bytes > 0);
     struct io_buffer_class *c = class_for(io, bytes);
-    if (!c) {
-        uint8_t *p = map_pages(bytes);
-        io->counters.buffer_bytes += p ? bytes : 0;
-        return p;
-    }
+    if (!c)
+        return large_acquire(io, bytes);
     if (c->free_count == 0 && !class_grow(io, c))
         return NULL;
     uint8_t *p = c->free[--c->free_count].p;
@@ -145,9 +195,7 @@ void io_buffer_release(struct io *io, uint8_t *p, size_t bytes)
 #endif
     struct io_buffer_class *c = class_for(io, bytes);
     if (!c) {
-        ASSERT(io->counters.buffer_bytes >= bytes);
-        io->counters.buffer_bytes -= bytes;
-        munmap(p, bytes);
+        large_release(io, p, bytes);
         return;
     }
     ASSERT(c->free_count < c->total);
@@ -165,6 +213,8 @@ void io_buffers_trim(struct io *io)
 {
     if (io->counters.buffer_cached_bytes == 0)
         return;
+    if (io->large && io->now_ns - io->large_freed_ns >= KEEP_WARM_NS)
+        large_drop(io);
     for (unsigned i = 0; i < IO_BUFFER_CLASSES; i++) {
         struct io_buffer_class *c = &io->buffers[i];
         while (c->cold_count < c->free_count && io->now_ns - c->free[c->cold_count].freed_ns >= KEEP_WARM_NS) {

@@ -164,6 +164,9 @@ struct io {
 
     struct io_buffer_class buffers[IO_BUFFER_CLASSES];
     struct io_buffer_region *buffer_regions;
+    uint8_t *large; // the last mapping above the classes that was released, still warm; NULL: none
+    size_t large_bytes;
+    uint64_t large_freed_ns;
 
     int spare_fd; // given up to accept and refuse a connection when no descriptor is left
     struct trace_limit refuse_limit;

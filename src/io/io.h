@@ -271,9 +271,9 @@ enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset,
 
 // ------------------------------------------------------------------------------------------------ buffers
 
-// I/O memory: page-backed size classes up to 64 KiB are cached by the io, larger ones go to the system. Free memory is
-// poisoned in sanitizer builds; VERIFY builds abort when a buffer with an operation in flight is released. NULL when
-// memory is short. Contents are undefined.
+// I/O memory: page-backed size classes up to 1 MiB are cached by the io, and one larger buffer of at most 32 MiB. Free
+// memory is poisoned in sanitizer builds; VERIFY builds abort when a buffer with an operation in flight is released. NULL
+// when memory is short. Contents are undefined.
 uint8_t *io_buffer_acquire(struct io *io, size_t bytes);
 void io_buffer_release(struct io *io, uint8_t *p, size_t bytes); // bytes as acquired; NULL is nothing
 // Gives cached memory that has been free for 10 s back to the system; called on turns that run anyway.

@@ -84,6 +84,30 @@ IO_TEST(buffers, what_lies_free_for_ten_seconds_goes_back)
     cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 65536);
 }
 
+IO_TEST(buffers, one_large_buffer_is_kept_warm)
+{
+    enum { SIZE = 16 << 20 };
+    uint8_t *a = io_buffer_acquire(r->io, SIZE - 100), *b = io_buffer_acquire(r->io, SIZE);
+    memset(a, 1, SIZE - 100);
+    memset(b, 1, SIZE);
+    io_buffer_release(r->io, a, SIZE - 100);
+    io_buffer_release(r->io, b, SIZE); // takes its place
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, SIZE);
+    cr_assert_eq(io_counters(r->io)->buffer_bytes, 0);
+    uint8_t *c = io_buffer_acquire(r->io, SIZE - 5000); // about the same size: the warm one
+    cr_assert_eq(c, b);
+    cr_assert_eq(resident(c, 1 << 20), 256);
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 0);
+    uint8_t *d = io_buffer_acquire(r->io, 64 << 20);
+    cr_assert_not_null(d);
+    io_buffer_release(r->io, d, 64 << 20); // too large to keep
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 0);
+    io_buffer_release(r->io, c, SIZE - 5000);
+    r->io->now_ns += UINT64_C(11000000000);
+    io_buffers_trim(r->io);
+    cr_assert_eq(io_counters(r->io)->buffer_cached_bytes, 0);
+}
+
 #if WEIR_VERIFY && !defined(__SANITIZE_ADDRESS__)
 IO_TEST(buffers, free_memory_is_poisoned)
 {
