@@ -28,6 +28,7 @@ def errors(source, target):
 
 
 OPEN = 255
+NO_TAG = 65535
 # type: (kind, C type, least bytes on the wire)
 PRIMITIVES = {
     "bool": ("BOOL", "bool", 1),
@@ -77,7 +78,7 @@ class Field:
         self.array, self.type = bool(match[2]), match[3]
         self.low, self.high = versions(words[2], place)
         self.null = (self.low, self.high) if match[1] else (1, 0)
-        self.tag, self.tag_low, self.compact = OPEN, 0, True
+        self.tag, self.tag_low, self.compact = NO_TAG, 0, True
         self.default, self.default_null = 0, False
         self.attributes(words[3:])
         if match[1] and self.type not in ("string", "bytes", "records") and self.primitive() and not self.array:
@@ -92,6 +93,8 @@ class Field:
                 self.null = versions(words.pop(0), self.place)
             elif word == "tag" and words:
                 self.tag, self.tag_low = int(words.pop(0)), self.low
+                if self.tag >= NO_TAG:
+                    fail(self.place, f"tags end at {NO_TAG - 1}")
                 if words and words[0][0].isdigit():
                     self.tag_low = versions(words.pop(0), self.place)[0]
             elif word == "flexible" and words and words.pop(0) == "none":
@@ -157,11 +160,11 @@ class Message:
             if struct is not self.root and not struct.done:
                 fail(self.place, f"{struct.name} has no fields")
             names = [f.name for f in struct.fields]
-            tags = [f.tag for f in struct.fields if f.tag != OPEN]
+            tags = [f.tag for f in struct.fields if f.tag != NO_TAG]
             if len(set(names)) != len(names) or len(set(tags)) != len(tags):
                 fail(self.place, f"{struct.name}: a name or tag is used twice")
             for f in struct.fields:
-                if f.tag != OPEN and f.tag_low < self.flexible:
+                if f.tag != NO_TAG and f.tag_low < self.flexible:
                     fail(f.place, "tagged before the message is flexible")
 
 
@@ -229,7 +232,7 @@ def least_bytes(message, struct, low, high):
         flexible = version >= message.flexible
         total = 1 if flexible else 0
         for field in struct.fields:
-            if not field.low <= version <= field.high or (field.tag != OPEN and version >= field.tag_low):
+            if not field.low <= version <= field.high or (field.tag != NO_TAG and version >= field.tag_low):
                 continue
             null = field.null[0] <= version <= field.null[1]
             if field.array:

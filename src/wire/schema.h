@@ -31,7 +31,7 @@ enum {
     SCHEMA_NULLABLE = 2,     // in some version; null_min and null_max say which
     SCHEMA_DEFAULT_NULL = 4, // else empty
     SCHEMA_NOT_COMPACT = 8,  // an old-style string in every version
-    SCHEMA_NO_TAG = 255,
+    SCHEMA_NO_TAG = 65535,
     SCHEMA_VERSION_OPEN = 255,
 };
 
@@ -43,7 +43,8 @@ struct schema_field {
     uint8_t flags;
     uint8_t version_min, version_max;
     uint8_t null_min, null_max;
-    uint8_t tag, tag_version_min;
+    uint16_t tag;
+    uint8_t tag_version_min;
     uint8_t initial; // index in the schema's defaults; 0 is zero
 };
 

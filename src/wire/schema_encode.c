@@ -114,6 +114,17 @@ static void encode_tag(struct encode *c, const struct schema_field *f, const uin
     (void)varint_put(e->buf->p + at, size);
 }
 
+// The field with the least tag from `least` on that is to be written, or NULL.
+static const struct schema_field *next_tag(const struct encode *c, const struct schema_layout *l, const uint8_t *in,
+                                           uint32_t least)
+{
+    const struct schema_field *fields = &c->schema->fields[l->field_first], *next = NULL;
+    for (uint16_t i = 0; i < l->field_count; i++)
+        if (fields[i].tag >= least && (!next || fields[i].tag < next->tag) && tag_wanted(c, &fields[i], in))
+            next = &fields[i];
+    return next;
+}
+
 // Tags in rising order, as KIP-482 wants them; a struct has few.
 static void encode_tags(struct encode *c, const struct schema_layout *l, const uint8_t *in)
 {
@@ -122,13 +133,11 @@ static void encode_tags(struct encode *c, const struct schema_layout *l, const u
     for (uint16_t i = 0; i < l->field_count; i++)
         count += tag_wanted(c, &fields[i], in);
     enc_uvarint(c->e, count);
-    for (int tag = 0; count > 0; tag++) {
-        for (uint16_t i = 0; i < l->field_count; i++) {
-            if (fields[i].tag == tag && tag_wanted(c, &fields[i], in)) {
-                encode_tag(c, &fields[i], in);
-                count--;
-            }
-        }
+    for (uint32_t least = 0; count > 0; count--) {
+        const struct schema_field *f = next_tag(c, l, in, least);
+        ASSERT(f); // one for each that was counted: tags are not used twice
+        encode_tag(c, f, in);
+        least = f->tag + UINT32_C(1);
     }
 }
 
