@@ -94,6 +94,38 @@
     X(INCONSISTENT_TOPIC_ID, "topic id does not match")                                                                \
     X(FETCH_SESSION_TOPIC_ID_ERROR, "fetch session mixes topic names and ids")                                         \
     X(MISMATCHED_ENDPOINT_TYPE, "request sent to an endpoint of the wrong type")                                       \
+    X(ILLEGAL_GENERATION, "generation of the group has changed")                                                       \
+    X(INCONSISTENT_GROUP_PROTOCOL, "no protocol that every member of the group has")                                   \
+    X(INVALID_GROUP_ID, "invalid group id")                                                                            \
+    X(UNKNOWN_MEMBER_ID, "unknown member of the group")                                                                \
+    X(INVALID_SESSION_TIMEOUT, "session timeout out of the accepted range")                                            \
+    X(REBALANCE_IN_PROGRESS, "the group rebalances")                                                                   \
+    X(INVALID_COMMIT_OFFSET_SIZE, "offset commit too large")                                                           \
+    X(GROUP_AUTHORIZATION_FAILED, "not authorised on the group")                                                       \
+    X(NON_EMPTY_GROUP, "the group has members")                                                                        \
+    X(GROUP_ID_NOT_FOUND, "no such group")                                                                             \
+    X(MEMBER_ID_REQUIRED, "join again with the member id given")                                                       \
+    X(PREFERRED_LEADER_NOT_AVAILABLE, "the preferred leader is not available")                                         \
+    X(GROUP_MAX_SIZE_REACHED, "the group has its most members")                                                        \
+    X(FENCED_INSTANCE_ID, "another member has this instance id")                                                       \
+    X(ELIGIBLE_LEADERS_NOT_AVAILABLE, "no eligible leader is available")                                               \
+    X(ELECTION_NOT_NEEDED, "no election is needed")                                                                    \
+    X(NO_REASSIGNMENT_IN_PROGRESS, "no reassignment is in progress")                                                   \
+    X(GROUP_SUBSCRIBED_TO_TOPIC, "the group is subscribed to the topic")                                               \
+    X(UNSTABLE_OFFSET_COMMIT, "an offset waits for its transaction to end")                                            \
+    X(FENCED_MEMBER_EPOCH, "the member epoch is not the coordinator's")                                                \
+    X(UNRELEASED_INSTANCE_ID, "a live member has this instance id")                                                    \
+    X(UNSUPPORTED_ASSIGNOR, "assignor not supported")                                                                  \
+    X(STALE_MEMBER_EPOCH, "the member epoch is stale")                                                                 \
+    X(INVALID_REGULAR_EXPRESSION, "invalid regular expression")                                                        \
+    X(REASSIGNMENT_IN_PROGRESS, "a reassignment is in progress")                                                       \
+    X(INCONSISTENT_VOTER_SET, "voters of the request and of the quorum differ")                                        \
+    X(NEW_LEADER_ELECTED, "a new leader was elected meanwhile")                                                        \
+    X(INELIGIBLE_REPLICA, "replica may not join the ISR")                                                              \
+    X(INVALID_UPDATE_VERSION, "partition epoch has changed")                                                           \
+    X(INVALID_VOTER_KEY, "voter key of another node or folder")                                                        \
+    X(DUPLICATE_VOTER, "already a voter")                                                                              \
+    X(VOTER_NOT_FOUND, "no such voter")                                                                                \
     X(UNSUPPORTED_ENDPOINT_TYPE, "unsupported endpoint type")
 
 enum rc {

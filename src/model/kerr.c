@@ -111,6 +111,70 @@ int16_t kerr_of(enum rc rc)
         return 48;
     case RC_INVALID_PRODUCER_ID_MAPPING:
         return 49;
+    case RC_ILLEGAL_GENERATION:
+        return 22;
+    case RC_INCONSISTENT_GROUP_PROTOCOL:
+        return 23;
+    case RC_INVALID_GROUP_ID:
+        return 24;
+    case RC_UNKNOWN_MEMBER_ID:
+        return 25;
+    case RC_INVALID_SESSION_TIMEOUT:
+        return 26;
+    case RC_REBALANCE_IN_PROGRESS:
+        return 27;
+    case RC_INVALID_COMMIT_OFFSET_SIZE:
+        return 28;
+    case RC_GROUP_AUTHORIZATION_FAILED:
+        return 30;
+    case RC_NON_EMPTY_GROUP:
+        return 68;
+    case RC_GROUP_ID_NOT_FOUND:
+        return 69;
+    case RC_MEMBER_ID_REQUIRED:
+        return 79;
+    case RC_PREFERRED_LEADER_NOT_AVAILABLE:
+        return 80;
+    case RC_GROUP_MAX_SIZE_REACHED:
+        return 81;
+    case RC_FENCED_INSTANCE_ID:
+        return 82;
+    case RC_ELIGIBLE_LEADERS_NOT_AVAILABLE:
+        return 83;
+    case RC_ELECTION_NOT_NEEDED:
+        return 84;
+    case RC_NO_REASSIGNMENT_IN_PROGRESS:
+        return 85;
+    case RC_GROUP_SUBSCRIBED_TO_TOPIC:
+        return 86;
+    case RC_UNSTABLE_OFFSET_COMMIT:
+        return 88;
+    case RC_FENCED_MEMBER_EPOCH:
+        return 110;
+    case RC_UNRELEASED_INSTANCE_ID:
+        return 111;
+    case RC_UNSUPPORTED_ASSIGNOR:
+        return 112;
+    case RC_STALE_MEMBER_EPOCH:
+        return 113;
+    case RC_INVALID_REGULAR_EXPRESSION:
+        return 128;
+    case RC_REASSIGNMENT_IN_PROGRESS:
+        return 60;
+    case RC_INCONSISTENT_VOTER_SET:
+        return 94;
+    case RC_NEW_LEADER_ELECTED:
+        return 108;
+    case RC_INELIGIBLE_REPLICA:
+        return 107;
+    case RC_INVALID_UPDATE_VERSION:
+        return 95;
+    case RC_INVALID_VOTER_KEY:
+        return 125;
+    case RC_DUPLICATE_VOTER:
+        return 126;
+    case RC_VOTER_NOT_FOUND:
+        return 127;
     case RC_SECURITY_DISABLED:
         return 54;
     case RC_OPERATION_NOT_ATTEMPTED:
