@@ -131,11 +131,14 @@ struct partition_watch {
 void partition_watch(struct partition *p, struct partition_watch *w);
 void partition_unwatch(struct partition_watch *w);
 
-// ------------------------------------------------------------------------------------------------ life (engine.c)
+// ------------------------------------------------------------------------------------------------ life (engine*.c)
 
 // Brings the partitions of this shard that were made in line with one topic of the image, which may be gone; at boot it
 // makes them.
 enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image);
+// One replica: what the log offers is committed. With flush.messages that may be less than what was told before the
+// start, until what was recovered has been synced.
+void partition_take_ends(struct partition *p);
 // After anything that may have moved the end of the log: high watermark, watches.
 void partition_advance(struct partition *p);
 // Tells every watch that nothing more comes from here.

@@ -166,6 +166,12 @@ void shard_stop(struct shard *s);
 // The earliest deadline, or UINT64_MAX: when an idle shard wants its next turn (the simulator asks).
 uint64_t shard_next_deadline_ns(const struct shard *s);
 
+// Answers of other shards that have not come yet.
+static inline uint64_t shard_answers_awaited(const struct shard *s)
+{
+    return s->answers_awaited;
+}
+
 static inline uint64_t shard_now_ns(const struct shard *s)
 {
     return io_now_ns(s->io);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The log folders of a node: what lies in them and belongs to nobody, folders that fail, and the way of an operation to
+// the shard that owns the folder.
+#include <stdlib.h>
+
+#include "engine/engine_core.h"
+#include "engine/partition.h"
+
+// ------------------------------------------------------------------------------------------------ stray folders
+
+// What lies in the folders and belongs to no topic of the image is put aside, never deleted. Before any log is
+// attached: a folder left by a deleted topic must not become the log of its successor of the same name.
+struct engine_stray {
+    struct engine *engine;
+    struct log_dir *dir;
+    const struct image *image;
+};
+
+// Whose folder it is. What its partition.metadata says; where a power cut took that, the checkpoint decides: it names a
+// partition only after partition.metadata was synced.
+static bool engine_folder_is_ours(const struct engine_stray *s, const char *name)
+{
+    struct uuid id;
+    const char *dash = strrchr(name, '-');
+    char *end = NULL;
+    long number = dash ? strtol(dash + 1, &end, 10) : -1;
+    if (number < 0 || number > INT32_MAX)
+        return false;
+    enum rc rc = log_dir_folder_topic_id(s->dir, name, &id);
+    if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_CORRUPT)
+        return true; // cannot be read now: not judged
+    const struct image_topic *t = rc == RC_OK ? image_topic_by_id(s->image, id)
+                                              : image_topic_by_name(s->image, bytes_of(name, (size_t)(dash - name)));
+    const struct image_partition *p = t ? image_partition(t, (int32_t)number) : NULL;
+    if (!p || !image_has_replica(p, s->engine->config.node_id))
+        return false;
+    const struct topic_partition tp = {t->id, (int32_t)number};
+    return rc == RC_OK || log_dir_find(s->dir, tp) != NULL;
+}
+
+static void engine_judge_folder(void *context, enum log_dir_name_kind kind, const char *name)
+{
+    struct engine_stray *s = context;
+    if (kind != LOG_DIR_NAME_PARTITION || engine_folder_is_ours(s, name))
+        return;
+    trace_warn(s->engine->config.trace, "%s/%s belongs to no topic this cluster knows: it is kept as %s.*-stray",
+               s->dir->path, name, name);
+    log_dir_set_stray(s->dir, name);
+}
+
+void engine_judge_folders(struct engine *e, const struct image *image)
+{
+    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
+        struct engine_stray s = {.engine = e, .dir = e->config.log_dirs[i], .image = image};
+        if (!s.dir->clean_stopped && !log_dir_is_offline(s.dir))
+            log_dir_each_folder(s.dir, engine_judge_folder, &s);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ failed folders
+
+struct engine_dir_failed {
+    struct engine_call call;
+    struct log_dir *dir;
+};
+
+static void engine_dir_failed_run(struct engine_call *c)
+{
+    struct engine_dir_failed *f = container_of(c, struct engine_dir_failed, call);
+    struct engine_shard *es = c->target;
+    for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
+        struct partition *p = list_entry(n, struct partition, all_link);
+        if (p->log.dir == f->dir)
+            partition_end_watches(p);
+    }
+    engine_call_finish(c);
+}
+
+static void engine_dir_failed_done(struct engine_call *c)
+{
+    free(container_of(c, struct engine_dir_failed, call));
+}
+
+// Runs where the failure was seen, in the middle of that log's work: only notes and posts.
+void engine_dir_failed(struct log_dir *d, enum rc rc)
+{
+    struct engine *e = d->owner;
+    unsigned left = 0;
+    for (unsigned i = 0; i < e->config.log_dir_count; i++)
+        left += !log_dir_is_offline(e->config.log_dirs[i]);
+    trace_error(e->config.trace, "log folder %s is offline (%s); its partitions are not served until a restart",
+                d->path, rc_text(rc));
+    if (d == e->config.metadata_dir || left == 0) {
+        trace_error(e->config.trace, "stopping: %s",
+                    left == 0 ? "no log folder is left" : "the folder of the metadata log failed");
+        __atomic_store_n(&e->metadata_dir_failed, true, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&e->dirs_failed, true, __ATOMIC_RELEASE);
+}
+
+void engine_tell_failures(struct engine_shard *es)
+{
+    struct engine *e = es->engine;
+    if (!__atomic_load_n(&e->dirs_failed, __ATOMIC_RELAXED) ||
+        !__atomic_exchange_n(&e->dirs_failed, false, __ATOMIC_ACQ_REL))
+        return;
+    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
+        struct log_dir *d = e->config.log_dirs[i];
+        for (uint32_t s = 0; log_dir_is_offline(d) && s < e->shard_count; s++) {
+            struct engine_dir_failed *f = calloc(1, sizeof(*f));
+            if (!f)
+                return;
+            f->dir = d;
+            f->call.run = engine_dir_failed_run;
+            f->call.done = engine_dir_failed_done;
+            engine_call_start(&f->call, es, &e->shards[s]);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ folders of other shards
+
+// A folder operation on its way to the folder's owner and back, in the operation's own memory.
+struct engine_route {
+    struct engine_call call;
+    struct log_dir *dir;
+    log_dir_done_fn done; // the submitter's
+};
+
+_Static_assert(sizeof(struct engine_route) <= LOG_DIR_ROUTE_BYTES, "a folder operation carries its own way");
+
+struct engine_shard *engine_dir_owner(const struct log_dir *d)
+{
+    struct engine *e = d->owner;
+    for (unsigned i = 0; i < e->config.log_dir_count; i++)
+        if (e->config.log_dirs[i] == d)
+            return &e->shards[i % e->shard_count];
+    UNREACHABLE();
+}
+
+static struct log_dir_op *engine_route_op(struct engine_route *r)
+{
+    return container_of((unsigned char *)r, struct log_dir_op, route[0]);
+}
+
+static void engine_dir_arrived(struct engine_call *c)
+{
+    struct engine_route *r = container_of(c, struct engine_route, call);
+    log_dir_run(r->dir, engine_route_op(r));
+}
+
+// On the owner: the operation is done there; tell the shard that asked.
+static void engine_dir_done(struct log_dir_op *op, enum rc rc)
+{
+    struct engine_route *r = (struct engine_route *)(void *)op->route;
+    op->rc = rc;
+    engine_call_finish(&r->call);
+}
+
+static void engine_dir_answered(struct engine_call *c)
+{
+    struct engine_route *r = container_of(c, struct engine_route, call);
+    struct log_dir_op *op = engine_route_op(r);
+    if (r->done)
+        r->done(op, op->rc);
+}
+
+void engine_dir_forward(struct log_dir *d, struct log_dir_op *op)
+{
+    struct engine_route *r = (struct engine_route *)(void *)op->route;
+    *r = (struct engine_route){
+        .call = {.run = engine_dir_arrived, .done = engine_dir_answered}, .dir = d, .done = op->done};
+    op->done = engine_dir_done;
+    engine_call_start(&r->call, shard_current()->owner, engine_dir_owner(d));
+}
+
+bool engine_dir_topic_name(struct log_dir *d, struct uuid topic_id, struct bytes *name)
+{
+    struct engine *e = d->owner;
+    const struct image_topic *t = image_topic_by_id(e->shards[0].reader.image, topic_id);
+    if (t)
+        *name = image_topic_name(t);
+    return t != NULL;
+}

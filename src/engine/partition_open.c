@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening a partition's log: at start to its end before anyone is served, later when it is first used, in slices.
+#include "engine/partition.h"
+
+enum {
+    RECOVER_STEP_NS = 50 * 1000 * 1000,
+    OPEN_STEP_NS = 500 * 1000,
+};
+
+static enum rc partition_opened(struct partition *p, enum rc rc)
+{
+    if (rc == RC_CORRUPT)
+        p->state = PARTITION_DAMAGED;
+    else if (rc != RC_OK)
+        trace_error(p->es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
+                    rc_text(rc));
+    else
+        partition_take_ends(p);
+    return rc == RC_OK ? RC_OK : RC_STORAGE_ERROR;
+}
+
+enum rc partition_recover(struct partition *p, struct plog_recovery_report *report)
+{
+    enum rc rc;
+    while ((rc = plog_recover_step(&p->log, RECOVER_STEP_NS, report)) == RC_AGAIN)
+        ;
+    return partition_opened(p, rc);
+}
+
+static enum shard_job_state partition_opening_job(struct shard_job *j, uint64_t budget_ns)
+{
+    struct engine_shard *es = container_of(j, struct engine_shard, opening_job);
+    struct list_node *n = list_first(&es->opening);
+    if (!n)
+        return SHARD_JOB_DONE;
+    struct partition *p = list_entry(n, struct partition, opening_link);
+    enum rc rc = plog_recover_step(&p->log, budget_ns, NULL);
+    list_remove(&es->opening, n);
+    if (rc == RC_AGAIN)
+        list_push_back(&es->opening, n);
+    else
+        partition_opened(p, rc);
+    return list_empty(&es->opening) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
+}
+
+enum rc partition_open(struct partition *p)
+{
+    if (p->log.state == PLOG_OPEN || p->log.state == PLOG_UNMADE)
+        return RC_OK;
+    if (list_node_linked(&p->opening_link))
+        return RC_NOT_LEADER_OR_FOLLOWER;
+    enum rc rc = plog_open(&p->log);
+    if (rc == RC_AGAIN)
+        rc = plog_recover_step(&p->log, OPEN_STEP_NS, NULL);
+    if (rc != RC_AGAIN)
+        return partition_opened(p, rc);
+    struct engine_shard *es = p->es;
+    list_push_back(&es->opening, &p->opening_link);
+    if (!es->opening_job.started)
+        shard_job_start(es->shard, &es->opening_job, partition_opening_job);
+    return RC_NOT_LEADER_OR_FOLLOWER;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What readers may see of a partition, and who waits for more of it.
+#include "engine/partition.h"
+
+// ------------------------------------------------------------------------------------------------ reading
+
+enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
+{
+    if (p->state == PARTITION_DAMAGED || p->log.state == PLOG_DAMAGED)
+        return RC_STORAGE_ERROR;
+    if (p->state == PARTITION_OFFLINE || (p->state == PARTITION_ONLINE && log_dir_is_offline(p->log.dir)))
+        return RC_STORAGE_ERROR;
+    if (p->state == PARTITION_BLOCKED || !p->leads)
+        return RC_NOT_LEADER_OR_FOLLOWER;
+    if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch < p->leader_epoch)
+        return RC_FENCED_LEADER_EPOCH;
+    if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch > p->leader_epoch)
+        return RC_UNKNOWN_LEADER_EPOCH;
+    return RC_OK;
+}
+
+int64_t partition_last_stable_offset(struct partition *p)
+{
+    int64_t unstable = plog_first_unstable_offset(&p->log);
+    return unstable == OFFSET_NONE || unstable > p->high_watermark ? p->high_watermark : unstable;
+}
+
+// KIP-320: does the reader's history agree with ours up to where it wants to go on?
+static bool partition_diverges(struct partition *p, struct partition_read *r)
+{
+    if (r->last_fetched_epoch == LEADER_EPOCH_NONE || r->last_fetched_epoch == p->leader_epoch)
+        return false;
+    int32_t epoch;
+    int64_t end;
+    if (plog_epoch_end(&p->log, r->last_fetched_epoch, &epoch, &end) != RC_OK || epoch == LEADER_EPOCH_NONE)
+        return false;
+    if (epoch == r->last_fetched_epoch && r->fetch_offset <= end)
+        return false;
+    r->diverging_epoch = epoch;
+    r->diverging_end = end;
+    return true;
+}
+
+bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait)
+{
+    struct partition *p = partition_find(es, r->id);
+    r->slice = (struct plog_slice){0};
+    r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
+    r->diverging_epoch = LEADER_EPOCH_NONE;
+    r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
+    r->rc = p ? partition_check(p, r->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    if (r->rc != RC_OK)
+        return true;
+    r->high_watermark = p->high_watermark;
+    r->last_stable_offset = partition_last_stable_offset(p);
+    r->log_start_offset = plog_start_offset(&p->log);
+    if (r->last_fetched_epoch != LEADER_EPOCH_NONE && r->last_fetched_epoch != p->leader_epoch &&
+        (r->rc = partition_open(p)) != RC_OK)
+        return true;
+    if (partition_diverges(p, r))
+        return true;
+    if (r->fetch_offset < r->log_start_offset || r->fetch_offset > plog_written_end(&p->log)) {
+        r->rc = RC_OFFSET_OUT_OF_RANGE;
+        return true;
+    }
+    int64_t bound = r->committed ? r->last_stable_offset : r->high_watermark;
+    if (r->fetch_offset >= bound || r->bytes_max == 0 || (r->rc = partition_open(p)) != RC_OK)
+        return true;
+    struct plog_read read = {
+        .offset = r->fetch_offset, .bound = bound, .bytes_max = r->bytes_max, .at_least_one = r->at_least_one};
+    r->rc = plog_read(&p->log, &read, &r->slice, wait);
+    if (r->rc == RC_AGAIN)
+        return false;
+    if (r->rc == RC_CORRUPT || r->rc == RC_IO || r->rc == RC_OFFLINE || r->rc == RC_NO_FILES)
+        trace_error(es->engine->config.trace, "reading %s-%d at %lld: %s", p->topic->name, p->id.partition,
+                    (long long)r->fetch_offset, rc_text(r->rc));
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------ waiting
+
+void partition_watch(struct partition *p, struct partition_watch *w)
+{
+    w->p = p;
+    list_push_back(&p->watches, &w->link);
+}
+
+void partition_unwatch(struct partition_watch *w)
+{
+    if (!w->p)
+        return;
+    list_remove(&w->p->watches, &w->link);
+    w->p = NULL;
+}
+
+static void partition_fire(struct partition *p, uint64_t bytes, bool ended)
+{
+    for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
+        next = list_next(&p->watches, n); // fire() may take away the watch it is given, no other
+        struct partition_watch *w = list_entry(n, struct partition_watch, link);
+        w->fire(w, bytes, ended || w->offset < plog_start_offset(&p->log));
+    }
+}
+
+void partition_end_watches(struct partition *p)
+{
+    partition_fire(p, 0, true);
+}
+
+void partition_advance(struct partition *p)
+{
+    int64_t end = plog_offered_end(&p->log);
+    if (end <= p->high_watermark) {
+        p->bytes_added = 0;
+        return;
+    }
+    p->high_watermark = end; // one replica: the maximal ISR is the leader
+    plog_note_high_watermark(&p->log, end);
+    uint64_t bytes = p->bytes_added;
+    p->bytes_added = 0;
+    if (!list_empty(&p->watches))
+        partition_fire(p, bytes, false);
+}
