@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "broker/request.h"
-#include "broker/session_write.h"
+#include "broker/session_core.h"
 
 enum {
     SLAB_BYTES = 72 << 10, // past the allocator's mapping threshold (server.c): a free slab is memory given back

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "broker/session_write.h"
+#include "broker/session_core.h"
 #include "model/kerr.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

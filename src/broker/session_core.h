@@ -1,11 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The writing half of a session, and what its two halves share. Private to session*.c and request.c.
+// What the files of a session share: its life (session.c), reading (session_read.c), writing (session_write.c). Private
+// to session*.c and request.c.
 #pragma once
 
 #include "broker/session.h"
 
-enum { SESSION_COLD_BYTES = 1 << 20 }; // read ahead of a consumer that reads from the disk
+enum {
+    SESSION_COLD_BYTES = 1 << 20, // read ahead of a consumer that reads from the disk
+    PRESSED_SWEEP_MS = 200,       // between two looks at who holds memory that others wait for
+};
+
+#define MS INT64_C(1000000)
+
+static inline uint64_t session_now(const struct session *s)
+{
+    return shard_now_ns(s->bs->shard);
+}
+
+// Reads and starts as much as order, memory and the share of this turn allow.
+void session_pump(struct session *s);
+// The socket's callback.
+void session_ready(struct io_sock *sock, unsigned events);
+// Gives back what was read and not started, and its share.
+void session_forget_input(struct session *s);
+// A sweep by then, if none is due earlier.
+void session_sweep_by(struct broker_shard *bs, uint64_t due_ns);
+
 
 // Sends what is ready, in order, within this turn's share. s may be gone afterwards.
 void session_write(struct session *s);

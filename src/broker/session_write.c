@@ -2,7 +2,7 @@
 //
 // Sends answers in request order: memory gathered over as many answers as are ready, file ranges by sendfile. A range
 // that is not in the page cache is brought there first, so that the loop does not wait for the disk.
-#include "broker/session_write.h"
+#include "broker/session_core.h"
 
 #include "broker/request.h"
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One Fetch under way: its partitions, and its legs to the shards that own them. Private to api_fetch.c (begin, read),
+// fetch_wait.c and fetch_answer.c.
+#pragma once
+
+#include "broker/api.h"
+#include "engine/partition.h"
+
+struct fetch_op;
+
+struct fetch_item {
+    struct partition_read read;
+    struct partition_watch watch;
+    struct request_range range;
+    struct fetch_item *next_in_leg;
+    struct fetch_leg *leg; // NULL: judged without asking anyone
+    struct fetch_partition *cached; // in the session, or NULL
+    struct bytes topic;
+    struct uuid answer_id; // as the request named it
+    int32_t leader;
+    uint32_t bytes_max;
+    size_t bytes_sent;
+    bool answered; // part of the answer
+    bool by_id;
+};
+
+struct fetch_leg {
+    struct fetch_op *op;
+    struct engine_shard *shard;
+    struct fetch_item *first, *last;
+    struct engine_call read_call, watch_call, cancel_call, unpin_call;
+    struct fetch_item *at;   // the next to read
+    struct plog_wait wait;   // for the disk
+    struct shard_task task;  // wakes
+    uint64_t bytes_left;     // of the answer, as this leg sees it
+    uint64_t bytes_watched;  // seen below the bound while waiting
+    bool watching, woken, read_something;
+};
+
+struct fetch_op {
+    struct request *rq;
+    const struct fetch_request *in;
+    struct fetch_context context;
+    struct fetch_item *items;
+    uint32_t item_count;
+    struct fetch_leg *legs;
+    uint32_t leg_count, pending;
+    uint64_t min_bytes, max_bytes;
+    uint64_t deadline_ns;
+    bool committed, gone, last_try, waiting, ending;
+    struct shard_timer timer;
+    struct fetch_response response;
+};
+
+// Reads every leg, then answers or waits. With nothing of the operation under way.
+void fetch_read(struct fetch_op *op);
+// Waits on every leg until there is enough, the deadline passes or fetch_hurry(); then all is read anew.
+void fetch_wait(struct fetch_op *op);
+// Answers with what was read; the pins go when it has been sent or dropped.
+void fetch_answer(struct fetch_op *op);
+// Unpins every leg, then calls what comes next: through pending, since other shards answer later.
+void fetch_unpin(struct fetch_op *op, engine_call_fn done);
+// The request's callbacks: its connection is gone; nobody waits for more any longer, so it answers with what there is.
+void fetch_abandon(struct request *rq);
+void fetch_hurry(struct request *rq);

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Fetch that found too little waits on its partitions: one leg a shard puts watches on them and comes back when one
+// fires or when the origin cancels.
+#include "broker/fetch_op.h"
+
+static void fetch_leg_unwatch(struct fetch_leg *leg)
+{
+    for (struct fetch_item *item = leg->first; item; item = item->next_in_leg)
+        partition_unwatch(&item->watch);
+    leg->watching = false;
+}
+
+// On the leg's shard, at the end of the turn in which a watch fired.
+static void fetch_leg_woken(struct shard_task *t)
+{
+    struct fetch_leg *leg = container_of(t, struct fetch_leg, task);
+    if (!leg->watching)
+        return;
+    fetch_leg_unwatch(leg);
+    engine_call_finish(&leg->watch_call);
+}
+
+static void fetch_leg_wake(struct fetch_leg *leg)
+{
+    if (leg->woken)
+        return;
+    leg->woken = true;
+    shard_defer(leg->shard->shard, &leg->task, fetch_leg_woken);
+}
+
+// With several legs any news brings everybody back: only the origin can add up.
+static uint64_t fetch_leg_enough(const struct fetch_leg *leg)
+{
+    return leg->op->leg_count > 1 ? 1 : leg->op->min_bytes;
+}
+
+static void fetch_watch_fired(struct partition_watch *w, uint64_t bytes_added, bool ended)
+{
+    struct fetch_item *item = container_of(w, struct fetch_item, watch);
+    struct fetch_leg *leg = item->leg;
+    leg->bytes_watched += bytes_added < item->bytes_max ? bytes_added : item->bytes_max;
+    if (ended || leg->bytes_watched >= fetch_leg_enough(leg))
+        fetch_leg_wake(leg);
+}
+
+// Puts watches on; what was added since the read is counted, so nothing falls between the two.
+static void fetch_leg_watch_run(struct engine_call *c)
+{
+    struct fetch_leg *leg = container_of(c, struct fetch_leg, watch_call);
+    leg->watching = true;
+    leg->woken = false;
+    leg->bytes_watched = 0;
+    bool moved = false;
+    for (struct fetch_item *item = leg->first; item; item = item->next_in_leg) {
+        struct partition *p = partition_find(leg->shard, item->read.id);
+        if (!p || partition_check(p, item->read.current_leader_epoch) != RC_OK) {
+            moved = true;
+            continue;
+        }
+        int64_t bound = leg->op->committed ? partition_last_stable_offset(p) : p->high_watermark;
+        int64_t before = leg->op->committed ? item->read.last_stable_offset : item->read.high_watermark;
+        moved = moved || bound != before;
+        if (bound > item->read.fetch_offset) {
+            uint64_t n = plog_bytes_between(&p->log, item->read.fetch_offset, bound);
+            leg->bytes_watched += n < item->bytes_max ? n : item->bytes_max;
+        }
+        item->watch.offset = item->read.fetch_offset;
+        item->watch.committed = leg->op->committed;
+        item->watch.fire = fetch_watch_fired;
+        partition_watch(p, &item->watch);
+    }
+    if (moved)
+        fetch_leg_wake(leg);
+}
+
+static void fetch_leg_cancel_run(struct engine_call *c)
+{
+    struct fetch_leg *leg = container_of(c, struct fetch_leg, cancel_call);
+    shard_defer_cancel(leg->shard->shard, &leg->task);
+    if (leg->watching) {
+        fetch_leg_unwatch(leg);
+        engine_call_finish(&leg->watch_call);
+    }
+    engine_call_finish(c);
+}
+
+static void fetch_wait_over(struct fetch_op *op)
+{
+    if (--op->pending > 0)
+        return;
+    op->waiting = false;
+    if (op->gone)
+        fetch_answer(op);
+    else
+        fetch_read(op);
+}
+
+static void fetch_leg_cancel_done(struct engine_call *c)
+{
+    fetch_wait_over(container_of(c, struct fetch_leg, cancel_call)->op);
+}
+
+// Ends the wait of every leg; when all have come back everything is read anew.
+static void fetch_end_wait(struct fetch_op *op)
+{
+    if (!op->waiting || op->ending)
+        return;
+    op->ending = true;
+    op->pending++;
+    for (uint32_t i = 0; i < op->leg_count; i++) {
+        struct fetch_leg *leg = &op->legs[i];
+        leg->cancel_call.run = fetch_leg_cancel_run;
+        leg->cancel_call.done = fetch_leg_cancel_done;
+        op->pending++;
+        engine_call_start(&leg->cancel_call, op->rq->bs->engine, leg->shard);
+    }
+    fetch_wait_over(op);
+}
+
+static void fetch_leg_watch_done(struct engine_call *c)
+{
+    struct fetch_op *op = container_of(c, struct fetch_leg, watch_call)->op;
+    op->pending++; // hold it while the others are told
+    fetch_end_wait(op);
+    op->pending--;
+    fetch_wait_over(op);
+}
+
+static void fetch_due(struct shard_timer *t)
+{
+    struct fetch_op *op = container_of(t, struct fetch_op, timer);
+    op->last_try = true;
+    fetch_end_wait(op);
+}
+
+void fetch_abandon(struct request *rq)
+{
+    struct fetch_op *op = rq->op;
+    op->gone = true;
+    fetch_end_wait(op);
+}
+
+void fetch_hurry(struct request *rq)
+{
+    struct fetch_op *op = rq->op;
+    op->last_try = true;
+    fetch_end_wait(op);
+}
+
+void fetch_wait(struct fetch_op *op)
+{
+    struct request *rq = op->rq;
+    op->waiting = true;
+    op->ending = false;
+    op->pending++;
+    rq->bs->counters.fetch_waits++;
+    if (!shard_timer_is_set(&op->timer) &&
+        shard_timer_set(rq->bs->shard, &op->timer, op->deadline_ns, fetch_due) != RC_OK)
+        op->last_try = true;
+    for (uint32_t i = 0; i < op->leg_count; i++) {
+        struct fetch_leg *leg = &op->legs[i];
+        leg->watch_call.run = fetch_leg_watch_run;
+        leg->watch_call.done = fetch_leg_watch_done;
+        op->pending++;
+        engine_call_start(&leg->watch_call, rq->bs->engine, leg->shard);
+    }
+    op->pending--;
+    if (op->last_try || op->gone || op->leg_count == 0)
+        fetch_end_wait(op);
+}
