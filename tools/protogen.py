@@ -331,9 +331,9 @@ NESTED = """static inline void {struct}_init(struct {struct} *m)
 
 
 def key_enum(name, messages):
-    """API_PRODUCE = 0, or META_TOPIC_RECORD = 2: one enum a group of messages with keys."""
+    """API_PRODUCE = 0, PEER_HELLO = 1000 or METADATA_TOPIC_RECORD = 2: one enum a group of messages with keys."""
     text = []
-    for kind, prefix, suffix in (("request", "API_", ""), ("record", f"{name.upper()}_", "_RECORD")):
+    for kind, prefix, suffix in (("request", "API_" if name == "kafka" else f"{name.upper()}_", ""), ("record", f"{name.upper()}_", "_RECORD")):
         rows = sorted((m.key, m) for m in messages if m.kind == kind)
         if len({key for key, _ in rows}) != len(rows):
             sys.exit(f"{name}: a {kind} key is used twice")

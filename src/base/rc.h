@@ -26,6 +26,7 @@
     X(LOCKED, "locked by another process")                                                                             \
     X(ADDRESS_IN_USE, "address already in use")                                                                        \
     X(UNREACHABLE, "peer cannot be reached")                                                                           \
+    X(REFUSED, "connection refused")                                                                                   \
     X(RESET, "connection reset by peer")                                                                               \
     X(CLOSED, "closed")                                                                                                \
     X(CANCELLED, "cancelled")                                                                                          \

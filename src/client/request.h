@@ -13,8 +13,8 @@
 struct client_request;
 
 // rc RC_OK: body is the answer behind its header, in r->version; it lives until done() returns. Else why there is none:
-// RC_TIMED_OUT, RC_RESET, RC_UNREACHABLE, RC_UNSUPPORTED_VERSION (the broker lacks it), RC_NOMEM, RC_MALFORMED. r may
-// be used again from here on.
+// RC_TIMED_OUT, RC_RESET, RC_REFUSED, RC_UNREACHABLE, RC_UNSUPPORTED_VERSION (the broker lacks it), RC_NOMEM,
+// RC_MALFORMED. r may be used again from here on.
 typedef void (*client_done_fn)(struct client_request *r, enum rc rc, struct bytes body);
 
 struct client_request {

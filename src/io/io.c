@@ -48,6 +48,7 @@ enum rc io_rc_of_errno(int error)
     case EADDRINUSE:
         return RC_ADDRESS_IN_USE;
     case ECONNREFUSED:
+        return RC_REFUSED;
     case EHOSTUNREACH:
     case ENETUNREACH:
     case ENETDOWN:

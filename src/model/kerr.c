@@ -24,6 +24,7 @@ int16_t kerr_of(enum rc rc)
     case RC_LOCKED:
     case RC_ADDRESS_IN_USE:
     case RC_UNREACHABLE:
+    case RC_REFUSED:
     case RC_RESET:
     case RC_CLOSED:
     case RC_CANCELLED:

@@ -2,7 +2,7 @@
 //
 // Writes the seed corpus: sound inputs of every kind for the fuzzers to damage.
 //
-//     fuzz_seeds FOLDER        makes FOLDER/{frame,decode,batch,codec}/
+//     fuzz_seeds FOLDER        makes FOLDER/{frame,decode,peer,batch,codec}/
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,6 +13,7 @@
 #include "wire/batch.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "wire/peer_messages.h"
 
 static const char *folder;
 
@@ -74,6 +75,15 @@ static void seed_messages(void)
         schema_encode(m, &e, m->version_max, message);
         snprintf(name, sizeof(name), "%s-%zu-v%d", m->name, i, m->version_max);
         save("decode", name, &b);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(peer_messages); i++) {
+        const struct schema_message *m = peer_messages[i];
+        fill_message(m, m->version_max, &r, &a, message);
+        b.n = 0;
+        buf_put_u8(&b, (uint8_t)i);
+        enc_init(&e, &b, NULL, 0);
+        schema_encode(m, &e, m->version_max, message);
+        save("peer", m->name, &b);
     }
     arena_deinit(&a);
     buf_deinit(&b);

@@ -284,7 +284,7 @@ enum rc io_sock_connect(struct io *io, struct io_sock *s, const struct io_addr *
 enum rc io_sock_error(struct io_sock *s)
 {
     const struct sim_end *e = end_of(s);
-    return e->failed ? RC_UNREACHABLE : e->reset ? RC_RESET : RC_OK;
+    return e->failed ? RC_REFUSED : e->reset ? RC_RESET : RC_OK;
 }
 
 void io_sock_want(struct io_sock *s, unsigned events)

@@ -253,7 +253,7 @@ Test(io_sim, deaths_are_seen_by_the_other_end_as_their_kind_says)
     io_sock_connect(f.peer, &net.client, &at, client_ready); // nobody listens: refused
     run_ms(&f, 100);
     cr_assert(net.client_hangup);
-    cr_assert_eq(io_sock_error(&net.client), RC_UNREACHABLE);
+    cr_assert_eq(io_sock_error(&net.client), RC_REFUSED);
     io_sock_close(&net.client);
 
     sim_node_begin_process(f.node);

@@ -167,7 +167,7 @@ Test(connection, nobody_there)
     io_listener_close(&fake.listener);
     submit(&c, 1000);
     wait_for(&c);
-    cr_assert(c.rc == RC_UNREACHABLE || c.rc == RC_RESET);
+    cr_assert(c.rc == RC_REFUSED || c.rc == RC_RESET);
     client_connection_deinit(&connection);
     shard_group_destroy(&fake.group);
     io_destroy(fake.io);

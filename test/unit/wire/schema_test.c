@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "fill.h"
 #include "wire/messages.h"
+#include "wire/peer_messages.h"
 
 enum { ROUNDS = 20, OUT_BYTES = 4096, ARENA_BYTES = 1 << 22 };
 
@@ -62,8 +63,9 @@ static void each_version(check_fn *check)
     struct prng random;
     prng_init(&random, 7);
     fixture_init(x);
-    for (size_t i = 0; i < ARRAY_COUNT(kafka_messages); i++) {
-        const struct schema_message *m = kafka_messages[i];
+    for (size_t i = 0; i < ARRAY_COUNT(kafka_messages) + ARRAY_COUNT(peer_messages); i++) {
+        const struct schema_message *m =
+            i < ARRAY_COUNT(kafka_messages) ? kafka_messages[i] : peer_messages[i - ARRAY_COUNT(kafka_messages)];
         cr_assert_leq(schema_size(m), OUT_BYTES);
         for (int16_t v = m->version_min; v <= m->version_max; v++) {
             for (int round = 0; round < ROUNDS; round++) {

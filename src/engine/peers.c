@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Dialling, greeting, and who is reached how; see peers.h. Accepted connections are in peers_accept.c.
+#include "engine/peers.h"
+#include "engine/peers_core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    GREETING_MS = 2000, // for connecting, and again for their Hello
+    BACKOFF_MS_MIN = 20,
+    BACKOFF_MS_MAX = 1000,
+    SILENCE_MS = 4000, // something was sent and that node has said nothing since: the connection is tried anew
+};
+
+#define NS_PER_MS UINT64_C(1000000)
+
+uint64_t peers_now_ns(const struct peers *p)
+{
+    return shard_now_ns(p->config.shard);
+}
+
+// ---- table ----
+
+struct peer *peers_find(struct peers *p, int32_t node)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->table[i].in_use && p->table[i].node == node)
+            return &p->table[i];
+    return NULL;
+}
+
+bool peers_up(struct peers *p, int32_t node)
+{
+    const struct peer *peer = peers_find(p, node);
+    return peer && peer->state == PEER_UP;
+}
+
+static void dial(struct peer *peer);
+static void fell(struct peer *peer, uint64_t retry_ms);
+
+static struct peer *peer_add(struct peers *p, int32_t node, const struct io_addr *addr, bool configured)
+{
+    if (p->count == PEERS_MAX)
+        return NULL;
+    struct peer *peer = &p->table[p->count++];
+    *peer = (struct peer){
+        .node = node, .in_use = true, .configured = configured, .addr = *addr, .owner = p, .hello.node = NODE_ID_NONE};
+    return peer;
+}
+
+enum rc peers_learn(struct peers *p, int32_t node, const struct io_addr *addr)
+{
+    struct peer *peer = peers_find(p, node);
+    if (node == p->config.node || (peer && peer->configured))
+        return RC_OK;
+    if (!peer) {
+        peer = peer_add(p, node, addr, false);
+        if (!peer)
+            return RC_FULL;
+        if (p->started)
+            dial(peer);
+        return RC_OK;
+    }
+    if (memcmp(peer->addr.ip, addr->ip, sizeof(addr->ip)) == 0 && peer->addr.port == addr->port)
+        return RC_OK;
+    peer->addr = *addr; // it has moved; the next attempt goes there
+    if (peer->state != PEER_UP)
+        peers_retry_now(peer);
+    return RC_OK;
+}
+
+// ---- dialling ----
+
+static void on_due(struct shard_timer *t);
+
+static void arm(struct peer *peer, uint64_t delay_ms)
+{
+    struct shard *s = peer->owner->config.shard;
+    shard_timer_set(s, &peer->timer, shard_now_ns(s) + delay_ms * NS_PER_MS, on_due);
+}
+
+static void down(struct peer *peer, uint64_t delay_ms)
+{
+    peer_link_close(&peer->link);
+    peer->state = PEER_DOWN;
+    peer->silent_since = 0;
+    arm(peer, delay_ms);
+}
+
+static uint64_t backoff_ms(struct peer *peer)
+{
+    uint64_t ms = peer->tries < 6 ? (uint64_t)BACKOFF_MS_MIN << peer->tries : BACKOFF_MS_MAX;
+    peer->tries++;
+    if (ms > BACKOFF_MS_MAX)
+        ms = BACKOFF_MS_MAX;
+    return ms / 2 + prng_below(&peer->owner->config.shard->prng, ms / 2 + 1);
+}
+
+static const struct peer_link_hooks dial_hooks;
+
+static void dial(struct peer *peer)
+{
+    ASSERT(peer->state == PEER_DOWN);
+    if (peer_link_connect(&peer->link, peer->owner->config.shard, &dial_hooks, &peer->addr) != RC_OK) {
+        arm(peer, BACKOFF_MS_MAX);
+        return;
+    }
+    peer->state = PEER_CONNECTING;
+    arm(peer, GREETING_MS);
+}
+
+void peers_retry_now(struct peer *peer)
+{
+    if (peer->state == PEER_DOWN && peer->owner->started)
+        arm(peer, 0);
+}
+
+static void on_due(struct shard_timer *t)
+{
+    struct peer *peer = container_of(t, struct peer, timer);
+    if (!peer->owner->started)
+        return;
+    if (peer->state == PEER_DOWN)
+        dial(peer);
+    else if (peer->state != PEER_UP)
+        down(peer, backoff_ms(peer)); // it takes too long; whether it is dead is not known
+    else
+        fell(peer, 0); // silent
+}
+
+// What was UP is not any more. retry_ms: when to dial again.
+static void fell(struct peer *peer, uint64_t retry_ms)
+{
+    bool was = peer->state == PEER_UP;
+    down(peer, retry_ms);
+    if (was)
+        peer->owner->config.hooks->changed(peer->owner->config.context, peer);
+}
+
+static void say(struct peer *peer, const char *why)
+{
+    struct peers *p = peer->owner;
+    if (strcmp(peer->refusal, why) == 0)
+        return; // said already
+    snprintf(peer->refusal, sizeof(peer->refusal), "%s", why);
+    if (*why)
+        trace_warn(p->config.trace, "node %d: %s", peer->node, why);
+}
+
+// ---- the connection made here ----
+
+static struct peer *peer_of(struct peer_link *l)
+{
+    return container_of(l, struct peer, link);
+}
+
+static void dialled_stands(struct peer_link *l)
+{
+    struct peer *peer = peer_of(l);
+    peer->state = PEER_GREETING;
+    arm(peer, GREETING_MS);
+    if (peers_say_hello(peer->owner, l) != RC_OK)
+        down(peer, backoff_ms(peer));
+}
+
+static void greeted(struct peer *peer, const struct peer_hello *h)
+{
+    struct peers *p = peer->owner;
+    char why[PEER_REASON_BYTES] = "";
+    bool another = peer->hello.node != NODE_ID_NONE && !uuid_eq(peer->hello.incarnation, h->incarnation);
+    if (h->node != peer->node) {
+        snprintf(why, sizeof(why), "at its address answers node %d; give each node its own id and address", h->node);
+    } else if (p->config.hooks->judge(p->config.context, h, why, sizeof(why)) == RC_OK) {
+        bool dead = peer->was_up && another;
+        peer->was_up = false;
+        if (dead)
+            p->config.hooks->lost(p->config.context, peer);
+        peer->hello = *h;
+        peer->state = PEER_UP;
+        peer->tries = 0;
+        peer->silent_since = 0;
+        peer->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
+        shard_timer_cancel(p->config.shard, &peer->timer);
+        say(peer, "");
+        p->config.hooks->changed(p->config.context, peer);
+        return;
+    }
+    say(peer, why);
+    peer->was_up = false;
+    fell(peer, BACKOFF_MS_MAX);
+}
+
+static void dialled_hello(struct peer *peer, const struct peer_frame *f)
+{
+    struct peer_hello h;
+    enum rc rc = peer_hello_decode(f, &h);
+    if (rc != RC_OK) {
+        say(peer, rc == RC_UNSUPPORTED_VERSION ? "its version of weir and this one do not understand each other"
+                                               : "its first message cannot be read");
+        fell(peer, BACKOFF_MS_MAX);
+        return;
+    }
+    greeted(peer, &h);
+}
+
+static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
+{
+    struct peer *peer = peer_of(l);
+    struct peers *p = peer->owner;
+    peer->silent_since = 0;
+    if (f->key == PEER_HELLO) {
+        dialled_hello(peer, f);
+    } else if (f->key == PEER_REFUSAL) {
+        char why[PEER_REASON_BYTES] = "closed the connection";
+        peers_refusal_text(f, why, sizeof(why));
+        say(peer, why);
+        peer->was_up = false;
+        fell(peer, BACKOFF_MS_MAX);
+    } else if (peer->state == PEER_UP) {
+        p->config.hooks->message(p->config.context, NULL, (struct peer_route){.node = peer->node}, f);
+    }
+}
+
+static void dialled_ended(struct peer_link *l, enum rc rc)
+{
+    struct peer *peer = peer_of(l);
+    struct peers *p = peer->owner;
+    if (peer->state == PEER_UP) {
+        peer->was_up = rc == RC_EOF || rc == RC_RESET;
+        peer->tries = 0;
+        fell(peer, 0); // a refused attempt tells a dead process from a broken network
+        return;
+    }
+    bool dead = peer->was_up && rc == RC_REFUSED;
+    if (dead)
+        peer->was_up = false;
+    down(peer, backoff_ms(peer));
+    if (dead)
+        p->config.hooks->lost(p->config.context, peer);
+}
+
+static const struct peer_link_hooks dial_hooks = {
+    .stands = dialled_stands, .frame = dialled_frame, .ended = dialled_ended};
+
+void peers_heard(struct peers *p, int32_t node)
+{
+    struct peer *peer = peers_find(p, node);
+    if (!peer)
+        return;
+    peer->silent_since = 0;
+    peers_retry_now(peer); // who speaks can be reached
+}
+
+enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m, int32_t correlation,
+                   const void *message, enum peer_class class)
+{
+    struct peer *peer = peers_find(p, node);
+    if (!peer || peer->state != PEER_UP)
+        return RC_CLOSED;
+    uint64_t now = peers_now_ns(p);
+    if (peer->silent_since && now - peer->silent_since > SILENCE_MS * NS_PER_MS) {
+        // Nothing came back for long: the network may have been cut, and TCP tries again too rarely. Not inside this
+        // call, whose caller may be in the middle of a step.
+        if (!shard_timer_is_set(&peer->timer))
+            arm(peer, 0);
+        return RC_CLOSED;
+    }
+    if (!peer->silent_since)
+        peer->silent_since = now;
+    return peer_link_send(&peer->link, m, correlation, message, class);
+}
+
+// ---- life ----
+
+enum rc peers_open(struct peers *p, const struct peers_config *config)
+{
+    *p = (struct peers){.config = *config};
+    list_init(&p->inlets);
+    list_init(&p->buried);
+    for (uint32_t i = 0; i < config->address_count; i++)
+        if (config->addresses[i].node != config->node &&
+            !peer_add(p, config->addresses[i].node, &config->addresses[i].addr, true))
+            return RC_NOMEM;
+    enum rc rc = io_listen(config->shard->io, &p->listener, &config->listen, peers_on_accept);
+    p->listener.private_data = p;
+    p->listening = rc == RC_OK;
+    return rc;
+}
+
+void peers_start(struct peers *p)
+{
+    ASSERT(!p->started);
+    p->started = true;
+    for (uint32_t i = 0; i < p->count; i++)
+        dial(&p->table[i]);
+}
+
+static void stop(struct peers *p)
+{
+    p->started = false;
+    if (p->listening)
+        io_listener_close(&p->listener);
+    p->listening = false;
+    for (uint32_t i = 0; i < p->count; i++)
+        shard_timer_cancel(p->config.shard, &p->table[i].timer);
+}
+
+void peers_finish(struct peers *p)
+{
+    stop(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        peer_link_finish(&p->table[i].link);
+        p->table[i].state = PEER_DOWN;
+    }
+    for (struct peer_inlet *in = peers_inlet_first(p); in; in = peers_inlet_next(p, in))
+        peer_link_finish(&in->link);
+}
+
+void peers_close(struct peers *p)
+{
+    stop(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        peer_link_close(&p->table[i].link);
+        p->table[i].state = PEER_DOWN;
+    }
+    peers_inlets_free(p);
+}

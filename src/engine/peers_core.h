@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Private to peers*.c.
+#pragma once
+
+#include "base/assert.h"
+#include "engine/peers.h"
+
+uint64_t peers_now_ns(const struct peers *p);
+// Dials now what waits for its next attempt.
+void peers_retry_now(struct peer *peer);
+// That node said something on any connection.
+void peers_heard(struct peers *p, int32_t node);
+
+// peers_accept.c
+void peers_on_accept(struct io_listener *l, int fd, const struct io_addr *from);
+void peers_inlets_free(struct peers *p);
+enum rc peers_say_hello(struct peers *p, struct peer_link *l);
+// The reason in a Refusal; left as it is where it cannot be read.
+void peers_refusal_text(const struct peer_frame *f, char *why, size_t why_bytes);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two nodes' transports over loopback, in one thread.
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/peers.h"
+
+enum { MESSAGES_MAX = 8 };
+
+struct side {
+    struct io *io;
+    struct shard_group group;
+    struct peers peers;
+    struct peer_address addresses[2];
+    struct peer_hello says;
+    bool refuses;
+    unsigned lost, messages, answers;
+    int64_t applied[MESSAGES_MAX];
+};
+
+static void on_hello(void *context, struct peer_hello *out)
+{
+    const struct side *s = context;
+    *out = s->says;
+}
+
+static enum rc on_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes)
+{
+    const struct side *s = context;
+    if (!s->refuses && strcmp(theirs->cluster_id, s->says.cluster_id) == 0)
+        return RC_OK;
+    snprintf(why, why_bytes, "it belongs to cluster %s, this node to %s", theirs->cluster_id, s->says.cluster_id);
+    return RC_INCONSISTENT_CLUSTER_ID;
+}
+
+static void on_changed(void *context, struct peer *p)
+{
+    (void)context, (void)p;
+}
+
+static void on_lost(void *context, struct peer *p)
+{
+    struct side *s = context;
+    (void)p;
+    s->lost++;
+}
+
+static void on_message(void *context, struct peer_inlet *inlet, struct peer_route from, const struct peer_frame *f)
+{
+    struct side *s = context;
+    struct arena a;
+    arena_init(&a, 1 << 16, NULL, 0);
+    struct dec d = dec_of(f->body);
+    if (f->key == PEER_BROKER_HEARTBEAT) {
+        struct broker_heartbeat_request m;
+        cr_assert_not_null(inlet);
+        cr_assert_eq(broker_heartbeat_request_decode(&d, f->version, &a, &m), RC_OK);
+        cr_assert_lt(s->messages, MESSAGES_MAX);
+        s->applied[s->messages++] = m.applied;
+        struct broker_heartbeat_answer_request answer = {.fenced = true};
+        cr_assert_eq(peers_answer(&s->peers, from, &broker_heartbeat_answer_request_message, f->correlation, &answer),
+                     RC_OK);
+    } else {
+        cr_assert_eq(f->key, PEER_BROKER_HEARTBEAT_ANSWER);
+        cr_assert_null(inlet);
+        cr_assert_eq(f->correlation, 7);
+        s->answers++;
+    }
+    arena_deinit(&a);
+}
+
+static const struct peers_hooks hooks = {
+    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .message = on_message};
+
+static void side_open(struct side *s, int32_t node, const uint16_t ports[2])
+{
+    memset(s, 0, sizeof(*s));
+    struct io_config c = {.engine = IO_ENGINE_AUTO};
+    cr_assert_eq(io_create(&s->io, &c), RC_OK);
+    cr_assert_eq(shard_group_create(&s->group, &s->io, 1, 64, NULL), RC_OK);
+    for (int i = 0; i < 2; i++) {
+        s->addresses[i].node = i + 1;
+        cr_assert_eq(io_resolve(s->io, "127.0.0.1", ports[i], &s->addresses[i].addr), RC_OK);
+    }
+    s->says = (struct peer_hello){.cluster_id = "cluster",
+                                  .node = node,
+                                  .broker_epoch = -1,
+                                  .standing = PEER_FORMED,
+                                  .peers = {1, 2},
+                                  .peer_count = 2};
+    io_random(s->io, s->says.incarnation.b, sizeof(s->says.incarnation.b));
+    struct peers_config pc = {.shard = &s->group.shards[0],
+                              .node = node,
+                              .listen = s->addresses[node - 1].addr,
+                              .addresses = s->addresses,
+                              .address_count = 2,
+                              .hooks = &hooks,
+                              .context = s};
+    enum rc rc = peers_open(&s->peers, &pc);
+    cr_assert_eq(rc, RC_OK, "%s", rc_text(rc));
+    peers_start(&s->peers);
+}
+
+static void side_close(struct side *s)
+{
+    peers_close(&s->peers);
+    shard_group_destroy(&s->group);
+    io_destroy(s->io);
+}
+
+// Two free ports.
+static void ports_find(uint16_t ports[2])
+{
+    struct io *io;
+    struct io_config c = {.engine = IO_ENGINE_EPOLL};
+    struct io_listener l[2] = {0};
+    struct io_addr any;
+    cr_assert_eq(io_create(&io, &c), RC_OK);
+    cr_assert_eq(io_resolve(io, "127.0.0.1", 0, &any), RC_OK);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(io_listen(io, &l[i], &any, NULL), RC_OK);
+        ports[i] = l[i].addr.port;
+    }
+    for (int i = 0; i < 2; i++)
+        io_listener_close(&l[i]);
+    io_destroy(io);
+}
+
+static void turns(struct side *a, struct side *b, int count)
+{
+    for (int i = 0; i < count; i++) {
+        shard_turn(&a->group.shards[0], 500000);
+        if (b)
+            shard_turn(&b->group.shards[0], 500000);
+    }
+}
+
+static void until_up(struct side *a, struct side *b)
+{
+    for (int i = 0; i < 4000 && !(peers_up(&a->peers, 2) && peers_up(&b->peers, 1)); i++)
+        turns(a, b, 1);
+    cr_assert(peers_up(&a->peers, 2) && peers_up(&b->peers, 1));
+}
+
+Test(peers, two_nodes_meet_whoever_starts_first_and_answers_come_back)
+{
+    static struct side a, b;
+    uint16_t ports[2];
+    ports_find(ports);
+    side_open(&a, 1, ports);
+    turns(&a, NULL, 50); // dials in vain
+    side_open(&b, 2, ports);
+    until_up(&a, &b);
+    cr_assert_str_eq(peers_find(&a.peers, 2)->hello.cluster_id, "cluster");
+    cr_assert_eq(peers_find(&a.peers, 2)->hello.peer_count, 2);
+    for (int i = 1; i <= 3; i++) {
+        struct broker_heartbeat_request m;
+        broker_heartbeat_request_init(&m);
+        m.applied = i;
+        cr_assert_eq(peers_send(&a.peers, 2, &broker_heartbeat_request_message, 7, &m, i == 3 ? PEER_URGENT : PEER_BULK),
+                     RC_OK);
+    }
+    for (int i = 0; i < 4000 && a.answers < 3; i++)
+        turns(&a, &b, 1);
+    cr_assert_eq(a.answers, 3);
+    cr_assert_eq(b.applied[0], 3, "what is urgent overtakes");
+    cr_assert_eq(b.applied[2], 2);
+    cr_assert_eq(a.lost, 0);
+    side_close(&b);
+    for (int i = 0; i < 4000 && !a.lost; i++)
+        turns(&a, NULL, 1);
+    cr_assert_eq(a.lost, 1, "closed, and a new connection refused");
+    struct broker_heartbeat_request m = {0};
+    cr_assert_eq(peers_send(&a.peers, 2, &broker_heartbeat_request_message, 7, &m, PEER_BULK), RC_CLOSED);
+    // Another process under that id: met again, and its first death is not told twice.
+    side_open(&b, 2, ports);
+    until_up(&a, &b);
+    cr_assert_eq(a.lost, 1);
+    side_close(&a);
+    side_close(&b);
+}
+
+Test(peers, another_cluster_is_told_why)
+{
+    static struct side a, b;
+    uint16_t ports[2];
+    ports_find(ports);
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    strcpy(b.says.cluster_id, "another");
+    for (int i = 0; i < 4000 && !(peers_find(&a.peers, 2)->refusal[0] && peers_find(&b.peers, 1)->refusal[0]); i++)
+        turns(&a, &b, 1);
+    cr_assert(strstr(peers_find(&a.peers, 2)->refusal, "belongs to cluster"));
+    cr_assert(strstr(peers_find(&b.peers, 1)->refusal, "belongs to cluster"));
+    cr_assert_not(peers_up(&a.peers, 2));
+    cr_assert_eq(a.lost + b.lost, 0);
+    side_close(&a);
+    side_close(&b);
+}
+
+Test(peers, strangers_and_nonsense_are_cut_off)
+{
+    static struct side a, b;
+    uint16_t ports[2];
+    ports_find(ports);
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    until_up(&a, &b);
+    static const struct {
+        const char *bytes;
+        size_t n;
+    } bad[] = {
+        {"GET / HTTP/1.1\r\n\r\n", 18},                                             // a length beyond the limit
+        {"\0\0\0\2ab", 6},                                                          // a frame too short for its head
+        {"\0\0\0\x0b\x03\xef\0\0\0\0\0\1\xff\xff\0", 15},                           // a heartbeat before Hello
+        {"\0\0\0\x0f\x03\xe8\0\0\0\0\0\1\xff\xff\0\xff\xff\xff\xff", 19},           // a Hello cut short
+    };
+    for (size_t k = 0; k < ARRAY_COUNT(bad); k++) {
+        struct peer_link l = {0};
+        struct io_sock s = {0};
+        cr_assert_eq(io_sock_connect(b.io, &s, &a.addresses[0].addr, NULL), RC_OK);
+        (void)l;
+        struct iovec v = {.iov_base = (void *)(uintptr_t)bad[k].bytes, .iov_len = bad[k].n};
+        size_t sent = 0, got = 0;
+        turns(&a, &b, 2);
+        cr_assert_eq(io_sock_send(&s, &v, 1, &sent), RC_OK);
+        enum rc rc = RC_AGAIN;
+        char c;
+        for (int i = 0; i < 4000 && rc == RC_AGAIN; i++) {
+            turns(&a, &b, 1);
+            rc = io_sock_recv(&s, &c, 1, &got);
+        }
+        cr_assert(rc == RC_EOF || rc == RC_RESET, "case %zu: %s", k, rc_name(rc));
+        io_sock_close(&s);
+    }
+    cr_assert(peers_up(&a.peers, 2));
+    side_close(&a);
+    side_close(&b);
+}
