@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+
+#include "repl/leader.h"
+
+enum { LAG_MS = 1000 };
+#define MS UINT64_C(1000000)
+
+static struct repl_member members[3];
+static struct repl_leader l;
+
+// Node 1 leads; epochs of brokers are 10 times their ids.
+static struct repl_view view_of(int32_t epoch, bool isr2, bool isr3)
+{
+    for (int i = 0; i < 3; i++)
+        members[i] = (struct repl_member){.node = i + 1, .ready = true, .broker_epoch = (i + 1) * 10};
+    members[0].in_isr = true;
+    members[1].in_isr = isr2;
+    members[2].in_isr = isr3;
+    return (struct repl_view){
+        .leader_epoch = 5, .partition_epoch = epoch, .min_insync_replicas = 2, .member_count = 3, .members = members};
+}
+
+static void begin(bool isr2, bool isr3, int64_t end, int64_t high_watermark)
+{
+    struct repl_view v = view_of(7, isr2, isr3);
+    cr_assert_eq(repl_leader_begin(&l, 1, &v, end, high_watermark, LAG_MS * MS, 0), RC_OK);
+}
+
+static bool fetch(int32_t node, int64_t offset, uint64_t now_ms)
+{
+    bool known;
+    struct repl_fetch f = {.node = node, .broker_epoch = node * 10, .offset = offset, .log_start = 0};
+    bool moved = repl_leader_fetched(&l, &f, now_ms * MS, &known);
+    cr_assert(known);
+    return moved;
+}
+
+static bool change(uint64_t now_ms, struct repl_change *out)
+{
+    return repl_leader_change(&l, now_ms * MS, false, NULL, NULL, out);
+}
+
+Test(repl_leader, the_watermark_waits_for_every_member_of_the_isr)
+{
+    begin(true, true, 10, 4);
+    cr_assert_eq(l.high_watermark, 4);
+    cr_assert_not(fetch(2, 10, 1), "3 has said nothing yet");
+    cr_assert(fetch(3, 8, 1));
+    cr_assert_eq(l.high_watermark, 8);
+    cr_assert_not(repl_leader_appended(&l, 20, 2 * MS));
+    cr_assert(fetch(3, 20, 3));
+    cr_assert_eq(l.high_watermark, 10);
+    cr_assert_not(fetch(3, 12, 4), "it never falls");
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, the_watermark_stands_below_min_isr)
+{
+    begin(false, false, 10, 4);
+    cr_assert_not(repl_leader_enough(&l));
+    cr_assert_eq(l.high_watermark, 4, "alone in the ISR, two are asked for");
+    cr_assert_not(repl_leader_appended(&l, 12, MS));
+    struct repl_view v = view_of(8, true, false);
+    bool moved;
+    cr_assert_not(fetch(2, 12, 2));
+    cr_assert_eq(repl_leader_view(&l, &v, 3 * MS, &moved), RC_OK);
+    cr_assert(moved && l.high_watermark == 12 && repl_leader_enough(&l));
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, an_addition_on_its_way_holds_the_watermark_back)
+{
+    begin(true, false, 10, 10);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    struct repl_change c;
+    cr_assert(change(2, &c));
+    cr_assert(c.count == 3 && c.added == 1 && c.partition_epoch == 7);
+    repl_leader_appended(&l, 15, 3 * MS);
+    cr_assert_not(fetch(2, 15, 4), "3 may be in the committed ISR already");
+    cr_assert_not(repl_leader_answered(&l, 7, REPL_UNKNOWN, 5 * MS), "nobody knows");
+    cr_assert(repl_leader_pending(&l, &c) && c.partition_epoch == 7 && c.count == 3, "sent again as it was");
+    cr_assert_not(change(6, &c), "one at a time");
+    cr_assert(repl_leader_answered(&l, 7, REPL_REFUSED, 7 * MS), "now it surely is not");
+    cr_assert_eq(l.high_watermark, 15);
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, a_removal_counts_when_it_is_committed)
+{
+    begin(true, true, 10, 10);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    repl_leader_appended(&l, 11, 2 * MS);
+    fetch(2, 11, 3);
+    struct repl_change c;
+    cr_assert_not(change(1000, &c));
+    fetch(2, 11, 1500);
+    cr_assert(change(2000, &c));
+    cr_assert(c.count == 2 && c.removed == 1);
+    cr_assert_eq(l.high_watermark, 10);
+    struct repl_view v = view_of(8, true, false);
+    bool moved;
+    cr_assert_eq(repl_leader_view(&l, &v, 2001 * MS, &moved), RC_OK);
+    cr_assert(moved && l.high_watermark == 11);
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, who_may_join)
+{
+    begin(true, false, 10, 10);
+    struct repl_change c;
+    cr_assert_not(change(1, &c), "3 has not fetched");
+    fetch(3, 9, 1);
+    cr_assert_not(change(1, &c), "it lacks a committed record");
+    bool known;
+    struct repl_fetch stale = {.node = 3, .broker_epoch = 29, .offset = 10};
+    repl_leader_fetched(&l, &stale, MS, &known);
+    cr_assert_not(known, "of an earlier life");
+    struct repl_fetch stranger = {.node = 9, .broker_epoch = 90, .offset = 10};
+    repl_leader_fetched(&l, &stranger, MS, &known);
+    cr_assert_not(known);
+    fetch(3, 10, 2);
+    struct repl_view v = view_of(7, true, false);
+    members[2].ready = false;
+    bool moved;
+    repl_leader_view(&l, &v, 2 * MS, &moved);
+    cr_assert_not(change(2, &c), "fenced");
+    v = view_of(7, true, false);
+    members[2].broker_epoch = 31;
+    repl_leader_view(&l, &v, 2 * MS, &moved);
+    cr_assert_not(change(2, &c), "another incarnation has registered; it has not fetched");
+    struct repl_fetch f = {.node = 3, .broker_epoch = 31, .offset = 10};
+    repl_leader_fetched(&l, &f, 3 * MS, &known);
+    cr_assert(known && change(3, &c));
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, who_joins_must_hold_the_start_of_the_epoch)
+{
+    begin(true, false, 10, 4); // the epoch began at 10; the watermark is behind
+    struct repl_change c;
+    fetch(3, 6, 1);
+    cr_assert_not(change(1, &c), "at the watermark, not at the epoch's start");
+    fetch(3, 10, 1);
+    cr_assert(change(1, &c));
+    repl_leader_deinit(&l);
+}
+
+static uint64_t session_ns;
+static uint64_t session_of(void *context, int32_t node)
+{
+    (void)context, (void)node;
+    return session_ns;
+}
+
+Test(repl_leader, lag_at_rest_and_after_a_slow_turn)
+{
+    begin(true, true, 10, 10);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    struct repl_change c;
+    session_ns = 4900 * MS;
+    cr_assert_not(repl_leader_change(&l, 5000 * MS, false, session_of, NULL, &c), "their session speaks for them");
+    cr_assert_not(repl_leader_change(&l, 9000 * MS, true, session_of, NULL, &c), "we did not listen");
+    cr_assert_not(repl_leader_change(&l, 9900 * MS, false, session_of, NULL, &c));
+    cr_assert_eq(repl_leader_deadline_ns(&l), 10000 * MS + 1);
+    cr_assert(repl_leader_change(&l, 10001 * MS, false, session_of, NULL, &c));
+    cr_assert_eq(c.removed, 2);
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, holding_what_we_had_a_fetch_ago_is_no_lag)
+{
+    begin(true, true, 10, 10);
+    fetch(2, 10, 0);
+    fetch(3, 10, 0);
+    struct repl_change c;
+    for (uint64_t t = 100; t <= 5000; t += 100) { // always one fetch behind
+        int64_t before = l.end;
+        repl_leader_appended(&l, before + 5, t * MS);
+        fetch(2, before, t);
+        fetch(3, before, t);
+        cr_assert_not(change(t, &c));
+    }
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, low_watermark_is_the_lowest_log_start)
+{
+    begin(true, false, 10, 10);
+    cr_assert_eq(repl_leader_low_watermark(&l, 5), OFFSET_NONE);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    cr_assert_eq(repl_leader_low_watermark(&l, 5), 0);
+    repl_leader_deinit(&l);
+}
