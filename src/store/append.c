@@ -48,6 +48,18 @@ static enum rc plog_header_of(const struct plog_append *op, struct batch_header 
     return RC_OK;
 }
 
+// Below the reserve. What the producer has in flight behind this batch must not be taken in before it.
+static enum rc plog_refuse(struct plog *l, struct plog_append *op, const struct batch_header *h, bool follower)
+{
+    struct producer_append a;
+    if (!follower && batch_has_producer(h)) {
+        plog_producer_append_of(h, bytes_of(op->batch, op->bytes), &a);
+        if (!a.control && plog_judge_producer(l, op, &a) == RC_OK && !op->duplicate)
+            producer_state_refuse(&l->producers, &a, io_now_ns(l->store->io));
+    }
+    return RC_NO_SPACE;
+}
+
 enum rc plog_append(struct plog *l, struct plog_append *op)
 {
     struct batch_header h;
@@ -59,9 +71,9 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
         return rc;
     if (op->bytes > l->config->segment_bytes)
         return RC_RECORD_LIST_TOO_LARGE;
-    if (log_dir_lacks_space(l->dir, l->store->io))
-        return RC_NO_SPACE;
     bool follower = (op->flags & PLOG_APPEND_FOLLOWER) != 0;
+    if (log_dir_lacks_space(l->dir, l->store->io))
+        return plog_refuse(l, op, &h, follower);
     if (follower && h.base_offset < l->next)
         return RC_OFFSET_OUT_OF_RANGE;
     op->log = l;

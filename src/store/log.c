@@ -439,8 +439,11 @@ enum rc plog_each_producer(struct plog *l, void (*visit)(void *context, const st
     enum rc rc = plog_ready(l);
     if (rc)
         return rc;
-    for (struct map_node *n = map_first(&l->producers.map); n; n = map_next(&l->producers.map, n))
-        visit(context, container_of(n, const struct producer_entry, node));
+    for (struct map_node *n = map_first(&l->producers.map); n; n = map_next(&l->producers.map, n)) {
+        const struct producer_entry *e = container_of(n, const struct producer_entry, node);
+        if (!e->refused)
+            visit(context, e);
+    }
     return RC_OK;
 }
 

@@ -14,36 +14,63 @@
 
 enum { SNAPSHOT_VERSION = 1, SNAPSHOT_CRC_AT = 2, SNAPSHOT_HEAD_BYTES = 10, SNAPSHOT_ROW_BYTES = 46 };
 
-static void snapshot_row_print(struct buf *out, const struct producer_entry *e, const struct producer_batch *b,
-                               int64_t txn_first_offset)
+// What is known of a producer.
+struct snapshot_producer {
+    int64_t id, txn_first_offset, last_timestamp;
+    int32_t coordinator_epoch;
+    int16_t epoch;
+    unsigned batch_count;
+    const struct producer_batch *batches;
+};
+
+static void snapshot_row_print(struct buf *out, const struct snapshot_producer *p, const struct producer_batch *b)
 {
-    buf_put_be64(out, (uint64_t)e->producer_id);
-    buf_put_be16(out, (uint16_t)e->epoch);
+    buf_put_be64(out, (uint64_t)p->id);
+    buf_put_be16(out, (uint16_t)p->epoch);
     buf_put_be32(out, (uint32_t)b->last_sequence);
     buf_put_be64(out, (uint64_t)b->last_offset);
     buf_put_be32(out, (uint32_t)b->offset_delta);
     buf_put_be64(out, (uint64_t)b->timestamp);
-    buf_put_be32(out, (uint32_t)e->coordinator_epoch);
-    buf_put_be64(out, (uint64_t)txn_first_offset);
+    buf_put_be32(out, (uint32_t)p->coordinator_epoch);
+    buf_put_be64(out, (uint64_t)p->txn_first_offset);
 }
 
-// The rows of one producer as of `end`: what is queued beyond is left out. Returns how many.
-static uint32_t snapshot_entry_print(struct buf *out, const struct producer_entry *e, int64_t end)
+// A producer as of the written end: the oldest append that is only queued remembers what it replaced, which the entry
+// itself may have no place for any more. False: it has written nothing yet.
+static bool snapshot_producer_of(const struct producer_entry *e, struct snapshot_producer *out)
 {
-    uint32_t rows = 0;
-    int64_t txn = e->txn_first_offset < end ? e->txn_first_offset : OFFSET_NONE;
-    for (unsigned i = 0; i < e->batch_count && e->batches[i].last_offset < end; i++, rows++)
-        snapshot_row_print(out, e, &e->batches[i], txn);
-    if (e->batch_count == 0) {
-        const struct producer_batch none = {
-            .last_offset = OFFSET_NONE, .timestamp = e->last_timestamp, .last_sequence = -1};
-        snapshot_row_print(out, e, &none, txn);
-        rows = 1;
-    }
-    return rows;
+    const struct producer_undo *u = e->pending_first;
+    if (u ? u->made || u->refused : e->refused)
+        return false;
+    *out = (struct snapshot_producer){
+        .id = e->producer_id,
+        .txn_first_offset = u ? u->txn_first_offset : e->txn_first_offset,
+        .last_timestamp = u ? u->last_timestamp : e->last_timestamp,
+        .coordinator_epoch = u ? u->coordinator_epoch : e->coordinator_epoch,
+        .epoch = u ? u->epoch : e->epoch,
+        .batch_count = u ? u->batch_count : e->batch_count,
+        .batches = u ? u->batches : e->batches,
+    };
+    return true;
 }
 
-void producer_snapshot_print(const struct producer_state *s, int64_t end, struct buf *out)
+// The rows of one producer. Returns how many.
+static uint32_t snapshot_entry_print(struct buf *out, const struct producer_entry *e)
+{
+    struct snapshot_producer p;
+    if (!snapshot_producer_of(e, &p))
+        return 0;
+    for (unsigned i = 0; i < p.batch_count; i++)
+        snapshot_row_print(out, &p, &p.batches[i]);
+    if (p.batch_count)
+        return p.batch_count;
+    const struct producer_batch none = {
+        .last_offset = OFFSET_NONE, .timestamp = p.last_timestamp, .last_sequence = -1};
+    snapshot_row_print(out, &p, &none);
+    return 1;
+}
+
+void producer_snapshot_print(const struct producer_state *s, struct buf *out)
 {
     size_t at = out->n;
     uint32_t rows = 0;
@@ -51,7 +78,7 @@ void producer_snapshot_print(const struct producer_state *s, int64_t end, struct
     buf_put_be32(out, 0);
     buf_put_be32(out, 0);
     for (struct map_node *n = map_first(&s->map); n; n = map_next(&s->map, n))
-        rows += snapshot_entry_print(out, container_of(n, const struct producer_entry, node), end);
+        rows += snapshot_entry_print(out, container_of(n, const struct producer_entry, node));
     if (out->failed)
         return;
     put_be32(out->p + at + 6, rows);

@@ -95,7 +95,7 @@ enum producer_verdict producer_state_check(const struct producer_state *s, const
                                            struct producer_batch *duplicate)
 {
     const struct producer_entry *e = producer_state_find(s, a->producer_id);
-    if (!e)
+    if (!e || (e->refused && e->epoch != a->epoch))
         return PRODUCER_NEW;
     if (a->epoch < e->epoch)
         return PRODUCER_STALE_EPOCH;
@@ -108,7 +108,9 @@ enum producer_verdict producer_state_check(const struct producer_state *s, const
             return PRODUCER_DUPLICATE;
         }
     }
-    int32_t expected = e->batch_count ? sequence_add(e->batches[e->batch_count - 1].last_sequence, 1) : 0;
+    int32_t expected = e->refused       ? e->wanted
+                       : e->batch_count ? sequence_add(e->batches[e->batch_count - 1].last_sequence, 1)
+                                        : 0;
     return a->base_sequence == expected ? PRODUCER_NEW : PRODUCER_OUT_OF_ORDER;
 }
 
@@ -131,8 +133,16 @@ static void producer_entry_save(struct producer_entry *e, bool made, struct prod
         .coordinator_epoch = e->coordinator_epoch,
         .epoch = e->epoch,
         .batch_count = e->batch_count,
+        .refused = e->refused,
+        .wanted = e->wanted,
     };
     memcpy(undo->batches, e->batches, sizeof(e->batches));
+    undo->older = e->pending_last;
+    if (e->pending_last)
+        e->pending_last->newer = undo;
+    else
+        e->pending_first = undo;
+    e->pending_last = undo;
     e->pending++;
 }
 
@@ -161,6 +171,7 @@ enum rc producer_state_apply(struct producer_state *s, const struct producer_app
         e->epoch = a->epoch;
         e->batch_count = 0;
     }
+    e->refused = false;
     e->last_timestamp = a->timestamp_max;
     if (a->control) {
         e->coordinator_epoch = a->coordinator_epoch;
@@ -190,6 +201,7 @@ enum rc producer_state_restore(struct producer_state *s, int64_t producer_id, in
     if (!e && !(e = producer_state_add(s, producer_id, epoch)))
         return RC_NOMEM;
     e->epoch = epoch;
+    e->refused = false;
     e->coordinator_epoch = coordinator_epoch;
     e->last_timestamp = b->timestamp;
     if (b->last_sequence >= 0 && b->last_offset >= 0)
@@ -199,12 +211,31 @@ enum rc producer_state_restore(struct producer_state *s, int64_t producer_id, in
     return RC_OK;
 }
 
+void producer_state_refuse(struct producer_state *s, const struct producer_append *a, uint64_t now_ns)
+{
+    struct producer_entry *e = producer_state_find(s, a->producer_id);
+    if (e && (!e->refused || e->epoch == a->epoch)) // what is known judges what comes next, the first refusal included
+        return;
+    if (!e && !(e = producer_state_add(s, a->producer_id, a->epoch)))
+        return;
+    e->epoch = a->epoch;
+    e->refused = true;
+    e->wanted = a->base_sequence;
+    producer_entry_touch(e, now_ns);
+}
+
 void producer_state_commit(struct producer_undo *undo)
 {
-    if (!undo->entry)
+    struct producer_entry *e = undo->entry;
+    if (!e)
         return;
-    ASSERT(undo->entry->pending > 0);
-    undo->entry->pending--;
+    ASSERT(e->pending > 0 && e->pending_first == undo);
+    e->pending_first = undo->newer;
+    if (undo->newer)
+        undo->newer->older = NULL;
+    else
+        e->pending_last = NULL;
+    e->pending--;
     undo->entry = NULL;
 }
 
@@ -213,12 +244,24 @@ void producer_state_undo(struct producer_state *s, struct producer_undo *undo)
     struct producer_entry *e = undo->entry;
     if (!e)
         return;
-    ASSERT(e->pending > 0 && e->home == s);
+    ASSERT(e->pending > 0 && e->home == s && e->pending_last == undo);
+    e->pending_last = undo->older;
+    if (undo->older)
+        undo->older->newer = NULL;
+    else
+        e->pending_first = NULL;
     e->pending--;
     undo->entry = NULL;
     if (undo->made) {
         ASSERT(e->pending == 0); // undone newest first: the one that made it is the last
-        producer_state_remove(s, e);
+        if (e->batch_count == 0) { // a marker
+            producer_state_remove(s, e);
+            return;
+        }
+        e->wanted = producer_batch_first_sequence(&e->batches[0]);
+        e->refused = true;
+        e->batch_count = 0;
+        producer_entry_set_txn(e, OFFSET_NONE);
         return;
     }
     producer_entry_set_txn(e, undo->txn_first_offset);
@@ -226,6 +269,8 @@ void producer_state_undo(struct producer_state *s, struct producer_undo *undo)
     e->coordinator_epoch = undo->coordinator_epoch;
     e->epoch = undo->epoch;
     e->batch_count = undo->batch_count;
+    e->refused = undo->refused;
+    e->wanted = undo->wanted;
     memcpy(e->batches, undo->batches, sizeof(e->batches));
 }
 

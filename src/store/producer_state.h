@@ -26,6 +26,7 @@ struct producer_batch {
 };
 
 struct producer_state;
+struct producer_undo;
 
 struct producer_entry {
     struct map_node node;
@@ -39,6 +40,9 @@ struct producer_entry {
     int16_t epoch;
     uint8_t batch_count; // remembered, newest last
     uint8_t pending;     // queued appends that touch it: not forgotten meanwhile
+    bool refused;        // nothing of it is in the log: all that is known is a batch that could not be taken in...
+    int32_t wanted;      // ...which begins at this sequence and will be sent again
+    struct producer_undo *pending_first, *pending_last; // of those appends, NULL when there are none
     struct producer_batch batches[PRODUCER_BATCHES_KEPT];
 };
 
@@ -68,14 +72,18 @@ struct producer_append {
     int32_t coordinator_epoch; // of a control batch
 };
 
-// What an append replaced, to set it back when the write fails.
+// What an append replaced, to set it back when the write fails, and to know meanwhile what the log says without it.
+// Stays where it is until commit or undo.
 struct producer_undo {
-    struct producer_entry *entry; // NULL: nothing was changed
+    struct producer_entry *entry;         // NULL: nothing was changed
+    struct producer_undo *older, *newer; // of the same producer
     bool made;                    // the entry did not exist
     int64_t txn_first_offset, last_timestamp;
     int32_t coordinator_epoch;
     int16_t epoch;
     uint8_t batch_count;
+    bool refused;
+    int32_t wanted;
     struct producer_batch batches[PRODUCER_BATCHES_KEPT];
 };
 
@@ -95,13 +103,18 @@ uint32_t producer_registry_expire(struct producer_registry *r, uint64_t before_n
 void producer_state_deinit(struct producer_state *s);
 struct producer_entry *producer_state_find(const struct producer_state *s, int64_t producer_id);
 // Judges a data batch of an idempotent producer. Any first sequence where no state exists, 0 for a new epoch, wrap at
-// 2^31-1. *duplicate is set with PRODUCER_DUPLICATE.
+// 2^31-1. *duplicate is set with PRODUCER_DUPLICATE. Where the only thing known is that a batch was refused, that one
+// must come first.
 enum producer_verdict producer_state_check(const struct producer_state *s, const struct producer_append *a,
                                            struct producer_batch *duplicate);
 // Takes the batch in, unchecked. undo may be NULL (recovery, followers). RC_NOMEM: nothing changed.
 enum rc producer_state_apply(struct producer_state *s, const struct producer_append *a, uint64_t now_ns,
                              struct producer_undo *undo);
-// The append was written / was not; undone newest first.
+// A batch that was NEW is refused for a reason that passes (a full disk). Of several in flight those behind it may
+// arrive when the reason has passed: where no state says which sequence is next, this remembers it, in memory only.
+void producer_state_refuse(struct producer_state *s, const struct producer_append *a, uint64_t now_ns);
+// The append was written / was not; written oldest first, undone newest first. A producer whose first batch is undone
+// is remembered as refused.
 void producer_state_commit(struct producer_undo *undo);
 void producer_state_undo(struct producer_state *s, struct producer_undo *undo);
 void producer_state_clear(struct producer_state *s);
@@ -113,7 +126,7 @@ enum rc producer_state_restore(struct producer_state *s, int64_t producer_id, in
                                const struct producer_batch *b, int32_t coordinator_epoch, int64_t txn_first_offset,
                                uint64_t now_ns);
 
-// Kafka's producer snapshot, version 1, of the log as it ends at `end`: batches queued beyond are left out.
-void producer_snapshot_print(const struct producer_state *s, int64_t end, struct buf *out);
+// Kafka's producer snapshot, version 1, of the log as it is written: what is only queued is left out.
+void producer_snapshot_print(const struct producer_state *s, struct buf *out);
 // Adds what the snapshot holds. RC_CORRUPT (size, version or CRC), the state is empty then. RC_NOMEM.
 enum rc producer_snapshot_parse(struct producer_state *s, struct bytes snapshot, uint64_t now_ns);

@@ -82,7 +82,7 @@ enum rc plog_write_snapshot(struct plog *l)
     struct buf snapshot;
     char name[SEGMENT_NAME_BYTES];
     buf_init(&snapshot, SIZE_MAX);
-    producer_snapshot_print(&l->producers, l->written, &snapshot);
+    producer_snapshot_print(&l->producers, &snapshot);
     segment_name(name, l->written, ".snapshot");
     enum rc rc = plog_write_small(l, name, &snapshot, true);
     buf_deinit(&snapshot);

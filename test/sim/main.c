@@ -39,6 +39,11 @@ static const struct regression {
     {"empty-folder-in-the-way", &scenario_node, 829, 50000, false},
     {"metadata-segment-without-frames", &scenario_meta, 1795235938, 50000, false},
     {"formatted-once-more", &scenario_meta, 1795250159, 50000, true},
+    {"given-up-with-appends-queued", &scenario_store, 50000357, 50000, true},
+    {"snapshot-behind-five-in-flight", &scenario_node, 1795310006, 50000, true},
+    {"snapshot-behind-five-more", &scenario_node, 200763, 50000, true},
+    {"second-batch-passes-the-refused-first", &scenario_node, 70000993, 50000, true},
+    {"second-batch-on-a-healed-disk", &scenario_node, 70001983, 50000, true},
 };
 
 static struct {

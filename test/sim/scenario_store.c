@@ -175,6 +175,21 @@ static bool all_settled(const struct store_world *w)
     return g->appends_out == 0 && g->checkpoints_out == 0 && g->starts_out == 0;
 }
 
+static void fail_unsettled(struct store_world *w)
+{
+    const struct store_program *g = w->process.program;
+    if (!w->process.running) {
+        sim_fail(&w->sim, "30 s after the last fault no process serves");
+        return;
+    }
+    for (uint32_t k = 0; k < w->slot_count; k++)
+        if (w->slots[k].used && (!g->attached[k] || !g->checked[k] || !plog_is_idle(&g->logs[k])))
+            sim_fail(&w->sim, "30 s after the last fault %s, in state %d, is still %s", w->slots[k].topic,
+                     g->logs[k].state, !g->attached[k] ? "not attached" : !g->checked[k] ? "not checked" : "busy");
+    sim_fail(&w->sim, "30 s after the last fault %u appends, %u recovery points and %u log starts are waited for",
+             g->appends_out, g->checkpoints_out, g->starts_out);
+}
+
 // Faults have stopped: everything asked for is answered and every log serves within half a minute.
 static void settle(struct store_world *w)
 {
@@ -192,7 +207,7 @@ static void settle(struct store_world *w)
             sim_process_end(&w->process, SIM_DEATH_KILL);
     }
     if (!sim->failed && !all_settled(w))
-        sim_fail(sim, "30 s after the last fault something is still waited for");
+        fail_unsettled(w);
 }
 
 static void check_all(void *argument)

@@ -18,9 +18,8 @@ struct append_job {
     struct buf bytes;
 };
 
-// With as many batches on their way as a log remembers of a producer, a snapshot taken meanwhile could name none that
-// is written. One less is what is asked for here.
-enum { PRODUCER_OUT_MAX = PRODUCER_BATCHES_KEPT - 1 };
+// More than a log remembers of a producer.
+enum { PRODUCER_OUT_MAX = PRODUCER_BATCHES_KEPT + 2 };
 
 static bool serves(const struct store_program *g, uint32_t slot)
 {

@@ -162,6 +162,26 @@ static const struct model_batch *last_batch_of(const struct store_slot *s, int64
     return NULL;
 }
 
+// A batch that is sent again after a restart is known among a producer's last five, whatever was queued behind them.
+static void check_remembered(struct producer_check *c, const struct producer_entry *e)
+{
+    const struct model_log *m = &c->s->model;
+    unsigned left = e->batch_count, wanted = PRODUCER_BATCHES_KEPT;
+    for (size_t k = m->count; k > 0 && wanted && m->v[k - 1].base_offset >= m->start_seen; k--) {
+        const struct model_batch *b = &m->v[k - 1];
+        if (b->producer_id != e->producer_id || b->producer_epoch != e->epoch)
+            continue;
+        if (!left || e->batches[left - 1].last_offset != b->last_offset) {
+            model_fail(&c->s->model, &c->g->w->sim,
+                       "%s: of producer %lld the batch at %lld is forgotten, one of its last", c->s->topic,
+                       (long long)e->producer_id, (long long)b->base_offset);
+            return;
+        }
+        left--;
+        wanted--;
+    }
+}
+
 // The state must say what the producer's last batch in the log says. Where all its batches lie below log start, it may
 // also know an earlier one: deleted records are allowed to be lost first.
 static void check_producer(void *context, const struct producer_entry *e)
@@ -183,6 +203,8 @@ static void check_producer(void *context, const struct producer_entry *e)
                    "%d, %lld",
                    s->topic, (long long)e->producer_id, e->epoch, last->last_sequence, (long long)last->last_offset,
                    b ? b->producer_epoch : -1, b ? b->last_sequence : -1, b ? (long long)b->last_offset : -1LL);
+    if (!s->model.tainted_ever)
+        check_remembered(c, e);
     for (int k = 0; k < STORE_PRODUCERS; k++)
         if (s->producers[k].id == e->producer_id) {
             s->producers[k].next_sequence = last->last_sequence + 1;
@@ -292,7 +314,7 @@ static bool turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)
         if (!g->attached[k])
             continue;
         struct plog *l = &g->logs[k];
-        if (w->slots[k].model.given_up) {
+        if (w->slots[k].model.given_up && !g->dirty[k]) { // what is queued has to end first
             store_program_replace(g, k);
         } else if (l->state == PLOG_UNCLEAN) {
             g->checked[k] = false;

@@ -138,8 +138,12 @@ Test(log_dir, refuses_writes_below_the_reserve_and_heals)
     cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 1}, &op), RC_NO_SPACE);
     cr_assert_null(log_dir_choose(f.dirs, 1));
     cr_assert_eq(fixture_read_all(&f), 1);
+    const struct batch_spec first = {.records = 2, .producer_id = 5};
+    const struct batch_spec second = {.records = 1, .producer_id = 5, .base_sequence = 2};
+    cr_assert_eq(fixture_append(&f, first, &op), RC_NO_SPACE);
     f.dir.reserve_bytes = 1;
     f.dir.space_checked_ns = 0;
+    cr_assert_eq(fixture_append(&f, second, &op), RC_OUT_OF_ORDER_SEQUENCE, "it was in flight behind the refused one");
     cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 1}, &op), RC_OK);
     cr_assert_eq(op.base_offset, 1);
     cr_assert_eq(log_dir_choose(f.dirs, 1), &f.dir);

@@ -39,6 +39,18 @@ static void take(struct rig *r, struct producer_append a, struct producer_undo *
     cr_assert_eq(producer_state_apply(&r->state, &a, (uint64_t)a.base_offset, undo), RC_OK);
 }
 
+// What a start would know, were the log to end where it is written now.
+static const struct producer_entry *through_a_snapshot(struct rig *r, struct rig *again)
+{
+    struct buf out;
+    rig_init(again);
+    buf_init(&out, 10000);
+    producer_snapshot_print(&r->state, &out);
+    cr_assert_eq(producer_snapshot_parse(&again->state, buf_bytes(&out), 0), RC_OK);
+    buf_deinit(&out);
+    return producer_state_find(&again->state, 9);
+}
+
 Test(producer_state, judges_sequences)
 {
     struct rig r;
@@ -115,7 +127,47 @@ Test(producer_state, undo_sets_back_newest_first)
     take(&r, other, &undo[0]);
     cr_assert_eq(r.state.map.count, 2);
     producer_state_undo(&r.state, &undo[0]);
-    cr_assert_eq(r.state.map.count, 1, "one that did not exist is gone again");
+    other.control = true;
+    other.producer_id = 11;
+    take(&r, other, &undo[0]);
+    cr_assert_eq(r.state.map.count, 3);
+    producer_state_undo(&r.state, &undo[0]);
+    cr_assert_eq(r.state.map.count, 2, "one that a marker made is gone again");
+    producer_state_deinit(&r.state);
+}
+
+// Of several batches in flight the first may meet a full disk and the next one space again.
+Test(producer_state, what_was_refused_comes_first)
+{
+    struct rig r, again;
+    struct producer_batch d;
+    struct producer_undo undo;
+    struct producer_append a = batch(0, 7, 2, 0);
+    rig_init(&r);
+    producer_state_refuse(&r.state, &a, 0);
+    a = batch(0, 9, 1, 0);
+    producer_state_refuse(&r.state, &a, 0);
+    cr_assert_eq(judge(&r, batch(0, 9, 1, 0), &d), PRODUCER_OUT_OF_ORDER);
+    cr_assert_eq(judge(&r, batch(1, 9, 1, 0), &d), PRODUCER_NEW, "nothing is known of another epoch");
+    cr_assert_eq(judge(&r, batch(0, 7, 2, 0), &d), PRODUCER_NEW);
+    take(&r, batch(0, 7, 2, 0), &undo); // and now the write fails
+    cr_assert_eq(judge(&r, batch(0, 9, 1, 2), &d), PRODUCER_NEW);
+    producer_state_undo(&r.state, &undo);
+    cr_assert_eq(judge(&r, batch(0, 9, 1, 0), &d), PRODUCER_OUT_OF_ORDER);
+    cr_assert_null(through_a_snapshot(&r, &again), "nothing of it is in the log");
+    producer_state_deinit(&again.state);
+    take(&r, batch(0, 7, 2, 0), NULL);
+    cr_assert_eq(judge(&r, batch(0, 9, 1, 2), &d), PRODUCER_NEW);
+    a = batch(0, 9, 1, 2);
+    producer_state_refuse(&r.state, &a, 0);
+    cr_assert_eq(judge(&r, batch(0, 7, 2, 0), &d), PRODUCER_DUPLICATE, "what is known stays known");
+    producer_state_deinit(&r.state);
+    // A producer whose first batches are undone is remembered too.
+    rig_init(&r);
+    take(&r, batch(0, 0, 3, 0), &undo);
+    producer_state_undo(&r.state, &undo);
+    cr_assert_eq(judge(&r, batch(0, 3, 1, 0), &d), PRODUCER_OUT_OF_ORDER);
+    cr_assert_eq(judge(&r, batch(0, 0, 3, 0), &d), PRODUCER_NEW);
     producer_state_deinit(&r.state);
 }
 
@@ -159,7 +211,7 @@ Test(producer_state, snapshot_is_kafkas_byte_for_byte)
     rig_init(&r);
     take(&r, batch(2, 4, 3, 12), NULL);
     buf_init(&out, 10000);
-    producer_snapshot_print(&r.state, 15, &out);
+    producer_snapshot_print(&r.state, &out);
     cr_assert_eq(out.n, sizeof(expected));
     cr_assert_eq(memcmp(out.p, expected, 2), 0);
     cr_assert_eq(memcmp(out.p + 6, expected + 6, sizeof(expected) - 6), 0);
@@ -183,16 +235,27 @@ Test(producer_state, snapshot_is_kafkas_byte_for_byte)
 Test(producer_state, snapshot_leaves_out_what_is_only_queued)
 {
     struct rig r, again;
-    struct buf out;
+    struct producer_undo undo[PRODUCER_BATCHES_KEPT + 2];
     rig_init(&r);
-    rig_init(&again);
-    for (int i = 0; i < 3; i++)
-        take(&r, batch(0, i, 1, i), NULL);
-    buf_init(&out, 10000);
-    producer_snapshot_print(&r.state, 2, &out);
-    cr_assert_eq(producer_snapshot_parse(&again.state, buf_bytes(&out), 0), RC_OK);
-    cr_assert_eq(producer_state_find(&again.state, 9)->batch_count, 2);
-    buf_deinit(&out);
-    producer_state_deinit(&r.state);
+    take(&r, batch(0, 0, 1, 0), &undo[0]);
+    cr_assert_null(through_a_snapshot(&r, &again), "nothing of it is written");
     producer_state_deinit(&again.state);
+    producer_state_commit(&undo[0]);
+    take(&r, batch(0, 1, 1, 1), NULL);
+    // More are queued than are remembered: they push out of memory what is written, not out of the snapshot.
+    for (int i = 0; i < (int)ARRAY_COUNT(undo); i++)
+        take(&r, batch(1, i, 1, 2 + i), &undo[i]);
+    const struct producer_entry *e = through_a_snapshot(&r, &again);
+    cr_assert(e && e->epoch == 0 && e->batch_count == 2 && e->batches[1].last_sequence == 1);
+    producer_state_deinit(&again.state);
+    producer_state_commit(&undo[0]);
+    e = through_a_snapshot(&r, &again);
+    cr_assert(e && e->epoch == 1 && e->batch_count == 1 && e->batches[0].last_offset == 2);
+    producer_state_deinit(&again.state);
+    for (size_t i = ARRAY_COUNT(undo); i-- > 1;)
+        producer_state_undo(&r.state, &undo[i]);
+    e = through_a_snapshot(&r, &again);
+    cr_assert(e && e->epoch == 1 && e->batch_count == 1 && e->batches[0].last_offset == 2);
+    producer_state_deinit(&again.state);
+    producer_state_deinit(&r.state);
 }
