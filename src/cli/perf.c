@@ -114,7 +114,7 @@ static void on_progress(struct consumer *c, struct consumer_partition *p)
     if (p->offset < r->ends[p->index])
         return;
     if (r->options->repeat) {
-        consumer_seek(p, r->starts[p->index]);
+        consumer_seek(c, p, r->starts[p->index]);
         return;
     }
     consumer_pause(p);

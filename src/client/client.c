@@ -196,7 +196,7 @@ static void explain_transport(struct client *c, const struct client_connection *
         client_explain(c, "%s: %s while waiting for %s", place, rc_text(rc), m->name);
 }
 
-static enum rc call_on(struct client *c, struct client_connection *at, struct client_call *call)
+enum rc client_call_on(struct client *c, struct client_connection *at, struct client_call *call)
 {
     struct waiting_call w = {.answer = call->answer, .arena = call->arena, .out = call->out};
     client_request_init(&w.request, call->request, call->timeout_ms ? call->timeout_ms : c->config.timeout_ms);
@@ -221,7 +221,7 @@ enum rc client_call(struct client *c, struct client_call *call)
         client_explain(c, "there is no broker %d in this cluster", call->node_id);
         return RC_NOT_FOUND;
     }
-    return call_on(c, at, call);
+    return client_call_on(c, at, call);
 }
 
 void client_wait_ms(struct client *c, uint32_t ms)
@@ -249,7 +249,7 @@ enum rc client_connect(struct client *c)
                                    .in = &in,
                                    .out = &out,
                                    .arena = &a};
-        rc = call_on(c, &n->connection, &call);
+        rc = client_call_on(c, &n->connection, &call);
         if (rc == RC_OK)
             rc = metadata_take(c, &out);
         arena_deinit(&a);

@@ -99,6 +99,8 @@ struct client_call {
     int16_t version; // set: the version that was spoken
 };
 enum rc client_call(struct client *c, struct client_call *call);
+// The same on a connection that is not one of the client's (node_id is not looked at).
+enum rc client_call_on(struct client *c, struct client_connection *at, struct client_call *call);
 
 // The topic's place in the cache, made if it is not there; nothing is asked yet. NULL: name too long or no memory.
 struct client_topic *client_topic(struct client *c, const char *name);

@@ -30,6 +30,14 @@ enum rc consumer_init(struct consumer *c, struct client *client, const struct co
     return RC_OK;
 }
 
+static void free_all(struct consumer_partition *p)
+{
+    for (struct consumer_partition *next; p; p = next) {
+        next = p->next;
+        free(p);
+    }
+}
+
 void consumer_deinit(struct consumer *c)
 {
     client_unwatch(c->client, &c->watch);
@@ -39,10 +47,8 @@ void consumer_deinit(struct consumer *c)
         next = n->next;
         consumer_node_free(n);
     }
-    for (struct consumer_partition *p = c->partitions, *next; p; p = next) {
-        next = p->next;
-        free(p);
-    }
+    free_all(c->partitions);
+    free_all(c->dropped);
     for (struct consumer_topic *t = c->topics, *next; t; t = next) {
         next = t->next;
         free(t->partitions);
@@ -97,10 +103,25 @@ struct consumer_partition *consumer_assign(struct consumer *c, struct client_top
     return p;
 }
 
-void consumer_seek(struct consumer_partition *p, int64_t offset)
+void consumer_unassign(struct consumer *c, struct consumer_partition *p)
+{
+    struct consumer_partition **at = &c->partitions;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    consumer_pause(p);
+    p->topic->partitions[p->index] = NULL;
+    p->next = c->dropped;
+    c->dropped = p;
+    consumer_pump_later(c);
+}
+
+void consumer_seek(struct consumer *c, struct consumer_partition *p, int64_t offset)
 {
     p->offset = offset;
+    p->session_offset = -1; // an answer on its way is not to this question
     p->stopped = false;
+    consumer_pump_later(c);
 }
 
 void consumer_pause(struct consumer_partition *p)
@@ -145,6 +166,8 @@ static void on_pump(struct shard_task *t)
 {
     struct consumer *c = container_of(t, struct consumer, pump);
     uint64_t now = shard_now_ns(c->client->shard), due = UINT64_MAX;
+    free_all(c->dropped);
+    c->dropped = NULL;
     if (c->stopped)
         return;
     for (struct consumer_partition *p = c->partitions; p; p = p->next) {

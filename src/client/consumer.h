@@ -62,8 +62,9 @@ struct consumer {
     struct client *client;
     struct consumer_config config;
     struct consumer_partition *partitions;
-    uint64_t fetches, bytes; // answers, and record bytes in them
-    bool stopped;            // consumer_stop(): nothing is handed on any more
+    struct consumer_partition *dropped; // unassigned, until nothing that runs can know them
+    uint64_t fetches, bytes;            // answers, and record bytes in them
+    bool stopped;                       // consumer_stop(): nothing is handed on any more
     // private
     struct consumer_topic *topics;
     struct consumer_node *nodes;
@@ -78,7 +79,9 @@ void consumer_deinit(struct consumer *c);
 
 // Reads a partition from offset on (a real one: client_list_offsets() finds those). Once for each. NULL: no memory.
 struct consumer_partition *consumer_assign(struct consumer *c, struct client_topic *t, int32_t index, int64_t offset);
-void consumer_seek(struct consumer_partition *p, int64_t offset);
+void consumer_seek(struct consumer *c, struct consumer_partition *p, int64_t offset);
+// Gives the partition up; p is gone with the turn. Not from inside the callbacks.
+void consumer_unassign(struct consumer *c, struct consumer_partition *p);
 // Hands on nothing more of this partition / of any. Allowed inside the callbacks.
 void consumer_pause(struct consumer_partition *p);
 void consumer_stop(struct consumer *c);

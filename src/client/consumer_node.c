@@ -186,7 +186,8 @@ static uint32_t take_offsets(struct consumer_node *n, const struct fetch_respons
         for (uint32_t k = 0; k < answer->responses[i].partitions_count; k++) {
             const struct fetch_response_partition *a = &answer->responses[i].partitions[k];
             struct consumer_partition *p = find_partition(n, &answer->responses[i], a->partition_index);
-            if (!p || p->stopped || p->node != n || !check_partition(n, p, a))
+            // Sought or assigned anew since it was asked for: the answer is to an older question.
+            if (!p || p->stopped || p->node != n || p->session_offset != p->offset || !check_partition(n, p, a))
                 continue;
             p->high_watermark = a->high_watermark;
             p->log_start = a->log_start_offset;
