@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// weir consume: finds where to start in each partition, then prints records as they come.
+// weir consume: what it does with records, whichever way it comes by them.
 #include "cli/consume.h"
 
 #include <stdio.h>
@@ -9,92 +9,78 @@
 
 #include "base/assert.h"
 #include "cli/commands.h"
-#include "client/offsets.h"
-#include "model/kerr.h"
 
-enum { CONSUME_FLUSH_BYTES = 256 << 10, KERR_OFFSET_OUT_OF_RANGE = 1 };
+enum { CONSUME_FLUSH_BYTES = 256 << 10 };
 
 // ------------------------------------------------------------------------------------------------ records
 
-static void end_partition(struct consume *s, struct consumer_partition *p)
+struct consume_topic *consume_topic_of(struct consume *s, const struct client_topic *topic)
 {
-    consumer_pause(p);
-    ASSERT(s->going_on > 0);
-    if (--s->going_on == 0)
-        consumer_stop(&s->consumer);
+    for (uint32_t i = 0; i < s->topic_count; i++)
+        if (s->topics[i].topic == topic)
+            return &s->topics[i];
+    UNREACHABLE();
 }
 
-static void print_records(struct consume *s, struct consumer_partition *p, struct batch_iter *it, int64_t from)
+static void print_records(struct consume *s, const struct client_topic *topic, int32_t partition, struct batch_iter *it,
+                          int64_t from, int64_t *position)
 {
     struct record r;
-    int64_t end = s->options->exit_at_end ? s->ends[p->index] : INT64_MAX;
-    while (batch_iter_next(it, &r)) {
+    int64_t end = s->options->exit_at_end ? consume_topic_of(s, topic)->ends[partition] : INT64_MAX;
+    end = end < 0 ? INT64_MAX : end;
+    while (!s->stop && batch_iter_next(it, &r)) {
         if (r.offset < from || r.offset >= end)
             continue;
-        consume_print(s, p->index, &r);
+        consume_print(s, topic, partition, &r);
+        *position = r.offset + 1;
         s->records++;
         s->bytes += r.key.n + r.value.n;
-        if (s->options->count > 0 && s->records == (uint64_t)s->options->count) {
-            consumer_stop(&s->consumer);
-            return;
-        }
+        s->stop = s->options->count > 0 && s->records == (uint64_t)s->options->count;
         if (s->cli->out.n >= CONSUME_FLUSH_BYTES && !cli_flush(s->cli)) {
             s->code = CLI_FAILED;
-            consumer_stop(&s->consumer);
-            return;
+            s->stop = true;
         }
     }
 }
 
-static void on_batch(struct consumer *c, struct consumer_partition *p, const struct batch_header *h, struct bytes batch,
-                     int64_t from)
+void consume_batch(struct consume *s, const struct client_topic *topic, int32_t partition, const struct batch_header *h,
+                   struct bytes batch, int64_t from, int64_t *position)
 {
-    struct consume *s = c->config.owner;
     struct batch_iter it;
     struct bytes records;
+    if (s->stop)
+        return;
+    s->heard_ns = io_clock_ns(s->cli->io);
+    s->append_time = h->attributes & BATCH_ATTR_LOG_APPEND_TIME;
     s->inflated.n = 0;
     enum rc rc = batch_inflate(batch, &s->inflated, &records, s->workspace, CODEC_WORKSPACE_BYTES);
     if (rc == RC_OK) {
         batch_iter_init(&it, h, records);
-        print_records(s, p, &it, from);
+        print_records(s, topic, partition, &it, from, position);
         rc = it.rc;
     }
     if (rc == RC_OK)
         return;
-    s->code = cli_fail(s->cli, "%s partition %d: the batch at offset %lld cannot be read: %s", s->topic->name, p->index,
+    s->code = cli_fail(s->cli, "%s partition %d: the batch at offset %lld cannot be read: %s", topic->name, partition,
                        (long long)h->base_offset, rc_text(rc));
-    consumer_stop(c);
+    s->stop = true;
 }
 
-static void on_progress(struct consumer *c, struct consumer_partition *p)
+bool consume_over(struct consume *s)
 {
-    struct consume *s = c->config.owner;
-    if (s->options->exit_at_end && p->offset >= s->ends[p->index])
-        end_partition(s, p);
-}
-
-static void on_error(struct consumer *c, struct consumer_partition *p, enum rc rc, int16_t code)
-{
-    struct consume *s = c->config.owner;
-    const char *what = code ? kerr_name(code) : rc_text(rc);
-    if (code == KERR_OFFSET_OUT_OF_RANGE)
-        s->code =
-            cli_fail(s->cli, "%s partition %d has no offset %lld; 'weir admin topics describe %s' shows what it has",
-                     s->topic->name, p->index, (long long)p->offset, s->topic->name);
-    else
-        s->code = cli_fail(s->cli, "%s partition %d at offset %lld: %s", s->topic->name, p->index, (long long)p->offset,
-                           what);
-    consumer_stop(c);
+    if (s->stop || s->interrupted)
+        return true;
+    uint64_t now = io_clock_ns(s->cli->io), idle_ns = (uint64_t)s->options->idle_ms * 1000000;
+    if (s->options->idle_ms <= 0 || now - s->heard_ns < idle_ns)
+        return false;
+    if (s->options->idle_is_error)
+        s->code = CLI_FAILED;
+    return true;
 }
 
 // ------------------------------------------------------------------------------------------------ where to start
 
-struct start {
-    enum { START_END, START_BEGINNING, START_TIME, START_AT, START_BEFORE_END } kind;
-    int64_t value; // of the last three
-};
-
-static int parse_start(struct consume *s, struct start *start)
+static int parse_start(struct consume *s, struct consume_start *start)
 {
     const struct consume_options *o = s->options;
     struct cli *cli = s->cli;
@@ -113,228 +99,102 @@ static int parse_start(struct consume *s, struct start *start)
             return cli_wrong(cli, "--offset wants a number, a negative number, beginning or end, not '%s'.", o->offset);
         start->kind = *o->offset == '-' ? START_BEFORE_END : START_AT;
     }
+    if (o->group && (start->kind == START_AT || start->kind == START_BEFORE_END))
+        return cli_wrong(cli, "a group goes on where it stopped; 'weir admin groups reset' moves it to an offset.");
+    if (o->group && o->partitions.count > 0)
+        return cli_wrong(cli, "the group hands out the partitions: --partition does not go with --group.");
+    if (!o->group && (o->instance_id || o->strategy || o->protocol))
+        return cli_wrong(cli, "options of groups want --group.");
     return CLI_OK;
-}
-
-// The partitions asked for, or all, as a list for client_list_offsets().
-static int choose_partitions(struct consume *s, struct client_offset **out, uint32_t *count)
-{
-    const struct cli_list *asked = &s->options->partitions;
-    struct client_offset *list = cli_alloc(s->cli, (size_t)s->topic->partition_count + asked->count, sizeof(*list));
-    *out = list;
-    *count = 0;
-    for (uint32_t i = 0; i < asked->count; i++) {
-        int64_t v;
-        if (!cli_number_parse(asked->items[i], &v))
-            return cli_wrong(s->cli, "--partition wants a number, not '%s'.", asked->items[i]);
-        if (v < 0 || v >= s->topic->partition_count)
-            return cli_fail(s->cli, "topic '%s' has partitions 0 to %d", s->topic->name, s->topic->partition_count - 1);
-        bool twice = false;
-        for (uint32_t k = 0; k < *count; k++)
-            twice |= list[k].partition == v;
-        if (!twice)
-            list[(*count)++].partition = (int32_t)v;
-    }
-    for (int32_t p = 0; asked->count == 0 && p < s->topic->partition_count; p++)
-        list[(*count)++].partition = p;
-    return CLI_OK;
-}
-
-static int ask(struct consume *s, struct client_offset *list, uint32_t count, int64_t timestamp)
-{
-    for (uint32_t i = 0; i < count; i++)
-        list[i].timestamp = timestamp;
-    if (client_list_offsets(&s->cli->client, s->topic, list, count, s->options->isolation == 1) != RC_OK)
-        return cli_fail(s->cli, "%s", s->cli->client.error);
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i].error_code)
-            return cli_fail(s->cli, "%s partition %d: %s", s->topic->name, list[i].partition,
-                            kerr_name(list[i].error_code));
-    return CLI_OK;
-}
-
-static int64_t start_of(const struct start *start, const struct client_offset *found, int64_t first, int64_t end)
-{
-    switch (start->kind) {
-    case START_END:
-        return end;
-    case START_BEGINNING:
-        return first;
-    case START_TIME:
-        return found->offset < 0 ? end : found->offset; // nothing that late: what comes
-    case START_AT:
-        return start->value;
-    case START_BEFORE_END:
-        return end + start->value > first ? end + start->value : first;
-    }
-    UNREACHABLE();
-}
-
-static int assign(struct consume *s, const struct start *start)
-{
-    struct client_offset *list;
-    uint32_t count;
-    int code = choose_partitions(s, &list, &count);
-    int64_t *firsts = cli_alloc(s->cli, (size_t)s->topic->partition_count, sizeof(*firsts));
-    s->ends = cli_alloc(s->cli, (size_t)s->topic->partition_count, sizeof(*s->ends));
-    if (code == CLI_OK && (code = ask(s, list, count, OFFSET_SPEC_EARLIEST)) == CLI_OK)
-        for (uint32_t i = 0; i < count; i++)
-            firsts[list[i].partition] = list[i].offset;
-    if (code == CLI_OK && (code = ask(s, list, count, OFFSET_SPEC_LATEST)) == CLI_OK)
-        for (uint32_t i = 0; i < count; i++)
-            s->ends[list[i].partition] = list[i].offset;
-    if (code == CLI_OK && start->kind == START_TIME)
-        code = ask(s, list, count, start->value);
-    for (uint32_t i = 0; i < count && code == CLI_OK; i++) {
-        int32_t p = list[i].partition;
-        int64_t at = start_of(start, &list[i], firsts[p], s->ends[p]);
-        if (s->options->exit_at_end && at >= s->ends[p] && at <= s->ends[p])
-            continue; // at its end before it began
-        if (!consumer_assign(&s->consumer, s->topic, p, at < 0 ? 0 : at))
-            return cli_fail(s->cli, "out of memory");
-        s->going_on++;
-    }
-    return code;
 }
 
 // ------------------------------------------------------------------------------------------------ the command
 
-static int read_on(struct consume *s)
+static int open_topics(struct consume *s, const char *const *names, uint32_t count)
 {
-    if (s->going_on == 0)
-        return CLI_OK;
-    while (!s->consumer.stopped) {
-        shard_turn(s->cli->shard, -1);
-        if (s->cli->out.n && !cli_flush(s->cli))
-            return CLI_FAILED; // nobody reads any more
+    struct client *c = &s->cli->client;
+    s->topics = cli_alloc(s->cli, count, sizeof(*s->topics));
+    for (uint32_t i = 0; i < count; i++) {
+        struct client_topic *t = client_topic(c, names[i]);
+        if (!t)
+            return cli_fail(s->cli, "topic name '%s' is too long", names[i]);
+        if (client_topic_wait(c, t, false) != RC_OK)
+            return cli_fail(s->cli, "%s", c->error);
+        bool twice = false;
+        for (uint32_t k = 0; k < s->topic_count; k++)
+            twice |= s->topics[k].topic == t;
+        if (twice)
+            continue;
+        s->topics[s->topic_count].topic = t;
+        s->topics[s->topic_count].ends = cli_alloc(s->cli, (size_t)t->partition_count, sizeof(int64_t));
+        for (int32_t p = 0; p < t->partition_count; p++)
+            s->topics[s->topic_count].ends[p] = -1;
+        s->topic_count++;
     }
-    return s->code;
-}
-
-static int open_consumer(struct consume *s, const char *name)
-{
-    struct consumer_config config = consumer_config_default();
-    config.read_committed = s->options->isolation == 1;
-    config.batch = on_batch;
-    config.progress = on_progress;
-    config.error = on_error;
-    config.owner = s;
-    s->topic = client_topic(&s->cli->client, name);
-    if (!s->topic)
-        return cli_fail(s->cli, "topic name '%s' is too long", name);
-    if (client_topic_wait(&s->cli->client, s->topic, false) != RC_OK)
-        return cli_fail(s->cli, "%s", s->cli->client.error);
-    s->workspace = malloc(CODEC_WORKSPACE_BYTES); // pages nobody touches cost nothing
-    if (!s->workspace || consumer_init(&s->consumer, &s->cli->client, &config) != RC_OK)
-        return cli_fail(s->cli, "out of memory");
     return CLI_OK;
 }
 
-int cli_consume(struct cli *cli, const struct cli_parsed *parsed)
+static void on_signal(void *context, int signal_number)
 {
-    struct consume s = {.cli = cli, .options = parsed->options};
-    struct start start;
-    int code = parse_start(&s, &start);
+    struct consume *s = context;
+    (void)signal_number;
+    s->interrupted = true;
+}
+
+static int prepare(struct consume *s, struct consume_start *start)
+{
+    struct cli *cli = s->cli;
+    const struct consume_options *o = s->options;
+    int code = parse_start(s, start);
     if (code != CLI_OK)
         return code;
-    if (s.options->format) {
-        char *text = arena_copy(&cli->arena, s.options->format, strlen(s.options->format));
-        if (!text || !consume_format_parse(&s.format, text))
+    if (o->format) {
+        char *text = arena_copy(&cli->arena, o->format, strlen(o->format));
+        if (!text || !consume_format_parse(&s->format, text))
             return cli_wrong(cli, "--format '%s': %% stands before one of t p o k s K S T D h, or another %%.",
-                             s.options->format);
+                             o->format);
     }
-    s.delimiter = cli_unescape(s.options->delimiter ? s.options->delimiter : "\n", &cli->arena);
-    if (s.options->key_delimiter)
-        s.key_delimiter = cli_unescape(s.options->key_delimiter, &cli->arena);
-    if (!cli_connect(cli, &s.options->common))
+    s->delimiter = cli_unescape(o->delimiter ? o->delimiter : "\n", &cli->arena);
+    if (o->key_delimiter)
+        s->key_delimiter = cli_unescape(o->key_delimiter, &cli->arena);
+    return CLI_OK;
+}
+
+int consume_run(struct cli *cli, const struct consume_options *options, const char *const *topics, uint32_t topic_count,
+                uint64_t *read)
+{
+    struct consume s = {.cli = cli, .options = options};
+    struct consume_start start;
+    int code = prepare(&s, &start);
+    if (code != CLI_OK)
+        return code;
+    if (!cli_connect(cli, &options->common))
         return CLI_FAILED;
+    io_on_signal(cli->io, on_signal, &s); // where that fails, ^C just ends the process
     buf_init(&s.inflated, INFLATE_BYTES_MAX);
-    uint64_t started_ns = io_clock_ns(cli->io);
-    code = open_consumer(&s, parsed->arguments[0]);
+    s.workspace = malloc(CODEC_WORKSPACE_BYTES); // pages nobody touches cost nothing
+    s.heard_ns = io_clock_ns(cli->io);
+    uint64_t started_ns = s.heard_ns;
+    code = s.workspace ? open_topics(&s, topics, topic_count) : cli_fail(cli, "out of memory");
     if (code == CLI_OK)
-        code = assign(&s, &start);
-    if (code == CLI_OK)
-        code = read_on(&s);
+        code = options->group ? consume_group(&s, &start) : consume_assigned(&s, &start);
     if (code == CLI_OK)
         code = cli_done(cli);
-    if (s.options->output == CONSUME_NONE)
+    if (options->output == CONSUME_NONE)
         fprintf(stderr, "read %llu records, %.1f MB in %.2f s\n", (unsigned long long)s.records, (double)s.bytes / 1e6,
                 (double)(io_clock_ns(cli->io) - started_ns) / 1e9);
-    if (s.consumer.client) {
-        client_close(&cli->client); // ends the fetches under way
+    if (read)
+        *read = s.records;
+    client_close(&cli->client); // ends the fetches under way
+    if (s.consumer.client)
         consumer_deinit(&s.consumer);
-    }
+    reader_deinit(&s.reader);
     free(s.workspace);
     buf_deinit(&s.inflated);
     return code;
 }
 
-#define PLACE(member) offsetof(struct consume_options, member)
-
-const struct cli_option cli_consume_options[] = {
-    {.name = "from-beginning", .kind = CLI_FLAG, .offset = PLACE(from_beginning), .help = "from the first record on"},
-    {.name = "offset",
-     .letter = 'o',
-     .kind = CLI_TEXT,
-     .offset = PLACE(offset),
-     .value_name = "N|-N|beginning|end",
-     .help = "from this offset on, or N before the end"},
-    {.name = "timestamp",
-     .kind = CLI_TEXT,
-     .offset = PLACE(timestamp),
-     .value_name = "MS|TIME",
-     .help = "from the first record at or after this time on"},
-    {.name = "partition",
-     .letter = 'p',
-     .kind = CLI_LIST,
-     .offset = PLACE(partitions),
-     .value_name = "N",
-     .help = "only this partition; may be given many times"},
-    {.name = "count",
-     .letter = 'c',
-     .kind = CLI_NUMBER,
-     .offset = PLACE(count),
-     .value_name = "N",
-     .least = 1,
-     .bounded = true,
-     .help = "stop after so many records"},
-    {.name = "exit-at-end",
-     .letter = 'e',
-     .kind = CLI_FLAG,
-     .offset = PLACE(exit_at_end),
-     .help = "stop where the partitions ended when it began"},
-    {.name = "format",
-     .letter = 'f',
-     .kind = CLI_TEXT,
-     .offset = PLACE(format),
-     .value_name = "FORMAT",
-     .help = "how to print a record, for example '%o %k %s\\n'"},
-    {.name = "output",
-     .kind = CLI_CHOICE,
-     .offset = PLACE(output),
-     .choices = "text|raw|none",
-     .help = "text: values with the delimiter; raw: values and nothing between them; none: only count"},
-    {.name = "delimiter",
-     .letter = 'D',
-     .kind = CLI_TEXT,
-     .offset = PLACE(delimiter),
-     .value_name = "TEXT",
-     .help = "behind each record; default: a line end"},
-    {.name = "key-delimiter",
-     .letter = 'K',
-     .kind = CLI_TEXT,
-     .offset = PLACE(key_delimiter),
-     .value_name = "TEXT",
-     .help = "print the key and this text before the value"},
-    {.name = "json",
-     .kind = CLI_FLAG,
-     .offset = PLACE(common.json),
-     .help = "one JSON object a line: topic, partition, offset, timestamp, key, value, headers; what is not text is "
-             "base64 under key_base64 and value_base64"},
-    {.name = "isolation",
-     .kind = CLI_CHOICE,
-     .offset = PLACE(isolation),
-     .choices = "uncommitted|committed",
-     .help = "committed: nothing of open or aborted transactions (default uncommitted)"},
-    {0},
-};
+int cli_consume(struct cli *cli, const struct cli_parsed *parsed)
+{
+    return consume_run(cli, parsed->options, parsed->arguments, parsed->argument_count, NULL);
+}

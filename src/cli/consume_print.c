@@ -76,13 +76,14 @@ static void put_headers(struct buf *out, const struct record *r)
     }
 }
 
-static void put_piece(struct consume *s, char letter, int32_t partition, const struct record *r)
+static void put_piece(struct consume *s, char letter, const struct client_topic *topic, int32_t partition,
+                      const struct record *r)
 {
     struct buf *out = &s->cli->out;
     char date[DATE_TEXT_BYTES];
     switch (letter) {
     case 't':
-        put(out, bytes_str(s->topic->name));
+        put(out, bytes_str(topic->name));
         break;
     case 'p':
         put_int(out, partition);
@@ -117,13 +118,13 @@ static void put_piece(struct consume *s, char letter, int32_t partition, const s
     }
 }
 
-static void print_json(struct consume *s, int32_t partition, const struct record *r)
+static void print_json(struct consume *s, const struct client_topic *topic, int32_t partition, const struct record *r)
 {
     struct bytes left = r->headers, key, value;
     struct json j;
     json_init(&j, &s->cli->out, false);
     json_put_object(&j);
-    json_put_key_str(&j, "topic", s->topic->name);
+    json_put_key_str(&j, "topic", topic->name);
     json_put_key_int(&j, "partition", partition);
     json_put_key_int(&j, "offset", r->offset);
     json_put_key_int(&j, "timestamp", r->timestamp);
@@ -142,17 +143,70 @@ static void print_json(struct consume *s, int32_t partition, const struct record
     buf_append(&s->cli->out, "\n", 1);
 }
 
-void consume_print(struct consume *s, int32_t partition, const struct record *r)
+static void console_data(const struct consume_console *f, struct buf *out, struct bytes b)
+{
+    put(out, b.p ? b : f->null_literal);
+}
+
+static void console_headers(const struct consume_console *f, struct buf *out, const struct record *r)
+{
+    struct bytes left = r->headers, key, value;
+    bool any = false;
+    for (; record_header_next(&left, &key, &value); any = true) {
+        if (any)
+            put(out, f->headers_separator);
+        put(out, key);
+        put(out, bytes_str(":"));
+        console_data(f, out, value);
+    }
+    if (!any)
+        put(out, bytes_str("NO_HEADERS"));
+}
+
+// As kafka-console-consumer's default formatter has it: a separator between any two of what is printed.
+static void print_console(struct consume *s, const struct consume_console *f, int32_t partition, const struct record *r)
+{
+    struct buf *out = &s->cli->out;
+    struct bytes none = bytes_of(NULL, 0);
+    if (f->timestamp) {
+        buf_printf(out, "%s:%lld", s->append_time ? "LogAppendTime" : "CreateTime", (long long)r->timestamp);
+        put(out, f->partition || f->offset || f->headers || f->key || f->value ? f->key_separator : none);
+    }
+    if (f->partition) {
+        buf_printf(out, "Partition:%d", partition);
+        put(out, f->offset || f->headers || f->key || f->value ? f->key_separator : none);
+    }
+    if (f->offset) {
+        buf_printf(out, "Offset:%lld", (long long)r->offset);
+        put(out, f->headers || f->key || f->value ? f->key_separator : none);
+    }
+    if (f->headers) {
+        console_headers(f, out, r);
+        put(out, f->key || f->value ? f->key_separator : none);
+    }
+    if (f->key) {
+        console_data(f, out, r->key);
+        put(out, f->value ? f->key_separator : none);
+    }
+    if (f->value) {
+        console_data(f, out, r->value);
+        put(out, f->line_separator);
+    }
+}
+
+void consume_print(struct consume *s, const struct client_topic *topic, int32_t partition, const struct record *r)
 {
     const struct consume_options *o = s->options;
     struct buf *out = &s->cli->out;
-    if (o->common.json) {
-        print_json(s, partition, r);
+    if (o->console) {
+        print_console(s, o->console, partition, r);
+    } else if (o->common.json) {
+        print_json(s, topic, partition, r);
     } else if (s->format.count) {
         for (uint32_t i = 0; i < s->format.count; i++) {
             put(out, s->format.pieces[i].text);
             if (s->format.pieces[i].letter)
-                put_piece(s, s->format.pieces[i].letter, partition, r);
+                put_piece(s, s->format.pieces[i].letter, topic, partition, r);
         }
     } else if (o->output == CONSUME_TEXT || o->output == CONSUME_RAW) {
         if (s->key_delimiter.p) {

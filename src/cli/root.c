@@ -80,21 +80,24 @@ static const struct cli_command commands[] = {
          "weir produce orders --json <<< '{\"key\":\"42\",\"value\":\"paid\",\"headers\":{\"source\":\"shop\"}}'\n"
          "weir consume orders -e --json | weir produce copy --json"},
     {.name = "consume",
-     .arguments = "TOPIC",
+     .arguments = "TOPIC...",
      .summary = "Read records to standard output.",
      .details =
          "Without a place to start only records that are written from now on are shown. --format knows %t topic, "
          "%p partition, %o offset, %k key, %s value, %K and %S their sizes, %T timestamp in milliseconds, %D the "
-         "same as a date, %h headers, and \\n, \\t, \\0. A null is shown as NULL there, and as null in JSON.",
+         "same as a date, %h headers, and \\n, \\t, \\0. A null is shown as NULL there, and as null in JSON. "
+         "With --group the group's members share the partitions; the place to start is only for those of which the "
+         "group has no offset.",
      .options = cli_consume_options,
      .shared = cli_common_options,
      .options_bytes = sizeof(struct consume_options),
      .arguments_min = 1,
-     .arguments_max = 1,
+     .arguments_max = CONSUME_TOPICS_MAX,
      .run = cli_consume,
      .examples = "weir consume orders --from-beginning --exit-at-end\n"
                  "weir consume orders --offset -10 -e                      # the last ten of each partition\n"
                  "weir consume orders --timestamp 2026-11-21T10:00:00Z --count 5 --json\n"
+                 "weir consume orders payments --group billing             # ^C commits and leaves\n"
                  "weir consume orders --partition 3 --offset 1200 --format '%o %k: %s\\n'"},
     {.name = "perf",
      .summary = "Measure a broker: throughput, latency, and what they cost.",

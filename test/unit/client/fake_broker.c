@@ -5,19 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
-static void send_bytes(struct fake_broker *f, const uint8_t *p, size_t n)
+static void send_bytes(struct fake_connection *k, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         struct iovec v = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
         size_t sent = 0;
-        cr_assert_eq(io_sock_send(&f->sock, &v, 1, &sent), RC_OK, "test answers fit into a socket buffer");
+        cr_assert_eq(io_sock_send(&k->sock, &v, 1, &sent), RC_OK, "test answers fit into a socket buffer");
         p += sent;
         n -= sent;
     }
 }
 
-static void send_answer(struct fake_broker *f, const struct fake_request *r, const struct schema_message *m,
-                        int16_t version, const void *answer)
+static void send_answer(const struct fake_request *r, const struct schema_message *m, int16_t version,
+                        const void *answer)
 {
     struct buf b;
     struct enc e;
@@ -30,14 +30,15 @@ static void send_answer(struct fake_broker *f, const struct fake_request *r, con
     schema_encode(m, &e, version, answer);
     cr_assert(enc_ok(&e));
     put_be32(b.p, (uint32_t)(b.n - 4));
-    send_bytes(f, b.p, b.n);
+    send_bytes(r->from, b.p, b.n);
     buf_deinit(&b);
 }
 
 void fake_broker_answer(struct fake_broker *f, const struct fake_request *r, const struct schema_message *m,
                         const void *answer)
 {
-    send_answer(f, r, m, r->version, answer);
+    (void)f;
+    send_answer(r, m, r->version, answer);
 }
 
 static void answer_versions(struct fake_broker *f, const struct fake_request *r)
@@ -63,7 +64,7 @@ static void answer_versions(struct fake_broker *f, const struct fake_request *r)
                 answer.api_keys = &keys[i];
         answer.api_keys_count = 1;
         answer.error_code = 35;
-        send_answer(f, r, &api_versions_response_message, 0, &answer);
+        send_answer(r, &api_versions_response_message, 0, &answer);
         return;
     }
     fake_broker_answer(f, r, &api_versions_response_message, &answer);
@@ -98,10 +99,11 @@ static void answer_metadata(struct fake_broker *f, const struct fake_request *r)
     fake_broker_answer(f, r, &metadata_response_message, &answer);
 }
 
-static void take_request(struct fake_broker *f, struct bytes frame)
+static void take_request(struct fake_connection *k, struct bytes frame)
 {
+    struct fake_broker *f = k->broker;
     struct dec d = dec_of(frame);
-    struct fake_request r = {.key = dec_i16(&d), .version = dec_i16(&d), .correlation_id = dec_i32(&d)};
+    struct fake_request r = {.from = k, .key = dec_i16(&d), .version = dec_i16(&d), .correlation_id = dec_i32(&d)};
     dec_string(&d, false, true);
     const struct schema_message *m =
         schema_find(kafka_requests, sizeof(kafka_requests) / sizeof(kafka_requests[0]), r.key);
@@ -118,25 +120,32 @@ static void take_request(struct fake_broker *f, struct bytes frame)
         f->handler(f, &r);
 }
 
+static void hang_up(struct fake_connection *k)
+{
+    if (k->open)
+        io_sock_close(&k->sock);
+    k->open = false;
+}
+
 static void on_ready(struct io_sock *s, unsigned events)
 {
-    struct fake_broker *f = s->private_data;
+    struct fake_connection *k = s->private_data;
     size_t got = 0;
     enum rc rc;
     (void)events;
-    while ((rc = io_sock_recv(s, f->in + f->in_bytes, sizeof(f->in) - f->in_bytes, &got)) == RC_OK) {
-        f->in_bytes += got;
-        while (f->connected && f->in_bytes >= 4 && f->in_bytes >= be32(f->in) + 4) {
-            size_t n = be32(f->in);
-            take_request(f, bytes_of(f->in + 4, n));
-            f->in_bytes -= n + 4;
-            memmove(f->in, f->in + n + 4, f->in_bytes);
+    while ((rc = io_sock_recv(s, k->in + k->in_bytes, sizeof(k->in) - k->in_bytes, &got)) == RC_OK) {
+        k->in_bytes += got;
+        while (k->open && k->in_bytes >= 4 && k->in_bytes >= be32(k->in) + 4) {
+            size_t n = be32(k->in);
+            take_request(k, bytes_of(k->in + 4, n));
+            k->in_bytes -= n + 4;
+            memmove(k->in, k->in + n + 4, k->in_bytes);
         }
-        if (!f->connected)
+        if (!k->open)
             return;
     }
     if (rc != RC_AGAIN)
-        fake_broker_cut(f);
+        hang_up(k);
 }
 
 static void on_accept(struct io_listener *l, int fd, const struct io_addr *peer)
@@ -144,13 +153,16 @@ static void on_accept(struct io_listener *l, int fd, const struct io_addr *peer)
     struct fake_broker *f = l->private_data;
     (void)peer;
     f->accepted++;
-    if (f->connected) // the bootstrap connection is not needed once the broker is known
-        fake_broker_cut(f);
-    cr_assert_eq(io_sock_adopt(f->io, &f->sock, fd, on_ready), RC_OK);
-    f->sock.private_data = f;
-    f->connected = true;
-    f->in_bytes = 0;
-    io_sock_want(&f->sock, IO_READABLE);
+    struct fake_connection *k = f->connections;
+    while (k->open)
+        k++;
+    cr_assert_lt(k - f->connections, FAKE_CONNECTIONS_MAX);
+    cr_assert_eq(io_sock_adopt(f->io, &k->sock, fd, on_ready), RC_OK);
+    k->broker = f;
+    k->sock.private_data = k;
+    k->open = true;
+    k->in_bytes = 0;
+    io_sock_want(&k->sock, IO_READABLE);
 }
 
 void fake_broker_open(struct fake_broker *f)
@@ -170,9 +182,8 @@ void fake_broker_open(struct fake_broker *f)
 
 void fake_broker_cut(struct fake_broker *f)
 {
-    if (f->connected)
-        io_sock_close(&f->sock);
-    f->connected = false;
+    for (size_t i = 0; i < FAKE_CONNECTIONS_MAX; i++)
+        hang_up(&f->connections[i]);
 }
 
 void fake_broker_close(struct fake_broker *f)

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir consume --group: what a member of a group prints, commits and says at its end. What was printed is written out
+// before it counts as dealt with, so that a commit never covers what nobody saw.
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/consume.h"
+#include "client/offsets.h"
+#include "model/ids.h"
+
+enum { CONSUME_TURN_NS = 50 * 1000 * 1000 };
+
+static void on_batch(struct reader *r, struct reader_partition *p, const struct batch_header *h, struct bytes batch,
+                     int64_t from)
+{
+    struct consume *s = r->config.owner;
+    consume_batch(s, p->topic, p->index, h, batch, from, &p->position);
+    if (s->stop)
+        consumer_stop(&r->consumer);
+}
+
+static void on_progress(struct reader *r, struct reader_partition *p)
+{
+    struct consume *s = r->config.owner;
+    (void)p;
+    if (s->cli->out.n && !cli_flush(s->cli)) {
+        s->code = CLI_FAILED;
+        s->stop = true;
+        consumer_stop(&r->consumer);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ --exit-at-end
+
+// Notes where the partitions that came end now.
+static void look_up_ends(struct consume *s)
+{
+    for (struct reader_partition *p = s->reader.partitions; p; p = p->next) {
+        struct consume_topic *t = consume_topic_of(s, p->topic);
+        if (p->index >= p->topic->partition_count || t->ends[p->index] >= 0)
+            continue;
+        struct client_offset at = {.partition = p->index, .timestamp = OFFSET_SPEC_LATEST};
+        if (client_list_offsets(&s->cli->client, p->topic, &at, 1, s->options->isolation == 1) == RC_OK &&
+            at.error_code == 0)
+            t->ends[p->index] = at.offset;
+        return; // one at a time: the list may have changed while it waited
+    }
+}
+
+static bool at_the_end(struct consume *s)
+{
+    if (s->reader.membership.state != MEMBERSHIP_STABLE || s->reader.membership.event != MEMBERSHIP_NOTHING)
+        return false;
+    for (struct reader_partition *p = s->reader.partitions; p; p = p->next) {
+        int64_t end = consume_topic_of(s, p->topic)->ends[p->index];
+        if (end < 0 || p->position < end)
+            return false;
+    }
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------------ the command
+
+static int choose_assignors(struct consume *s, struct membership_config *m)
+{
+    const char *rest = s->options->strategy;
+    if (m->protocol == MEMBERSHIP_CONSUMER) {
+        m->server_assignor = rest;
+        return CLI_OK;
+    }
+    for (m->assignor_count = 0; rest; rest = *rest == ',' ? rest + 1 : NULL) {
+        char name[96];
+        size_t n = strcspn(rest, ",");
+        snprintf(name, sizeof(name), "%.*s", (int)n, rest);
+        const struct client_assignor *a = client_assignor_find(name);
+        if (!a || m->assignor_count == MEMBERSHIP_ASSIGNORS_MAX)
+            return cli_wrong(
+                s->cli, "--partition-assignment-strategy knows range, roundrobin and cooperative-sticky, not '%s'.",
+                name);
+        m->assignors[m->assignor_count++] = a;
+        rest += n;
+    }
+    return CLI_OK;
+}
+
+static enum reader_reset reset_of(const struct consume_start *start)
+{
+    return start->kind == START_BEGINNING ? READER_RESET_EARLIEST
+           : start->kind == START_TIME    ? READER_RESET_TIME
+                                          : READER_RESET_LATEST;
+}
+
+static int configure(struct consume *s, const struct consume_start *start, struct reader_config *config)
+{
+    const struct consume_options *o = s->options;
+    *config = reader_config_default(o->group);
+    config->membership.instance_id = o->instance_id;
+    config->membership.protocol = o->protocol ? MEMBERSHIP_CONSUMER : MEMBERSHIP_CLASSIC;
+    config->membership.session_timeout_ms = (uint32_t)o->session_timeout_ms;
+    if (config->membership.heartbeat_ms > config->membership.session_timeout_ms / 3)
+        config->membership.heartbeat_ms = config->membership.session_timeout_ms / 3;
+    config->consumer.read_committed = o->isolation == 1;
+    config->reset = reset_of(start);
+    config->reset_timestamp = start->value;
+    config->auto_commit_ms = o->no_commit ? 0 : (uint32_t)o->commit_interval_ms;
+    config->batch = on_batch;
+    config->progress = on_progress;
+    config->owner = s;
+    return o->strategy ? choose_assignors(s, &config->membership) : CLI_OK;
+}
+
+static int read_on(struct consume *s)
+{
+    struct reader *r = &s->reader;
+    while (!consume_over(s) && !r->consumer.stopped) {
+        shard_turn(s->cli->shard, CONSUME_TURN_NS);
+        if (reader_poll(r) != RC_OK)
+            return cli_fail(s->cli, "%s", s->cli->client.error);
+        if (!s->options->exit_at_end)
+            continue;
+        look_up_ends(s);
+        if (at_the_end(s))
+            return s->code;
+    }
+    return s->code;
+}
+
+int consume_group(struct consume *s, const struct consume_start *start)
+{
+    struct reader_config config;
+    struct client_topic **topics = cli_alloc(s->cli, s->topic_count, sizeof(struct client_topic *));
+    int code = configure(s, start, &config);
+    for (uint32_t i = 0; i < s->topic_count; i++)
+        topics[i] = s->topics[i].topic;
+    if (code != CLI_OK)
+        return code;
+    if (reader_init(&s->reader, &s->cli->client, &config, topics, s->topic_count) != RC_OK)
+        return cli_fail(s->cli, "out of memory");
+    code = read_on(s);
+    if (!cli_flush(s->cli))
+        code = CLI_FAILED;
+    else if (reader_close(&s->reader, CONSUME_LEAVE_MS) != RC_OK && code == CLI_OK)
+        code = cli_fail(s->cli, "%s; they will be read again", s->cli->client.error);
+    return code;
+}
