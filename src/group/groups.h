@@ -135,6 +135,7 @@ struct group_fetch_request {
 };
 
 struct group_list {
+    int16_t error_code;
     struct list_groups_response_group *groups;
     uint32_t count;
 };
@@ -156,10 +157,10 @@ struct group_call {
     void *response;                     // out
     // private
     struct list_node link;
-    struct group *group;
+    struct group *group; // while it waits in the group's queue or inside it
     struct arena arena;
     void *waiting; // what it is parked on
-    uint8_t stage;
+    uint8_t stage; // enum group_call_stage (core.h)
 };
 
 // Fills the answer of a call that does not reach a core with rc (NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS,
@@ -182,6 +183,7 @@ struct group_append {
     void *context;
     bool exclusive; // membership: the group waits
     bool told;      // its calls were answered by groups_append_late()
+    enum rc rc;     // while it is built
 };
 
 // ------------------------------------------------------------------------------------------------ the core
@@ -198,6 +200,7 @@ struct groups {
     struct list in_flight; // taken, in the order of the log
     struct group_deadline *expiry;
     bool loading, stopped;
+    bool broken; // memory ran out while committed records were applied: the host stops this core and loads another one
     uint64_t offset_count, member_count, group_count; // for metrics
     uint64_t rebalances, expired_offsets;
     void *core_private;
@@ -222,7 +225,8 @@ void groups_loaded(struct groups *g, struct group_time now);
 
 // Takes a call. It comes back through groups_next_answer(), maybe at once.
 void groups_call(struct groups *g, struct group_call *call, struct group_time now);
-// The caller's connection is gone: a parked call is given back soon; membership is not touched (the session decides).
+// The caller's connection is gone: a parked call is given back at once through groups_next_answer(), for nobody to read;
+// membership is not touched (the session decides).
 void groups_call_abandon(struct groups *g, struct group_call *call, struct group_time now);
 // Topics of the image changed (created, deleted, more partitions): groups of the new protocol that are subscribed to
 // them rebalance; a deleted topic's offsets go (decisions). `topic` deleted: its id is not found any more.
@@ -252,15 +256,17 @@ void groups_append_orphan(struct group_append *a);
 
 // ------------------------------------------------------------------------------------------------ snapshots
 
-// Writes all durable state as records, in an order that groups_apply() takes, in pieces: at most bytes_max a call are
-// appended to out (varint key length + key, varint value length + value). cursor starts zeroed. RC_AGAIN: more; RC_OK:
-// complete; RC_NOMEM. The core must not be changed between the calls, or begun anew (groups_version() tells).
+// Writes all durable state as records, in an order that groups_apply() takes, in pieces: a call ends with the group
+// that reaches bytes_max. Appended to out: unsigned varint key length, key, varint value length, value (never a
+// tombstone). cursor starts zeroed. RC_AGAIN: more; RC_OK: complete; RC_NOMEM; RC_UNSUPPORTED while transactional
+// offsets wait for their end, which a snapshot cannot say: try later. The core must not be changed between the calls, or
+// begin anew (groups_version() tells).
 struct groups_cursor {
     uint64_t a, b;
     void *p;
 };
 enum rc groups_snapshot(const struct groups *g, struct groups_cursor *cursor, size_t bytes_max, struct buf *out);
-// Rises with every applied record.
+// Rises with every applied record and with every group made or dropped.
 uint64_t groups_version(const struct groups *g);
 
 // ------------------------------------------------------------------------------------------------ names
