@@ -63,10 +63,9 @@ static void print_both(struct consume *s)
     cr_assert_eq(batch_header_read(buf_bytes(&batch), &h), RC_OK);
     batch_iter_init(&it, &h, bytes_of(batch.p + BATCH_HEADER_BYTES, batch.n - BATCH_HEADER_BYTES));
     s->cli = &cli;
-    s->topic = &topic;
     fresh();
     while (batch_iter_next(&it, &r))
-        consume_print(s, 3, &r);
+        consume_print(s, &topic, 3, &r);
     buf_deinit(&batch);
 }
 

@@ -15,7 +15,7 @@ static struct arena arena;
 static struct client_assignor_topic topics[TOPICS_MAX];
 static struct client_assignor_member members[MEMBERS_MAX];
 static uint32_t subscriptions[MEMBERS_MAX][TOPICS_MAX];
-static char names[TOPICS_MAX + MEMBERS_MAX][16];
+static char names[TOPICS_MAX + MEMBERS_MAX][24];
 static struct client_assignment a;
 
 static void setup(void)
