@@ -87,6 +87,31 @@ Test(consume, raw_has_nothing_between)
     cr_assert(bytes_eq(bytes_of(cli.out.p, cli.out.n - 1), bytes_of("paid\xff\x00", 6)));
 }
 
+Test(consume, as_kafkas_console_consumer_prints)
+{
+    struct consume_console f = {.timestamp = true,
+                                .partition = true,
+                                .offset = true,
+                                .headers = true,
+                                .key = true,
+                                .value = true,
+                                .key_separator = bytes_str("|"),
+                                .line_separator = bytes_str("\n"),
+                                .headers_separator = bytes_str(","),
+                                .null_literal = bytes_str("null")};
+    struct consume_options o = {.console = &f};
+    struct consume s = {.options = &o};
+    print_both(&s);
+    printed();
+    static const char want[] = "CreateTime:1700000000123|Partition:3|Offset:41|source:shop,none:null|k1|paid\n"
+                               "CreateTime:1700000000124|Partition:3|Offset:42|NO_HEADERS|null|\xff\x00\n";
+    cr_assert(bytes_eq(bytes_of(cli.out.p, cli.out.n - 1), bytes_of(want, sizeof(want) - 1)));
+    f = (struct consume_console){.value = true, .line_separator = bytes_str("\n")};
+    print_both(&s);
+    printed();
+    cr_assert(bytes_eq(bytes_of(cli.out.p, cli.out.n - 1), bytes_of("paid\n\xff\x00\n", 8)));
+}
+
 Test(consume, by_a_format)
 {
     struct consume_options o = {0};
