@@ -11,6 +11,7 @@ extern const struct cli_command admin_configs_commands[];
 extern const struct cli_command admin_brokers_commands[];
 extern const struct cli_command admin_quorum_commands[];
 extern const struct cli_command admin_log_dirs_commands[];
+extern const struct cli_command admin_groups_commands[];
 extern const struct cli_command admin_log_commands[];
 extern const struct cli_command admin_producers_commands[];
 
@@ -22,3 +23,4 @@ extern const struct cli_option cli_produce_options[];
 int cli_consume(struct cli *cli, const struct cli_parsed *parsed);
 extern const struct cli_option cli_consume_options[];
 extern const struct cli_command cli_perf_commands[];
+extern const struct cli_command cli_verify_commands[];

@@ -137,6 +137,14 @@ void consumer_stop(struct consumer *c)
     c->stopped = true;
 }
 
+void consumer_settle(struct consumer *c)
+{
+    ASSERT(c->stopped);
+    for (struct consumer_node *n = c->nodes; n; n = n->next)
+        while (n->request.busy)
+            shard_turn(c->client->shard, -1);
+}
+
 // ------------------------------------------------------------------------------------------------ leadership
 
 // Puts a partition into the session of its leader.

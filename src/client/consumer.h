@@ -85,3 +85,5 @@ void consumer_unassign(struct consumer *c, struct consumer_partition *p);
 // Hands on nothing more of this partition / of any. Allowed inside the callbacks.
 void consumer_pause(struct consumer_partition *p);
 void consumer_stop(struct consumer *c);
+// After consumer_stop(): turns until no fetch is in flight, so that the client can be used on.
+void consumer_settle(struct consumer *c);
