@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // I/O memory. The first touch of a page costs microseconds, so buffers up to 1 MiB are kept warm and used again, and of
-// larger ones the last; what has lain free for 10 s is given back to the system page by page, its address is kept.
+// larger ones the last few; what has lain free for 10 s is given back to the system page by page, its address is kept.
 // Nothing is ever written into a free buffer, so that it can be poisoned.
 #include "io/internal.h"
 
@@ -31,7 +31,7 @@ enum {
     REGION_BYTES = 256 * 1024,
     FILL_FREE = 0xdb,
     LARGE_STEP_BYTES = 1 << 20,      // larger buffers are mapped in steps, so that frames of about one size can share
-    LARGE_KEPT_BYTES_MAX = 32 << 20, // and one of them is kept: mapping and unmapping 16 MiB costs a turn of 3 ms
+    LARGE_KEPT_BYTES_MAX = 32 << 20, // and so much of them is kept: mapping and unmapping 16 MiB costs a turn of 3 ms
 };
 #define KEEP_WARM_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
@@ -47,19 +47,27 @@ static size_t large_size(size_t bytes)
     return (bytes + LARGE_STEP_BYTES - 1) / LARGE_STEP_BYTES * LARGE_STEP_BYTES;
 }
 
-static void large_drop(struct io *io)
+// Takes one out of those that are kept: it is the caller's now, to use or to unmap.
+static struct io_buffer_large large_take(struct io *io, unsigned i)
 {
-    if (!io->large)
-        return;
-    ASAN_UNPOISON_MEMORY_REGION(io->large, io->large_bytes);
-    munmap(io->large, io->large_bytes);
-    io->counters.buffer_cached_bytes -= io->large_bytes;
-    io->large = NULL;
+    struct io_buffer_large l = io->large[i];
+    memmove(&io->large[i], &io->large[i + 1], (--io->large_count - i) * sizeof(l));
+    io->large_bytes -= l.bytes;
+    io->counters.buffer_cached_bytes -= l.bytes;
+    ASAN_UNPOISON_MEMORY_REGION(l.p, l.bytes);
+    return l;
+}
+
+static void large_drop_oldest(struct io *io)
+{
+    struct io_buffer_large l = large_take(io, 0);
+    munmap(l.p, l.bytes);
 }
 
 void io_buffers_deinit(struct io *io)
 {
-    large_drop(io);
+    while (io->large_count > 0)
+        large_drop_oldest(io);
     while (io->buffer_regions) {
         struct io_buffer_region *r = io->buffer_regions;
         io->buffer_regions = r->next;
@@ -89,14 +97,12 @@ static uint8_t *map_pages(size_t bytes)
 static uint8_t *large_acquire(struct io *io, size_t bytes)
 {
     size_t size = large_size(bytes);
-    uint8_t *p = io->large;
-    if (p && io->large_bytes == size) {
-        io->large = NULL;
-        io->counters.buffer_cached_bytes -= size;
-        ASAN_UNPOISON_MEMORY_REGION(p, size);
-    } else {
+    uint8_t *p = NULL;
+    for (unsigned i = io->large_count; i-- > 0 && !p;)
+        if (io->large[i].bytes == size)
+            p = large_take(io, i).p;
+    if (!p)
         p = map_pages(size);
-    }
     io->counters.buffer_bytes += p ? bytes : 0; // what is mapped beyond is never touched
     return p;
 }
@@ -110,11 +116,11 @@ static void large_release(struct io *io, uint8_t *p, size_t bytes)
         munmap(p, size);
         return;
     }
-    large_drop(io);
+    while (io->large_count == IO_LARGE_KEPT || io->large_bytes + size > LARGE_KEPT_BYTES_MAX)
+        large_drop_oldest(io);
     ASAN_POISON_MEMORY_REGION(p, size);
-    io->large = p;
-    io->large_bytes = size;
-    io->large_freed_ns = io->now_ns;
+    io->large[io->large_count++] = (struct io_buffer_large){.p = p, .bytes = size, .freed_ns = io->now_ns};
+    io->large_bytes += size;
     io->counters.buffer_cached_bytes += size;
 }
 
@@ -213,8 +219,8 @@ void io_buffers_trim(struct io *io)
 {
     if (io->counters.buffer_cached_bytes == 0)
         return;
-    if (io->large && io->now_ns - io->large_freed_ns >= KEEP_WARM_NS)
-        large_drop(io);
+    if (io->large_count > 0 && io->now_ns - io->large[0].freed_ns >= KEEP_WARM_NS)
+        large_drop_oldest(io); // one a turn: that alone takes a millisecond
     for (unsigned i = 0; i < IO_BUFFER_CLASSES; i++) {
         struct io_buffer_class *c = &io->buffers[i];
         while (c->cold_count < c->free_count && io->now_ns - c->free[c->cold_count].freed_ns >= KEEP_WARM_NS) {

@@ -117,7 +117,7 @@ struct io_device {
 
 // ------------------------------------------------------------------------------------------------ buffers
 
-enum { IO_BUFFER_CLASSES = 13 };
+enum { IO_BUFFER_CLASSES = 13, IO_LARGE_KEPT = 4 };
 
 struct io_buffer_free {
     uint8_t *p;
@@ -164,9 +164,13 @@ struct io {
 
     struct io_buffer_class buffers[IO_BUFFER_CLASSES];
     struct io_buffer_region *buffer_regions;
-    uint8_t *large; // the last mapping above the classes that was released, still warm; NULL: none
-    size_t large_bytes;
-    uint64_t large_freed_ns;
+    struct io_buffer_large {
+        uint8_t *p;
+        size_t bytes;
+        uint64_t freed_ns;
+    } large[IO_LARGE_KEPT]; // mappings above the classes that were released and are still warm, oldest first
+    unsigned large_count;
+    size_t large_bytes; // of all that are kept
 
     int spare_fd; // given up to accept and refuse a connection when no descriptor is left
     struct trace_limit refuse_limit;

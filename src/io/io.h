@@ -271,7 +271,7 @@ enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset,
 
 // ------------------------------------------------------------------------------------------------ buffers
 
-// I/O memory: page-backed size classes up to 1 MiB are cached by the io, and one larger buffer of at most 32 MiB. Free
+// I/O memory: page-backed size classes up to 1 MiB are cached by the io, and larger buffers up to 32 MiB in all. Free
 // memory is poisoned in sanitizer builds; VERIFY builds abort when a buffer with an operation in flight is released. NULL
 // when memory is short. Contents are undefined.
 uint8_t *io_buffer_acquire(struct io *io, size_t bytes);
