@@ -74,8 +74,10 @@ struct engine_shard {
     struct list checking;            // partitions whose first append waits for a checker or is in one
     struct engine_checker checkers[ENGINE_CHECKERS];
     struct shard_job check_job;
-    uint64_t check_turn; // turn in which check_us was counted
-    uint32_t check_us;   // of validation in this turn
+    uint64_t check_turn; // turn in which the three below were counted
+    uint32_t check_us;   // of validation
+    uint32_t begin_us;   // of making or opening logs for their first append
+    uint32_t begun;      // such logs
     struct list all;     // every partition, for sweeps
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct map graves;   // those of them that still have a folder, by its name

@@ -3,6 +3,8 @@
 // A batch from its arrival on the partition's shard to its answer: validation (at once when it is short, in slices when
 // it is long), recompression where the topic asks for it, the log's queue, the gathered write at the end of the turn.
 // Batches of one partition keep their order: later ones queue behind one in validation; other partitions do not wait.
+// A log that has to be made or opened first costs 50 to 200 us of system calls: a turn does only so many of them, whoever
+// comes later waits, in order, for the turns that follow.
 #include "engine/partition.h"
 
 #include <stdio.h>
@@ -13,6 +15,8 @@ enum append_stage { APPEND_WAITING, APPEND_CHECKING, APPEND_RECOMPRESSING, APPEN
 enum {
     CHECK_STEP_US = 200,      // of one batch in one turn
     CHECK_TURN_US_MAX = 2000, // of all batches in one turn; the rest goes on in the next
+    BEGIN_TURN_US_MAX = 1000, // of logs made or opened in one turn
+    BEGIN_TURN_MAX = 16,
     CHECK_WORKSPACE_BYTES = 2 * CODEC_WORKSPACE_BYTES,
     INLINE_CHECK_BYTES_MAX = 256 << 10, // uncompressed: judged at once, about 50 us
 };
@@ -50,6 +54,31 @@ static void append_refuse(struct partition_append *op, const struct batch_check 
     append_finish(op, rc);
 }
 
+// ------------------------------------------------------------------------------------------------ shares of a turn
+
+static void turn_counters(struct engine_shard *es)
+{
+    if (es->check_turn == es->shard->counters.turns)
+        return;
+    es->check_turn = es->shard->counters.turns;
+    es->check_us = es->begin_us = es->begun = 0;
+}
+
+// How many microseconds of validation this turn still allows.
+static uint32_t check_budget(struct engine_shard *es)
+{
+    turn_counters(es);
+    uint32_t left = es->check_us < CHECK_TURN_US_MAX ? CHECK_TURN_US_MAX - es->check_us : 0;
+    return left < CHECK_STEP_US ? left : CHECK_STEP_US;
+}
+
+// Whether this turn may make or open one more log.
+static bool begin_budget(struct engine_shard *es)
+{
+    turn_counters(es);
+    return es->begun < BEGIN_TURN_MAX && es->begin_us < BEGIN_TURN_US_MAX;
+}
+
 // ------------------------------------------------------------------------------------------------ into the log
 
 static void append_written(struct plog_append *log, enum rc rc)
@@ -69,7 +98,7 @@ static void append_written(struct plog_append *log, enum rc rc)
     append_finish(op, rc);
 }
 
-static void append_to_log(struct partition *p, struct partition_append *op)
+static void append_queue(struct partition *p, struct partition_append *op)
 {
     struct engine_shard *es = p->es;
     enum rc rc = partition_open(p);
@@ -95,6 +124,21 @@ static void append_to_log(struct partition *p, struct partition_append *op)
     if (!list_node_linked(&p->dirty_link))
         list_push_back(&es->dirty, &p->dirty_link);
     shard_defer(es->shard, &es->flush_task, partition_flush_task);
+}
+
+// The first append makes the log's folder and files, or opens them; that is done here, where its time is taken.
+static void append_to_log(struct partition *p, struct partition_append *op)
+{
+    struct engine_shard *es = p->es;
+    bool begins = !plog_is_begun(&p->log);
+    uint64_t start_ns = begins ? io_clock_ns(es->shard->io) : 0;
+    append_queue(p, op);
+    if (!begins)
+        return;
+    plog_flush(&p->log);
+    turn_counters(es);
+    es->begin_us += (uint32_t)((io_clock_ns(es->shard->io) - start_ns) / 1000);
+    es->begun++;
 }
 
 static void partition_flush_due(struct shard_timer *t)
@@ -149,17 +193,6 @@ static bool append_wants_codec(const struct partition *p, const struct batch_hea
     if (t->compression == CONFIG_COMPRESSION_ZSTD)
         *level = t->zstd_level;
     return true;
-}
-
-// How many microseconds of validation this turn still allows.
-static uint32_t check_budget(struct engine_shard *es)
-{
-    if (es->check_turn != es->shard->counters.turns) {
-        es->check_turn = es->shard->counters.turns;
-        es->check_us = 0;
-    }
-    uint32_t left = es->check_us < CHECK_TURN_US_MAX ? CHECK_TURN_US_MAX - es->check_us : 0;
-    return left < CHECK_STEP_US ? left : CHECK_STEP_US;
 }
 
 static struct engine_checker *checker_of(struct engine_shard *es, const struct partition *p)
@@ -257,12 +290,26 @@ static void append_judged(struct partition *p, struct partition_append *op, cons
         append_to_log(p, op);
 }
 
+// The first append of p goes on in a coming turn.
+static void partition_appends_wait(struct partition *p)
+{
+    struct engine_shard *es = p->es;
+    if (!list_node_linked(&p->checking_link))
+        list_push_back(&es->checking, &p->checking_link);
+    if (!es->check_job.started)
+        shard_job_start(es->shard, &es->check_job, partition_check_job);
+}
+
 // Works on the appends of p until one has to wait for the next turn.
 static void partition_appends_run(struct partition *p)
 {
     struct engine_shard *es = p->es;
     for (struct list_node *n; (n = list_first(&p->appends));) {
         struct partition_append *op = list_entry(n, struct partition_append, link);
+        if (op->stage == APPEND_WAITING && !plog_is_begun(&p->log) && !begin_budget(es)) {
+            partition_appends_wait(p);
+            return;
+        }
         uint32_t work_us = check_budget(es);
         if (op->stage == APPEND_WAITING && append_is_plain(p, op)) {
             struct batch_check check;
@@ -276,10 +323,7 @@ static void partition_appends_run(struct partition *p)
             k = checker_acquire(es, p);
         enum rc rc = k && work_us > 0 ? checker_step(k, op, work_us) : RC_AGAIN;
         if (rc == RC_AGAIN) {
-            if (!list_node_linked(&p->checking_link))
-                list_push_back(&es->checking, &p->checking_link);
-            if (!es->check_job.started)
-                shard_job_start(es->shard, &es->check_job, partition_check_job);
+            partition_appends_wait(p);
             return;
         }
         append_judged(p, op, &k->check, rc);
@@ -292,8 +336,10 @@ static void partition_appends_run(struct partition *p)
 enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, check_job);
-    (void)budget_ns; // check_budget() bounds the turn
+    (void)budget_ns; // check_budget() and begin_budget() bound the turn
     for (size_t n = es->checking.count; n > 0 && !list_empty(&es->checking); n--) {
+        if (check_budget(es) == 0 && !begin_budget(es))
+            break;
         struct partition *p = list_entry(list_pop_front(&es->checking), struct partition, checking_link);
         list_push_back(&es->checking, &p->checking_link); // next time it is another's turn first
         partition_appends_run(p);

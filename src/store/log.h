@@ -174,6 +174,12 @@ static inline int64_t plog_written_end(const struct plog *l)
     return l->written;
 }
 
+// False while the next append must first make its folder and files, or open them.
+static inline bool plog_is_begun(const struct plog *l)
+{
+    return l->state != PLOG_UNMADE && l->state != PLOG_AT_REST;
+}
+
 static inline int64_t plog_offered_end(const struct plog *l)
 {
     return l->offered;

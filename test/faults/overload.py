@@ -8,6 +8,7 @@ import struct
 import time
 
 from harness import MIB, Background, Node, Raw, Skip, batch, fetch_body, produce_body, timed, until, wire
+from shards import values
 
 
 def honest(node, seconds, topic='honest', size=1000):
@@ -229,4 +230,34 @@ def file_limit(weir):
             assert c.api_versions()
 
 
-CASES = [announcements, silent_holders, flat_out, pipelines, idle_connections, churn, file_limit]
+def first_appends(weir):
+    """A request to 500 partitions that have no files yet, and to 500 at rest: in order, and others are served in between."""
+    with Node(weir) as node:
+        with node.raw(60) as many, node.raw(60) as few:
+            assert many.create('many', 500) == 0 and few.create('few') == 0
+            assert few.produce('few', batch(b'v'))['error_code'] == 0
+            longest = []
+            for life in range(2):
+                for n in range(2):                                     # pipelined: the second waits behind the first
+                    many.send('Produce', 7, {'acks': -1, 'timeout_ms': 30000, 'topic_data': [{
+                        'name': 'many', 'partition_data': [{'index': p, 'records': batch(b'%d:%d' % (p, 2 * life + n))}
+                                                           for p in range(500)]}]})
+                waits = []
+                while len(waits) < 20:
+                    begin = time.monotonic()
+                    assert few.produce('few', batch(b'v'))['error_code'] == 0
+                    waits.append(time.monotonic() - begin)
+                longest.append(max(waits))
+                for n in range(2):
+                    for part in many.read('Produce', 7)[1]['responses'][0]['partition_responses']:
+                        assert part['error_code'] == 0 and part['base_offset'] == 2 * life + n, (life, n, part)
+                if life == 0:
+                    assert node.stop() == 0
+                    node.start()
+                    many, few = node.raw(60), node.raw(60)
+            got = [value for p in range(500) for value in values(many.fetch('many', 0, partition=p)['records'])]
+            assert got == [b'%d:%d' % (p, n) for p in range(500) for n in range(4)], got[:10]
+    return 'longest wait of another produce: %d ms making files, %d ms opening them' % tuple(1000 * s for s in longest)
+
+
+CASES = [announcements, silent_holders, flat_out, pipelines, idle_connections, churn, file_limit, first_appends]
