@@ -14,7 +14,14 @@
 
 struct plog;
 
-enum store_file_kind { STORE_FILE_LOG, STORE_FILE_INDEX, STORE_FILE_TIME_INDEX, STORE_FILE_TXN_INDEX };
+enum store_file_kind {
+    STORE_FILE_LOG,
+    STORE_FILE_INDEX,
+    STORE_FILE_TIME_INDEX,
+    STORE_FILE_TXN_INDEX,
+    STORE_FILE_INDEX_BESIDE, // built again, not in its place yet
+    STORE_FILE_TIME_INDEX_BESIDE,
+};
 
 struct store_file {
     struct io_file file;

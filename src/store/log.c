@@ -257,6 +257,10 @@ const char *plog_file_suffix(enum store_file_kind kind)
         return ".timeindex";
     case STORE_FILE_TXN_INDEX:
         return ".txnindex";
+    case STORE_FILE_INDEX_BESIDE:
+        return ".index.tmp";
+    case STORE_FILE_TIME_INDEX_BESIDE:
+        return ".timeindex.tmp";
     }
     UNREACHABLE();
 }

@@ -97,6 +97,9 @@ enum rc plog_tails_write(struct plog *l, struct segment_active *a);
 // The greatest timestamp so far goes to the time index, unless it is there.
 enum rc plog_put_time_index(struct plog *l, struct segment_active *a);
 enum rc plog_seal_indexes(struct plog *l, struct segment_active *a);
+// Puts the indexes that were built beside in their place, durably: what lies below the recovery point is never looked
+// at again after a power cut, so half an index must never bear the name of a whole one.
+enum rc plog_place_indexes(struct plog *l, struct segment_active *a);
 
 // ---- txn_index.c
 // An abort marker was written at last_offset, for the transaction that began at first_offset.

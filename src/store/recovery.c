@@ -50,11 +50,15 @@ static struct recovery_segment *recovery_segment_get(struct plog_recovery *r, in
     return &r->segments[r->count++];
 }
 
-// A file the last process was about to remove, or had not finished.
-static void recovery_leftover(struct plog *l, const char *name)
+// A file the last process was about to remove; or had not finished: that name may be wanted again at once.
+static void recovery_leftover(struct plog *l, const char *name, bool at_once)
 {
     char path[IO_PATH_BYTES_MAX];
-    if (plog_path(l, path, name) == RC_OK)
+    if (plog_path(l, path, name))
+        return;
+    if (at_once)
+        (void)io_remove_now(l->store->io, path);
+    else
         (void)store_trash_put(l->store, l->dir, path, false, 0);
 }
 
@@ -66,8 +70,9 @@ static void recovery_visit(void *context, const char *name, bool is_dir)
     if (is_dir || !segment_name_parse(name, &base, &suffix))
         return;
     size_t n = strlen(suffix);
-    if ((n > 8 && strcmp(suffix + n - 8, ".deleted") == 0) || (n > 4 && strcmp(suffix + n - 4, ".tmp") == 0)) {
-        recovery_leftover(listing->log, name);
+    bool unfinished = n > 4 && strcmp(suffix + n - 4, ".tmp") == 0;
+    if (unfinished || (n > 8 && strcmp(suffix + n - 8, ".deleted") == 0)) {
+        recovery_leftover(listing->log, name, unfinished);
         return;
     }
     struct recovery_segment *s = recovery_segment_get(listing->recovery, base);
@@ -491,6 +496,7 @@ enum rc plog_recovery_begin(struct plog *l)
     if (!r)
         return RC_NOMEM;
     l->recovery = r;
+    file_cache_drop_all(&l->open_files); // of an attempt that failed; names may change hands now
     bool whole;
     enum rc rc = recovery_list(l, r);
     if (rc == RC_OK) {

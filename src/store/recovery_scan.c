@@ -206,7 +206,7 @@ enum rc plog_scan_step(struct plog *l, struct plog_recovery *r, uint64_t deadlin
 
 // ------------------------------------------------------------------------------------------------ indexes
 
-// Begins to build the indexes of one segment again, in files cut to nothing.
+// Begins to build the indexes of one segment again, in files beside.
 static enum rc rebuild_begin(struct plog *l, struct plog_recovery *r, struct segment_active *a, int64_t base_offset)
 {
     struct store_file *file;
@@ -217,11 +217,12 @@ static enum rc rebuild_begin(struct plog *l, struct plog_recovery *r, struct seg
     a->timestamp_max = TIMESTAMP_NONE;
     a->timestamp_max_offset = OFFSET_NONE;
     a->index.last_key = a->time_index.last_key = -1;
+    a->beside = true;
     r->rebuilding = true;
     r->rebuild_at = 0;
     trace_info(l->store->trace, "%s/%s: building the index of segment %lld again", l->dir->path, l->folder,
                (long long)base_offset);
-    static const enum store_file_kind kinds[] = {STORE_FILE_INDEX, STORE_FILE_TIME_INDEX};
+    static const enum store_file_kind kinds[] = {STORE_FILE_INDEX_BESIDE, STORE_FILE_TIME_INDEX_BESIDE};
     enum rc rc = RC_OK;
     for (unsigned i = 0; rc == RC_OK && i < ARRAY_COUNT(kinds); i++) {
         rc = plog_file(l, kinds[i], base_offset, IO_OPEN_CREATE, &file);
@@ -270,6 +271,8 @@ enum rc plog_rebuild_step(struct plog *l, struct plog_recovery *r, uint64_t dead
             rc = rebuild_walk(l, r, a, end, deadline_ns);
         if (rc == RC_OK) // the active segment's too: what a mark counts as written must not stay in memory
             rc = plog_seal_indexes(l, a);
+        if (rc == RC_OK)
+            rc = plog_place_indexes(l, a);
         if (rc == RC_CORRUPT)
             return plog_damaged(l, s->base_offset, "no valid batch follows");
         if (rc)

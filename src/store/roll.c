@@ -80,6 +80,16 @@ static unsigned plog_index_flags(const struct index_tail *t)
     return IO_OPEN_CREATE | (t->file_bytes == 0 ? IO_OPEN_TRUNCATE : 0);
 }
 
+static enum store_file_kind plog_index_kind(const struct segment_active *a)
+{
+    return a->beside ? STORE_FILE_INDEX_BESIDE : STORE_FILE_INDEX;
+}
+
+static enum store_file_kind plog_time_index_kind(const struct segment_active *a)
+{
+    return a->beside ? STORE_FILE_TIME_INDEX_BESIDE : STORE_FILE_TIME_INDEX;
+}
+
 static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *t, enum store_file_kind kind)
 {
     struct store_file *file;
@@ -93,8 +103,8 @@ static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *
 
 enum rc plog_tails_write(struct plog *l, struct segment_active *a)
 {
-    enum rc rc = plog_tail_write(l, a->base_offset, &a->index, STORE_FILE_INDEX);
-    return rc ? rc : plog_tail_write(l, a->base_offset, &a->time_index, STORE_FILE_TIME_INDEX);
+    enum rc rc = plog_tail_write(l, a->base_offset, &a->index, plog_index_kind(a));
+    return rc ? rc : plog_tail_write(l, a->base_offset, &a->time_index, plog_time_index_kind(a));
 }
 
 static enum rc plog_put_index(struct plog *l, struct segment_active *a, struct index_entry e)
@@ -148,9 +158,46 @@ enum rc plog_seal_indexes(struct plog *l, struct segment_active *a)
     if (rc == RC_OK)
         rc = plog_tails_write(l, a);
     if (rc == RC_OK)
-        rc = plog_file(l, STORE_FILE_INDEX, a->base_offset, plog_index_flags(&a->index), &file);
+        rc = plog_file(l, plog_index_kind(a), a->base_offset, plog_index_flags(&a->index), &file);
     if (rc == RC_OK)
-        rc = plog_file(l, STORE_FILE_TIME_INDEX, a->base_offset, plog_index_flags(&a->time_index), &file);
+        rc = plog_file(l, plog_time_index_kind(a), a->base_offset, plog_index_flags(&a->time_index), &file);
+    return rc;
+}
+
+static enum rc plog_place_index(struct plog *l, int64_t base, enum store_file_kind from, enum store_file_kind to)
+{
+    char name[SEGMENT_NAME_BYTES], from_path[IO_PATH_BYTES_MAX], to_path[IO_PATH_BYTES_MAX];
+    struct store_file *file;
+    enum rc rc = plog_file(l, from, base, 0, &file);
+    if (rc)
+        return rc;
+    rc = io_file_sync_now(&file->file);
+    file_cache_drop(file);
+    if (rc) {
+        plog_fail_dir(l, rc, "syncing an index in");
+        return rc;
+    }
+    segment_name(name, base, plog_file_suffix(from));
+    rc = plog_path(l, from_path, name);
+    segment_name(name, base, plog_file_suffix(to));
+    if (rc == RC_OK)
+        rc = plog_path(l, to_path, name);
+    if (rc == RC_OK)
+        rc = io_rename(l->store->io, from_path, to_path);
+    file = file_cache_find(&l->open_files, to, base, io_now_ns(l->store->io));
+    if (file) // the one that was there
+        file_cache_drop(file);
+    l->names_dirty = true;
+    return rc;
+}
+
+enum rc plog_place_indexes(struct plog *l, struct segment_active *a)
+{
+    ASSERT(a->beside && a->index.bytes == 0 && a->time_index.bytes == 0);
+    enum rc rc = plog_place_index(l, a->base_offset, STORE_FILE_INDEX_BESIDE, STORE_FILE_INDEX);
+    if (rc == RC_OK)
+        rc = plog_place_index(l, a->base_offset, STORE_FILE_TIME_INDEX_BESIDE, STORE_FILE_TIME_INDEX);
+    a->beside = rc != RC_OK;
     return rc;
 }
 

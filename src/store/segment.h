@@ -48,4 +48,5 @@ struct segment_active {
     int64_t jitter_ms;       // subtracted from segment.ms
     struct index_tail index, time_index;
     bool made;
+    bool beside; // its indexes are built again, beside those that are there
 };

@@ -191,6 +191,33 @@ Test(recovery, rebuilds_the_indexes_of_a_sealed_segment)
     fixture_close(&f);
 }
 
+Test(recovery, an_index_is_built_beside_and_put_in_its_place_whole)
+{
+    struct fixture f = {0};
+    static uint8_t before[4096], after[4096];
+    fixture_open(&f);
+    fixture_fill(&f, 200, 1000);
+    checkpoint_now(&f);
+    size_t n = fixture_read_file(&f, INDEX0, before, sizeof(before));
+    fixture_remove(&f, TIME0);
+    fixture_die(&f);
+    cr_assert_eq(plog_open(&f.log), RC_AGAIN);
+    cr_assert_eq(plog_recover_step(&f.log, 0, NULL), RC_AGAIN, "64 batches of 200");
+    cr_assert(fixture_exists(&f, INDEX0 ".tmp") && fixture_exists(&f, TIME0 ".tmp"));
+    cr_assert_eq(fixture_size(&f, INDEX0), n, "what is there stays");
+    cr_assert_not(fixture_exists(&f, TIME0));
+    fixture_die(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, 200);
+    cr_assert_not(fixture_exists(&f, INDEX0 ".tmp") || fixture_exists(&f, TIME0 ".tmp"));
+    cr_assert_eq(fixture_read_file(&f, INDEX0, after, sizeof(after)), n);
+    cr_assert_eq(memcmp(before, after, n), 0);
+    fixture_fill(&f, 100, 1000);
+    cr_assert_eq(fixture_read_all(&f), 300);
+    fixture_settle(&f);
+    cr_assert(fixture_exists(&f, INDEX0) && fixture_exists(&f, TIME0));
+    fixture_close(&f);
+}
+
 Test(recovery, short_and_lying_indexes_only_cost_time)
 {
     struct fixture f = {0};
