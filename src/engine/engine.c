@@ -283,8 +283,7 @@ void engine_register(struct engine *e, const struct image_listener *listeners, u
 {
     bool whole = true;
     for (unsigned i = 0; i < e->config.log_dir_count; i++)
-        whole = whole && (e->config.log_dirs[i]->clean_stopped ||
-                          e->config.log_dirs[i]->boot == e->config.log_dirs[i]->boot_seen);
+        whole = whole && e->config.log_dirs[i]->whole;
     e->registration = (struct quorum_registration){.listeners = listeners,
                                                    .listener_count = listener_count,
                                                    .rack = rack,

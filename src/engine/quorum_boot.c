@@ -89,7 +89,7 @@ static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size
     if (rc != RC_OK && d == q->config.metadata_dir)
         return say(text, text_bytes, rc, "cannot sync", d->path);
     if (rc != RC_OK)
-        log_dir_fail(d, rc, "syncing", d->path);
+        log_dir_fail(d, q->shard->io, rc, "syncing", d->path);
     return RC_OK;
 }
 

@@ -31,6 +31,8 @@ static enum rc node_open_dirs(struct node *n, struct io **ios, uint32_t io_count
         enum rc rc = log_dir_open(&n->dirs[i], io, c->trace, path, text, text_bytes);
         if (rc != RC_OK)
             return rc;
+        if (i > 0)
+            log_dir_join(&n->dirs[i], &n->dirs[0]);
         n->dir_pointers[i] = &n->dirs[i];
         n->dir_count = i + 1;
     }

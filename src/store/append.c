@@ -398,11 +398,14 @@ static void plog_sync_start(struct plog *l)
     y->bytes = l->unsynced_bytes;
     y->op.request = LOG_DIR_SYNC;
     y->op.done = plog_sync_done;
-    // One file is enough when nothing but it has changed: no new name, no roll since the last sync.
+    // One file is enough when nothing but it has changed: no new name, no roll since the last sync; and when it is open
+    // since the first byte that is not durable, for only then does the kernel tell it of a write-back that failed.
+    struct store_file *file;
     if (!l->names_dirty && !l->dir->forward && l->durable >= l->active.base_offset &&
-        plog_file(l, STORE_FILE_LOG, l->active.base_offset, 0, &y->file) == RC_OK) {
-        file_cache_pin(y->file);
-        y->op.file = &y->file->file;
+        plog_file(l, STORE_FILE_LOG, l->active.base_offset, 0, &file) == RC_OK && file->opened_end <= l->durable) {
+        file_cache_pin(file);
+        y->file = file;
+        y->op.file = &file->file;
     }
     l->names_dirty = false;             // a failure takes the folder offline, so that nobody asks again
     y->messages = l->unsynced_messages; // they count as unsynced until it is done

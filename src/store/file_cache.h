@@ -27,6 +27,7 @@ struct store_file {
     struct io_file file;
     struct list_node link; // in its owner's list of open files; unlinked: doomed, closed at the last unpin
     int64_t segment_base;
+    int64_t opened_end; // of its log, when it was opened: a sync through it tells of no failed write-back before
     uint64_t used_ns;
     uint32_t pins;
     uint32_t slot; // in the cache's table

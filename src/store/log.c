@@ -213,7 +213,7 @@ enum rc plog_delete(struct plog *l)
         rc = RC_OK;
     }
     if (rc)
-        log_dir_fail(dir, rc, "renaming", from);
+        log_dir_fail(dir, store->io, rc, "renaming", from);
     else if (made || l->noted_high_watermark != OFFSET_NONE || l->start > 0)
         (void)log_dir_put(dir, &removed); // a lost one only leaves an entry nobody asks for
     plog_detach(l);
@@ -278,8 +278,11 @@ enum rc plog_file(struct plog *l, enum store_file_kind kind, int64_t segment_bas
     enum rc rc = plog_path(l, path, name);
     if (rc)
         return rc;
-    return file_cache_open(&l->store->files, l->store->io, &l->open_files, kind, segment_base, path,
-                           flags | IO_OPEN_READ | IO_OPEN_WRITE, now, out);
+    rc = file_cache_open(&l->store->files, l->store->io, &l->open_files, kind, segment_base, path,
+                         flags | IO_OPEN_READ | IO_OPEN_WRITE, now, out);
+    if (rc == RC_OK)
+        (*out)->opened_end = l->next;
+    return rc;
 }
 
 void plog_fail_dir(struct plog *l, enum rc rc, const char *what)
@@ -287,7 +290,7 @@ void plog_fail_dir(struct plog *l, enum rc rc, const char *what)
     char path[IO_PATH_BYTES_MAX];
     if (plog_path(l, path, "") != RC_OK)
         path[0] = 0;
-    log_dir_fail(l->dir, rc, what, path);
+    log_dir_fail(l->dir, l->store->io, rc, what, path);
     l->state = PLOG_OFFLINE;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Life, health and contents of a log folder; see log_dir.h. Identity is in log_dir_identity.c, the checkpoint's entries
-// in log_dir_entries.c, syncs in log_dir_sync.c.
+// Life, space and contents of a log folder; see log_dir.h. Identity is in log_dir_identity.c, the checkpoint's entries
+// in log_dir_entries.c, syncs in log_dir_sync.c, failures in log_dir_failed.c.
 #include "store/log_dir.h"
 #include "base/assert.h"
 #include "store/log_dir_private.h"
@@ -37,6 +37,7 @@ static enum rc log_dir_open_checkpoint(struct log_dir *d, char *why, size_t why_
     io_boot_id(d->io, boot_id);
     // Zero is "cannot be known": never equal to anything.
     d->boot = boot_id[0] ? XXH3_64bits(boot_id, strlen(boot_id)) | 1 : 0;
+    log_dir_failed_read(d);
     enum rc rc = log_dir_path(d, path, "weir-checkpoint");
     if (rc == RC_OK)
         rc = checkpoint_open(&d->checkpoint, d->io, d->trace, path, log_dir_entry_apply, d);
@@ -70,7 +71,7 @@ static enum rc log_dir_open_all(struct log_dir *d, char *why, size_t why_bytes)
 enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace, const char *path, char *why,
                      size_t why_bytes)
 {
-    *d = (struct log_dir){.io = io, .trace = trace};
+    *d = (struct log_dir){.io = io, .trace = trace, .peer = d};
     list_init(&d->waiting);
     list_init(&d->syncing);
     map_init(&d->entries);
@@ -96,7 +97,8 @@ enum rc log_dir_start(struct log_dir *d)
     ASSERT(!d->started);
     const struct checkpoint_record boot = {.type = CHECKPOINT_BOOT, .boot = d->boot};
     enum rc rc = RC_OK;
-    if (log_dir_entries_worth_replacing(d)) {
+    // Of a suspect one the tail may be in the page cache only.
+    if (d->suspect || log_dir_entries_worth_replacing(d)) {
         rc = log_dir_entries_replace(d);
         if (rc == RC_OK)
             rc = io_file_sync_now(&d->checkpoint.next);
@@ -109,15 +111,18 @@ enum rc log_dir_start(struct log_dir *d)
         rc = io_file_sync_now(&d->checkpoint.file);
     if (rc == RC_OK)
         rc = io_sync_dir_now(d->io, d->path);
+    if (rc == RC_OK)
+        (void)log_dir_failed_prepare(d); // on a full disk the word has to find its place when it is needed
     d->started = rc == RC_OK;
     if (rc)
-        log_dir_fail(d, rc, "noting the start in the checkpoint of", d->path);
+        log_dir_fail(d, d->io, rc, "noting the start in the checkpoint of", d->path);
     return rc;
 }
 
 void log_dir_close(struct log_dir *d)
 {
     ASSERT(log_dir_is_idle(d));
+    log_dir_leave(d);
     log_dir_entries_free(d);
     checkpoint_close(&d->checkpoint);
     if (io_file_is_open(&d->self))
@@ -141,16 +146,6 @@ struct log_dir *log_dir_choose(struct log_dir *const *dirs, unsigned count)
         }
     }
     return best;
-}
-
-void log_dir_fail(struct log_dir *d, enum rc rc, const char *what, const char *path)
-{
-    if (__atomic_exchange_n(&d->offline, true, __ATOMIC_ACQ_REL))
-        return;
-    trace_error(d->trace, "log folder %s is offline until the next start: %s %s failed: %s", d->path, what, path,
-                rc_text(rc));
-    if (d->failed)
-        d->failed(d, rc);
 }
 
 bool log_dir_lacks_space(struct log_dir *d, struct io *io)
@@ -247,7 +242,7 @@ enum rc log_dir_set_stray(struct log_dir *d, const char *folder)
         return rc;
     rc = io_rename(d->io, from, to);
     if (rc) {
-        log_dir_fail(d, rc, "renaming", from);
+        log_dir_fail(d, d->io, rc, "renaming", from);
         return rc;
     }
     trace_warn(d->trace, "%s belongs to no partition of this node: kept as %s", from, name);

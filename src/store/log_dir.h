@@ -6,6 +6,13 @@
 // A folder belongs to one shard, its owner: it alone syncs and writes the checkpoint. Logs of other shards reach it
 // through log_dir_submit(), whose `forward` hook the engine fills in; with one shard it stays NULL and a submission is
 // a plain call. The health flags are the one thing other shards read directly; they are atomic.
+//
+// A failed sync. The kernel reports it once, to the descriptors that were open, and calls the pages clean that it could
+// not write: the next process reads them from the page cache as if nothing had happened, and its own syncs succeed
+// without ever writing them. So a process that meets a failure says so in the file `weir-failed` of every folder it has
+// (they may share a disk) before anything else, and takes the folder offline. The next start of the same boot finds its
+// folders `suspect`: it believes no written mark, checks every batch past the recovery points and writes it once more,
+// so that the sync that follows is worth something. What cannot be read back is cut, as after a power cut.
 #pragma once
 
 #include <stdbool.h>
@@ -111,6 +118,9 @@ struct log_dir {
     uint64_t boot, boot_seen; // hash of this boot's id, and of the last BOOT record read
     bool stopped_seen;        // the last record read was STOPPED
     bool clean_stopped;       // what the checkpoint said at start
+    bool suspect;             // a process of this boot met a failure, see above; does not change after log_dir_open()
+    bool whole;               // what was written last is still there: a clean stop, or the death of a process alone
+    struct log_dir *peer;     // the next folder of this process, in a ring
     bool started;
     enum log_dir_sync_state sync_state;
     struct list waiting, syncing; // operations: of the next group and of the one in flight
@@ -124,6 +134,8 @@ struct log_dir {
 // Errors: RC_LOCKED (another process), RC_PERMISSION, RC_IO, RC_CORRUPT (meta.properties), RC_NOMEM.
 enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace, const char *path, char *why,
                      size_t why_bytes);
+// d, just opened, and other are folders of one process: a failure of one is noted in both. Until log_dir_close().
+void log_dir_join(struct log_dir *d, struct log_dir *other);
 // Writes meta.properties (durable) with a directory id drawn now. Only for a folder that is not formatted.
 enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id);
 // RC_INCONSISTENT_CLUSTER_ID or RC_INVALID (another node id), with a sentence in why, when the folder is another's.
@@ -156,8 +168,9 @@ static inline bool log_dir_is_offline(const struct log_dir *d)
     return __atomic_load_n(&d->offline, __ATOMIC_ACQUIRE);
 }
 
-// Takes the folder offline for this process, with a line that says what failed on which path. Any shard.
-void log_dir_fail(struct log_dir *d, enum rc rc, const char *what, const char *path);
+// Takes the folder offline for this process, with a line that says what failed on which path; first notes the failure
+// for the next start, in every folder of the process. Any shard; io is the caller's.
+void log_dir_fail(struct log_dir *d, struct io *io, enum rc rc, const char *what, const char *path);
 // True when writes must be refused: free space is below the reserve. Asks the system at most once a second.
 bool log_dir_lacks_space(struct log_dir *d, struct io *io);
 

@@ -145,8 +145,12 @@ enum rc log_dir_entry_apply(void *context, const struct checkpoint_record *r)
 
 void log_dir_entries_loaded(struct log_dir *d)
 {
+    bool fresh = d->checkpoint.bytes == 0 && !d->identity.formatted;
     d->clean_stopped = d->stopped_seen;
+    d->whole = fresh || d->stopped_seen || (d->boot && d->boot_seen == d->boot && !d->suspect);
     log_dir_boot_apply(d, d->boot);
+    if (d->suspect && !d->clean_stopped)
+        log_dir_entries_forget_marks(d);
     d->stopped_seen = false;
 }
 

@@ -16,6 +16,10 @@ enum rc log_dir_write_fresh(struct io *io, const char *path, struct bytes conten
 // Reads a small file whole into out (at most size_max of it). RC_NOT_FOUND; RC_FULL: longer.
 enum rc log_dir_read_file(struct io *io, const char *path, struct buf *out);
 enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes);
+// The word about a failure: room for it is made; it is read, d->suspect is set; d leaves the ring of its process.
+enum rc log_dir_failed_prepare(struct log_dir *d);
+void log_dir_failed_read(struct log_dir *d);
+void log_dir_leave(struct log_dir *d);
 // Kafka's text checkpoints.
 enum rc log_dir_write_texts(struct log_dir *d);
 

@@ -38,7 +38,7 @@ static enum rc log_dir_append(struct log_dir *d, const struct checkpoint_record 
     if (rc == RC_OK)
         rc = checkpoint_append(&d->checkpoint, r);
     if (rc && rc != RC_NOMEM && rc != RC_NO_SPACE) // a full disk heals: the next record goes to the same place
-        log_dir_fail(d, rc, "writing", d->checkpoint.path);
+        log_dir_fail(d, d->io, rc, "writing", d->checkpoint.path);
     return rc;
 }
 
@@ -46,7 +46,11 @@ static enum rc log_dir_append(struct log_dir *d, const struct checkpoint_record 
 static enum rc log_dir_note_stop(struct log_dir *d)
 {
     enum rc rc = checkpoint_append(&d->checkpoint, &(struct checkpoint_record){.type = CHECKPOINT_STOPPED});
-    return rc ? rc : io_file_sync_now(&d->checkpoint.file);
+    if (rc == RC_OK)
+        rc = io_file_sync_now(&d->checkpoint.file);
+    if (rc)
+        log_dir_fail(d, d->io, rc, "noting the stop in", d->checkpoint.path);
+    return rc;
 }
 
 static void log_dir_synced(struct io_op *io_op, enum rc rc, size_t bytes)
@@ -64,7 +68,7 @@ static void log_dir_synced(struct io_op *io_op, enum rc rc, size_t bytes)
         }
     }
     if (rc)
-        log_dir_fail(d, rc, "syncing", d->path);
+        log_dir_fail(d, d->io, rc, "syncing", d->path);
     struct list done;
     list_init(&done);
     struct list_node *n;
@@ -111,7 +115,7 @@ static void log_dir_advance(struct log_dir *d)
             return;
         }
         if (rc != RC_NOMEM && rc != RC_NO_SPACE && rc != RC_NO_FILES) { // those pass, and the old file is as good
-            log_dir_fail(d, rc, "replacing", d->checkpoint.path);
+            log_dir_fail(d, d->io, rc, "replacing", d->checkpoint.path);
             log_dir_finish_all(&d->waiting, RC_OFFLINE);
             return;
         }

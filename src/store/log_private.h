@@ -84,6 +84,8 @@ void plog_producer_append_of(const struct batch_header *h, struct bytes batch, s
 void plog_fail_queue(struct plog *l, enum rc rc);
 
 // ---- roll.c
+// Writes partition.metadata once more, durably and at no moment with less in it. [boot]
+enum rc plog_renew_metadata(struct plog *l);
 // Makes folder and .log file of the active segment if they are not there.
 enum rc plog_make_active(struct plog *l, struct store_file **file);
 bool plog_wants_roll(const struct plog *l, uint32_t pending_bytes, unsigned pending_entries,

@@ -171,8 +171,10 @@ static bool recovery_behind_start(const struct plog *l, struct plog_recovery *r)
     while (i < r->count && r->segments[i].base_offset <= l->start)
         i++;
     bool held = i > 0 && r->segments[i - 1].base_offset > r->from.segment_base;
-    if (!held && (there || i < r->count)) // in the point's own segment, or missing though something follows it
+    if (!held && there) // in the point's own segment
         return false;
+    // Neither is there: the point's segment was dropped, and of those made since a power cut took any. Nothing at or
+    // past log start was promised, and what is left begins behind a gap.
     int64_t first = held ? r->segments[i - 1].base_offset : l->start;
     r->from = (struct log_dir_mark){.offset = first, .segment_base = first, .leader_epoch = LEADER_EPOCH_NONE};
     r->current = held ? i - 1 : i;
@@ -208,7 +210,7 @@ static enum rc recovery_choose(struct plog *l, struct plog_recovery *r)
 static void recovery_drop_below_start(struct plog *l, struct plog_recovery *r)
 {
     while (r->count && r->current > 0) {
-        int64_t next_base = r->count > 1 ? r->segments[1].base_offset : r->from.segment_base;
+        int64_t next_base = r->current > 1 ? r->segments[1].base_offset : r->from.segment_base;
         if (next_base > l->start)
             return;
         plog_drop_files(l, r->segments[0].base_offset, 0);
@@ -240,6 +242,7 @@ static enum rc recovery_load_epochs(struct plog *l, const struct plog_recovery *
     if (rc == RC_CORRUPT || rc == RC_NOT_FOUND)
         rc = RC_OK;
     epoch_cache_cut_end(&l->epochs, r->from.offset);
+    l->epochs.changed |= r->rewrite;
     return rc;
 }
 
@@ -418,6 +421,9 @@ static enum rc recovery_load_sealed(struct plog *l, const struct plog_recovery *
 static enum rc recovery_load(struct plog *l, struct plog_recovery *r, bool *whole)
 {
     enum rc rc = recovery_load_sealed(l, r);
+    // A recovery point speaks for it.
+    if (rc == RC_OK && r->rewrite && r->count && l->known.recovery_point.offset == OFFSET_NONE)
+        rc = plog_renew_metadata(l);
     if (rc == RC_OK)
         rc = recovery_load_epochs(l, r);
     if (rc == RC_OK)
@@ -452,6 +458,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     store->counters.recovered_bytes += r->scanned_bytes;
     store->counters.cut_bytes += r->cut_bytes;
     uint64_t scanned = r->scanned_bytes;
+    bool rewritten = r->rewrite && scanned;
     bool sealed = r->count || l->sealed_count;
     l->state = sealed || l->active.made ? PLOG_OPEN : PLOG_UNMADE;
     l->next = l->written;
@@ -461,6 +468,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     if (l->recovery_point > l->written)
         l->recovery_point = l->written;
     l->durable = l->recovery_point;
+    l->names_dirty = l->written > l->recovery_point; // what lies past it, another process may have made
     l->offered = plog_forces_sync(l) ? l->durable : l->written;
     plog_recovery_free(l);
     plog_hints_clear(l);
@@ -486,6 +494,8 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
         l->clean_marked = false;
         store_want_mark(store, l);
     }
+    if (rewritten) // so that a later start need not do it again
+        store_want_checkpoint(store, l);
     return RC_OK;
 }
 
@@ -496,6 +506,7 @@ enum rc plog_recovery_begin(struct plog *l)
     if (!r)
         return RC_NOMEM;
     l->recovery = r;
+    r->rewrite = l->dir->suspect;
     file_cache_drop_all(&l->open_files); // of an attempt that failed; names may change hands now
     bool whole;
     enum rc rc = recovery_list(l, r);

@@ -27,6 +27,7 @@ struct plog_recovery {
     uint32_t current; // of segments: the one that is active and being scanned
     struct log_dir_mark from;
     bool from_mark; // a written mark; else a recovery point, or nothing
+    bool rewrite;   // what is past the point may be in the page cache only: it is written once more
     uint64_t scanned_bytes, cut_bytes;
     // REBUILD
     uint32_t rebuild;    // of segments

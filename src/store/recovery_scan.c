@@ -23,6 +23,10 @@ static enum rc scan_fill(struct plog *l, struct plog_recovery *r, uint32_t posit
         rc = io_file_read_now(&file->file, r->buffer, RECOVERY_BUFFER_BYTES, position, &got);
     if (rc)
         return rc;
+    if (r->rewrite && got)
+        rc = io_file_write_now(&file->file, r->buffer, got, position);
+    if (rc)
+        return rc;
     r->buffer_at = position;
     r->buffer_bytes = (uint32_t)got;
     r->scanned_bytes += got;

@@ -6,19 +6,35 @@
 
 #include <stdio.h>
 
-// The folder and its partition.metadata, in Kafka's form.
-static enum rc plog_make_folder(struct plog *l)
+// partition.metadata, in Kafka's form. A folder whose file cannot be read may be taken for another topic's.
+static enum rc plog_write_metadata(struct plog *l, bool durable)
 {
     char path[IO_PATH_BYTES_MAX], id[UUID_TEXT_CHARS + 1], text[64];
+    uuid_format(l->id.topic_id, id);
+    int n = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s\n", id);
+    const struct bytes content = bytes_of(text, (size_t)n);
+    enum rc rc = plog_path(l, path, "partition.metadata");
+    if (rc)
+        return rc;
+    return durable ? log_dir_write_file(l->store->io, path, content, true)
+                   : log_dir_write_fresh(l->store->io, path, content, false);
+}
+
+static enum rc plog_make_folder(struct plog *l)
+{
+    char path[IO_PATH_BYTES_MAX];
     enum rc rc = plog_path(l, path, "");
     if (rc == RC_OK)
         rc = io_make_dir(l->store->io, path);
-    if (rc && rc != RC_EXISTS)
-        return rc;
-    uuid_format(l->id.topic_id, id);
-    int n = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s\n", id);
-    rc = plog_path(l, path, "partition.metadata");
-    return rc ? rc : log_dir_write_fresh(l->store->io, path, bytes_of(text, (size_t)n), false);
+    return rc && rc != RC_EXISTS ? rc : plog_write_metadata(l, false);
+}
+
+enum rc plog_renew_metadata(struct plog *l)
+{
+    enum rc rc = plog_write_metadata(l, true);
+    if (rc && rc != RC_NO_SPACE && rc != RC_NO_FILES)
+        plog_fail_dir(l, rc, "writing partition.metadata of");
+    return rc;
 }
 
 enum rc plog_make_active(struct plog *l, struct store_file **file)

@@ -200,6 +200,26 @@ void sim_disk_evict(struct sim_disk *d)
     }
 }
 
+void sim_disk_reclaim(struct sim_disk *d)
+{
+    for (struct list_node *n = list_first(&d->inodes); n; n = list_next(&d->inodes, n)) {
+        struct sim_inode *i = list_entry(n, struct sim_inode, link);
+        size_t known = i->cut_bytes < i->durable_bytes ? (size_t)i->cut_bytes : i->durable_bytes;
+        uint64_t odds = prng_below(d->prng, 4);
+        for (uint64_t g = 0; !i->is_dir && i->sync_errors && g * SIM_PAGE_BYTES < i->bytes; g++) {
+            size_t from = (size_t)g * SIM_PAGE_BYTES;
+            size_t end = from + SIM_PAGE_BYTES < i->bytes ? from + SIM_PAGE_BYTES : i->bytes;
+            if (page_is_dirty(i, g) || !prng_chance(d->prng, odds, 4))
+                continue;
+            size_t held = known <= from ? 0 : known < end ? known - from : end - from;
+            if (held)
+                memcpy(i->p + from, i->durable + from, held);
+            memset(i->p + from + held, 0, end - from - held);
+            bit_clear(i->resident, g);
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------ to the platter
 
 // A truncation reaches the platter before anything written behind it: journals keep that order.
@@ -298,6 +318,7 @@ void sim_sync_begin(struct sim_sync *s, struct sim_disk *d, struct sim_inode *i)
 static void sync_file(struct sim_sync_file *f, bool written)
 {
     struct sim_inode *i = f->inode;
+    size_t dirty = i->dirty_count;
     if (written)
         commit_cut(i);
     for (size_t w = 0; w < f->words; w++)
@@ -312,6 +333,7 @@ static void sync_file(struct sim_sync_file *f, bool written)
         }
     if (written)
         commit_size(i, f->bytes < i->bytes ? f->bytes : i->bytes);
+    i->sync_errors += !written && i->dirty_count < dirty;
     dirty_update(i);
 }
 

@@ -46,7 +46,8 @@ struct sim_inode {
     size_t bit_words;   // of dirty; resident has an eighth of its bits
     size_t dirty_count;
     uint64_t cut_bytes; // least size since the platter's size was last right: a truncation that is not durable yet
-    bool rotten;        // bits of it were flipped on purpose
+    uint32_t sync_errors; // syncs that left pages of it clean and unwritten
+    bool rotten;          // bits of it were flipped on purpose
     bool locked;
 };
 
@@ -91,6 +92,8 @@ bool sim_inode_resident(const struct sim_inode *i, uint64_t offset, uint64_t byt
 void sim_inode_load(struct sim_inode *i, uint64_t offset, uint64_t bytes);
 // Drops random clean pages of every file.
 void sim_disk_evict(struct sim_disk *d);
+// The same of pages that a failed sync left clean and unwritten: they read as what the platter holds.
+void sim_disk_reclaim(struct sim_disk *d);
 
 // A sync covers what was dirty when it was asked for and is durable when it answers, so it has two halves.
 struct sim_sync {

@@ -61,6 +61,8 @@ void sim_node_begin_process(struct sim_node *n)
     ASSERT(n->powered && !n->alive);
     sim_memory_release_all(&n->memory);
     sim_memory_init(&n->memory);
+    if (n->faults.taken_sync_errors && prng_chance(&n->sim->prng, 1, 2))
+        sim_disk_reclaim(&n->disk);
     n->alive = true;
     n->processes++;
     n->io_count = 0;
@@ -83,6 +85,9 @@ void sim_node_end_process(struct sim_node *n, enum sim_death how)
     sim_memory_release_all(&n->memory);
     n->alive = false;
     n->die_in_calls = 0;
+    n->sync_error_lost |= !n->sync_error_told && (n->sync_error_heard || n->sync_errors_landed);
+    n->sync_error_heard = false;
+    n->sync_errors_landed = 0;
     if (how == SIM_DEATH_POWER)
         sim_node_power_off(n);
     else
@@ -95,6 +100,7 @@ void sim_node_power_off(struct sim_node *n)
     sim_late_end(n, SIM_DEATH_POWER);
     sim_disk_power_cut(&n->disk);
     n->powered = false;
+    n->sync_error_told = n->sync_error_lost = false;
 }
 
 bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
@@ -114,6 +120,8 @@ bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
     sim_memory_enter(before);
     if (!lives)
         sim_node_end_process(n, n->die_how);
+    else if (n->sync_error_heard)
+        n->sync_error_told = true;
     return lives;
 }
 
@@ -166,6 +174,10 @@ static void run_finished(struct io *io)
         struct io_op *op = list_entry(list_pop_front(&io->finished), struct io_op, link);
         op->state = SIM_OP_FREE;
         sim_io_spend(io, 300);
+        if (op->rc && (op->kind == SIM_OP_SYNC || op->kind == SIM_OP_SYNC_ALL)) {
+            io->node->sync_errors_landed--;
+            io->node->sync_error_heard = true;
+        }
         op->done(op, op->rc, op->moved);
     }
 }

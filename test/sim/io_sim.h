@@ -28,6 +28,7 @@ struct sim_file_slot {
     struct io *io;           // that opened it
     uint32_t next_free;
     unsigned flags;
+    uint32_t file_errors_seen; // likewise of its file
     uint32_t errors_seen; // failed syncs of the file system this descriptor has been told of
     bool has_lock, is_checkpoint;
 };

@@ -185,6 +185,7 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
                                                    .io = io,
                                                    .flags = flags,
                                                    .errors_seen = io->node->sync_errors,
+                                                   .file_errors_seen = i->sync_errors,
                                                    .is_checkpoint = is_checkpoint(path)};
     *f = (struct io_file){.io = io, .fd = (int)slot, .kind = kind};
     sim_note(io->sim, SIM_NOTE_NAME, io->node, i->id, flags);
@@ -333,6 +334,15 @@ enum rc io_file_write_now(struct io_file *f, const void *p, size_t n, uint64_t o
     return rc;
 }
 
+// Linux remembers a failed write-back of a file too and reports it to every descriptor that was open, once.
+static bool file_error_is_news(struct io *io, int fd)
+{
+    struct sim_file_slot *slot = &io->node->files[fd];
+    bool news = slot->file_errors_seen != slot->inode->sync_errors;
+    slot->file_errors_seen = slot->inode->sync_errors;
+    return news;
+}
+
 enum rc io_file_sync_now(struct io_file *f)
 {
     struct io *io = f->io;
@@ -342,6 +352,8 @@ enum rc io_file_sync_now(struct io_file *f)
     io->counters.syncs++;
     sim_note(io->sim, SIM_NOTE_SYNC, io->node, inode_of(f)->id, 0);
     bool fails = take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors);
+    fails |= file_error_is_news(io, f->fd);
+    io->node->sync_error_heard |= fails;
     if (io->sim->mutation == SIM_MUTATION_SYNC_DROPPED)
         return RC_OK;
     sim_sync_begin(&s, &io->node->disk, inode_of(f));
@@ -408,8 +420,10 @@ enum rc io_sync_dir_now(struct io *io, const char *path)
         return RC_NOT_FOUND;
     io->counters.syncs++;
     sim_note(io->sim, SIM_NOTE_SYNC, io->node, i->id, 1);
-    if (take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors))
+    if (take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors)) {
+        io->node->sync_error_heard = true;
         return RC_IO;
+    }
     if (io->sim->mutation == SIM_MUTATION_SYNC_DROPPED || io->sim->mutation == SIM_MUTATION_RENAME_DROPPED)
         return RC_OK;
     struct sim_sync s;
@@ -496,6 +510,8 @@ static enum rc flight_act(struct sim_flight *f, bool part)
     struct io_op *op = f->op;
     if (f->sync.disk && f->sync_errors != io->node->sync_errors)
         f->fails = true;
+    if (f->sync.disk && op->kind == SIM_OP_SYNC && file_error_is_news(io, op->fd))
+        f->fails = true;
     enum rc rc = f->fails ? RC_IO : RC_OK;
     op->moved = 0;
     switch ((enum sim_op_kind)op->kind) {
@@ -539,7 +555,9 @@ static void flight_finish(struct sim_flight *f)
 {
     struct io *io = f->io;
     struct io_op *op = f->op;
+    bool syncs = f->sync.disk != NULL;
     op->rc = flight_act(f, false);
+    io->node->sync_errors_landed += syncs && op->rc != RC_OK;
     sim_note(io->sim, SIM_NOTE_READ, io->node, (uint64_t)op->kind << 32 | op->rc, op->moved);
     op->state = SIM_OP_FINISHED;
     list_push_back(&io->finished, &op->link);
@@ -645,7 +663,8 @@ static void sync_start(struct io_op *op, struct io_file *f, enum sim_op_kind kin
     struct sim_file_slot *slot = &io->node->files[f->fd];
     bool fails = take(&io->node->faults.sync_errors, &io->node->faults.taken_sync_errors);
     io->node->sync_errors += fails;
-    flight->fails = fails || (kind == SIM_OP_SYNC_ALL && slot->errors_seen != io->node->sync_errors);
+    flight->fails = fails || (kind == SIM_OP_SYNC_ALL && slot->errors_seen != io->node->sync_errors) ||
+                    (kind == SIM_OP_SYNC && file_error_is_news(io, f->fd));
     if (flight->fails)
         slot->errors_seen = io->node->sync_errors;
     flight->sync_errors = io->node->sync_errors;

@@ -42,11 +42,14 @@ static const struct regression {
     {"index-rebuilt-in-place", &scenario_store, 40001573, 50000, true},
     {"index-rebuilt-in-place-again", &scenario_store, 60001180, 50000, true},
     {"time-index-rebuilt-in-place", &scenario_store, 71001166, 50000, true},
+    {"failed-sync-believed", &scenario_store, 40003272, 50000, true},
+    {"segments-lost-behind-a-dropped-point", &scenario_store, 1979, 50000, true},
     {"given-up-with-appends-queued", &scenario_store, 50000357, 50000, true},
     {"snapshot-behind-five-in-flight", &scenario_node, 1795310006, 50000, true},
     {"snapshot-behind-five-more", &scenario_node, 200763, 50000, true},
     {"second-batch-passes-the-refused-first", &scenario_node, 70000993, 50000, true},
     {"second-batch-on-a-healed-disk", &scenario_node, 70001983, 50000, true},
+    {"name-of-a-topic-torn", &scenario_node, 76000291, 50000, true},
 };
 
 static struct {

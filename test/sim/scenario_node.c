@@ -28,23 +28,27 @@ static void restart_run(struct sim *sim, struct sim_event *e)
 
 void node_world_died(struct node_world *w, enum sim_death how)
 {
-    // After a failed sync Linux calls pages clean that were never written, and a process that starts again reads them
-    // from the cache and cannot know: the operator of this machine starts it anew as a whole.
-    if (how == SIM_DEATH_KILL && w->node->faults.taken_sync_errors) {
+    // After a failed sync Linux calls pages clean that were never written, and may take them back: a part of the page
+    // cache is gone. Of a failure that no process lived to note nobody can know: there the machine is started anew.
+    bool cache_lost = w->node->faults.taken_sync_errors > 0;
+    if (how == SIM_DEATH_KILL && w->node->sync_error_lost) {
         how = SIM_DEATH_POWER;
         sim_node_power_off(w->node);
     }
     if (how == SIM_DEATH_POWER) {
-        w->result->power_cuts++;
-        w->eras.now++;
         w->node->faults = (struct sim_disk_faults){0};
         w->faults_seen = 0;
+    }
+    if (how == SIM_DEATH_POWER || cache_lost) {
+        w->eras.now++;
         for (uint32_t t = 0; t < w->topic_count; t++)
             for (uint32_t k = 0; k < NODE_PARTITIONS_MAX; k++)
                 w->topics[t].parts[k].end_seen = w->topics[t].parts[k].start_acked;
-    } else {
-        w->result->kills++;
     }
+    if (how == SIM_DEATH_POWER)
+        w->result->power_cuts++;
+    else
+        w->result->kills++;
     w->wants_restart = false;
     sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, SIM_S), restart_run);
 }

@@ -57,10 +57,19 @@ void store_world_died(struct store_world *w, enum sim_death how)
         w->result->power_cuts++;
     else
         w->result->kills++;
+    // Linux calls pages clean that a failed sync did not write, and may take them back: the process died, and so did a
+    // part of the page cache.
+    bool cache_lost = w->node->faults.taken_sync_errors > 0;
+    // Of a failure that no process lived to note nobody can know: in this boot nothing can be trusted to the disk.
+    if (how == SIM_DEATH_KILL && w->node->sync_error_lost)
+        w->tainted = true;
     for (uint32_t k = 0; k < w->slot_count; k++) {
         struct model_log *m = &w->slots[k].model;
-        if (how > w->slots[k].since)
-            w->slots[k].since = how;
+        enum sim_death since = cache_lost ? SIM_DEATH_POWER : how;
+        if (since > w->slots[k].since)
+            w->slots[k].since = since;
+        if (w->tainted)
+            m->tainted = m->tainted_ever = true;
         if (store_disk_failed(w)) // a start that could not be noted was never answered
             m->start_seen = m->start_acked;
     }
@@ -72,22 +81,11 @@ void store_world_died(struct store_world *w, enum sim_death how)
     sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, SIM_S), restart_run);
 }
 
-// After a failed sync Linux calls pages clean that were never written: nothing of this boot can be trusted to the disk.
-static void notice_faults(struct store_world *w)
-{
-    if (w->node->faults.taken_sync_errors && !w->tainted) {
-        w->tainted = true;
-        for (uint32_t k = 0; k < w->slot_count; k++)
-            w->slots[k].model.tainted = w->slots[k].model.tainted_ever = true;
-    }
-}
-
 // ------------------------------------------------------------------------------------------------ events
 
 static void client_run(struct sim *sim, struct sim_event *e)
 {
     struct store_world *w = container_of(e, struct store_world, client);
-    notice_faults(w);
     if (w->draining)
         return;
     sim_schedule_in(sim, e, sim_latency(sim, 200 * SIM_US), client_run);
@@ -202,7 +200,6 @@ static void settle(struct store_world *w)
     uint64_t until = sim->now_ns + 30 * SIM_S;
     while (!sim->failed && sim->now_ns < until && !all_settled(w)) {
         sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
-        notice_faults(w);
         if (w->process.running && store_program_of(&w->process)->wants_restart)
             sim_process_end(&w->process, SIM_DEATH_KILL);
     }

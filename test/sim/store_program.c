@@ -33,6 +33,8 @@ static bool open_dirs(struct sim_process *p, struct store_program *g)
         struct log_dir *d = &g->dirs[k];
         g->dir_list[k] = d;
         enum rc rc = log_dir_open(d, g->io, &w->sim.sink, dir_paths[k], why, sizeof(why));
+        if (rc == RC_OK && k > 0)
+            log_dir_join(d, &g->dirs[0]);
         if (rc == RC_OK && !d->identity.formatted)
             rc = log_dir_format(d, cluster_id, 1);
         if (rc == RC_OK)

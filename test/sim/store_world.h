@@ -40,7 +40,7 @@ struct store_world {
     uint32_t slot_count, dir_count;
     uint32_t topics_made;
     uint32_t faults_seen; // failed operations of the disk this process has met, as the scenario counted them
-    bool tainted;         // a sync failed in this boot of the machine
+    bool tainted;         // a sync failed in this boot of the machine, and nobody lived to note it
     struct sim_event client, fault, restart, space;
     uint64_t capacity_bytes;
     uint64_t faults_left;

@@ -94,11 +94,11 @@ void fixture_die(struct fixture *f)
 }
 
 // Makes every BOOT record one of another boot.
-void fixture_change_boot(struct fixture *f)
+static void change_boot(struct fixture *f, const char *name)
 {
     char path[300];
     uint8_t raw[CHECKPOINT_RECORD_BYTES];
-    snprintf(path, sizeof(path), "%s/weir-checkpoint", f->path);
+    snprintf(path, sizeof(path), "%s/%s", f->path, name);
     FILE *file = fopen(path, "r+b");
     cr_assert(file != NULL);
     for (long at = 0; fread(raw, sizeof(raw), 1, file) == 1; at += (long)sizeof(raw)) {
@@ -112,6 +112,12 @@ void fixture_change_boot(struct fixture *f)
         }
     }
     fclose(file);
+}
+
+void fixture_change_boot(struct fixture *f)
+{
+    change_boot(f, "weir-checkpoint");
+    change_boot(f, "weir-failed");
 }
 
 void fixture_power_cut(struct fixture *f)

@@ -129,7 +129,7 @@ Test(forward, an_offline_folder_fails_what_comes_back)
     cr_assert_eq(plog_rest(&f.log), RC_OK);
     f.dir.forward = forward;
     send(&f, &a);
-    log_dir_fail(&f.dir, RC_IO, "testing", f.path);
+    log_dir_fail(&f.dir, f.io, RC_IO, "testing", f.path);
     pump(&f, &a.done);
     cr_assert_eq(a.rc, RC_OFFLINE);
     cr_assert(plog_is_idle(&f.log));

@@ -2,6 +2,7 @@
 //
 // Log folders: whose they are, what they refuse, what a stop leaves, and the checkpoint that does not grow for ever.
 #include "fixture.h"
+#include "store/log_dir_private.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -158,7 +159,7 @@ Test(log_dir, an_offline_folder_serves_nothing_any_more)
     const struct plog_read read = {.offset = 0, .bound = 1, .bytes_max = 1000};
     fixture_open(&f);
     fixture_fill(&f, 1, 10);
-    log_dir_fail(&f.dir, RC_IO, "testing", f.path);
+    log_dir_fail(&f.dir, f.io, RC_IO, "testing", f.path);
     cr_assert(strstr(f.last_line, "offline") && strstr(f.last_line, f.path));
     cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 1}, &op), RC_OFFLINE);
     cr_assert_eq(plog_read(&f.log, &read, &slice, NULL), RC_OFFLINE);
@@ -167,6 +168,68 @@ Test(log_dir, an_offline_folder_serves_nothing_any_more)
     log_dir_run(&f.dir, &sync);
     cr_assert_eq(sync.rc, RC_OFFLINE);
     fixture_close(&f);
+}
+
+Test(log_dir, a_failure_is_known_to_the_next_start_of_the_same_boot)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    cr_assert(f.dir.whole && !f.dir.suspect);
+    fixture_die(&f);
+    cr_assert(f.dir.whole && !f.dir.suspect, "the page cache lives");
+    log_dir_fail(&f.dir, f.io, RC_IO, "testing", f.path);
+    fixture_die(&f);
+    cr_assert(f.dir.suspect && !f.dir.whole);
+    fixture_die(&f);
+    cr_assert(f.dir.suspect && !f.dir.whole, "nobody knows what became of it");
+    fixture_stop(&f);
+    fixture_start(&f);
+    cr_assert(f.dir.suspect && f.dir.whole, "all of it was written and synced again");
+    fixture_power_cut(&f);
+    cr_assert_not(f.dir.suspect || f.dir.whole);
+    fixture_close(&f);
+}
+
+static bool suspect_with(struct fixture *f, const uint8_t *word, size_t n)
+{
+    fixture_write_file(f, "../weir-failed", 0, word, n);
+    fixture_die(f);
+    return f->dir.suspect;
+}
+
+Test(log_dir, a_word_about_a_failure_that_cannot_be_read_is_one)
+{
+    struct fixture f = {0};
+    uint8_t word[CHECKPOINT_RECORD_BYTES + 1] = {0};
+    fixture_open(&f);
+    fixture_fill(&f, 1, 10);
+    cr_assert_not(suspect_with(&f, word, CHECKPOINT_RECORD_BYTES));
+    word[40] = 1;
+    cr_assert(suspect_with(&f, word, CHECKPOINT_RECORD_BYTES));
+    checkpoint_encode(&(struct checkpoint_record){.type = CHECKPOINT_BOOT, .boot = f.dir.boot ^ 1}, word);
+    cr_assert_not(suspect_with(&f, word, CHECKPOINT_RECORD_BYTES), "another boot");
+    cr_assert(suspect_with(&f, word, sizeof(word)), "longer than a word");
+    fixture_close(&f);
+}
+
+Test(log_dir, a_failure_is_noted_in_every_folder_of_the_process)
+{
+    struct fixture a = {0}, b = {0}, c = {0};
+    fixture_open(&a);
+    fixture_open(&b);
+    fixture_open(&c);
+    log_dir_join(&b.dir, &a.dir);
+    log_dir_join(&c.dir, &a.dir);
+    log_dir_leave(&c.dir);
+    log_dir_fail(&b.dir, b.io, RC_IO, "testing", b.path);
+    cr_assert_not(log_dir_is_offline(&a.dir));
+    fixture_die(&a);
+    fixture_die(&b);
+    fixture_die(&c);
+    cr_assert(a.dir.suspect && b.dir.suspect && !c.dir.suspect);
+    fixture_close(&a);
+    fixture_close(&b);
+    fixture_close(&c);
 }
 
 Test(log_dir, chooses_the_folder_with_the_fewest_partitions)

@@ -110,6 +110,68 @@ Test(recovery, a_mark_does_not_outlive_its_boot)
     fixture_close(&f);
 }
 
+Test(recovery, what_a_failed_sync_may_have_left_unwritten_is_written_again)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fixture_fill(&f, 10, 1000);
+    checkpoint_now(&f);
+    fixture_fill(&f, 5, 1000);
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    uint64_t size = fixture_size(&f, LOG0);
+    log_dir_fail(&f.dir, f.io, RC_IO, "syncing", f.path);
+    fixture_die(&f);
+    cr_assert_eq(f.log.state, PLOG_UNCLEAN, "a mark is nothing to go by");
+    uint64_t written = io_counters(f.io)->write_bytes[IO_FILE_LOG];
+    struct plog_recovery_report report = fixture_recover(&f);
+    cr_assert(!report.from_mark && report.from_offset == 10 && report.end_offset == 15);
+    cr_assert_eq(report.scanned_bytes, size / 3);
+    cr_assert_eq(io_counters(f.io)->write_bytes[IO_FILE_LOG] - written, size / 3);
+    cr_assert_eq(f.log.durable, 10);
+    fixture_settle(&f);
+    cr_assert_eq(f.log.recovery_point, 15, "and a recovery point follows at once");
+    cr_assert_eq(fixture_read_all(&f), 15);
+    fixture_die(&f);
+    cr_assert_eq(fixture_recover(&f).scanned_bytes, 0);
+    // What the page cache has lost meanwhile is cut, as after a power cut.
+    fixture_fill(&f, 5, 1000);
+    fixture_flip(&f, LOG0, size / 15 * 17 + 100);
+    fixture_die(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, 17);
+    cr_assert_eq(fixture_read_all(&f), 17);
+    fixture_close(&f);
+    // Without a recovery point not even the file that names the topic is known to be on the disk.
+    f = (struct fixture){0};
+    fixture_open(&f);
+    fixture_fill(&f, 2, 1000);
+    fixture_remove(&f, "partition.metadata");
+    log_dir_fail(&f.dir, f.io, RC_IO, "syncing", f.path);
+    fixture_die(&f);
+    cr_assert_eq(fixture_recover(&f).end_offset, 2);
+    cr_assert(fixture_exists(&f, "partition.metadata"));
+    fixture_close(&f);
+}
+
+Test(recovery, a_sync_goes_through_a_descriptor_open_since_the_write_or_through_the_folder)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fixture_fill(&f, 2, 100);
+    checkpoint_now(&f);
+    fixture_fill(&f, 1, 100);
+    plog_sync(&f.log);
+    cr_assert(f.log.sync && f.log.sync->file, "the log's own file is enough");
+    fixture_settle(&f);
+    cr_assert_eq(f.log.durable, 3);
+    fixture_fill(&f, 1, 100);
+    file_cache_drop_all(&f.log.open_files);
+    plog_sync(&f.log);
+    cr_assert(f.log.sync && !f.log.sync->file, "a new descriptor is told of no earlier failure");
+    fixture_settle(&f);
+    cr_assert_eq(f.log.durable, 4);
+    fixture_close(&f);
+}
+
 Test(recovery, refuses_a_log_shorter_than_its_recovery_point)
 {
     struct fixture f = {0};
