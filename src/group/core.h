@@ -155,6 +155,7 @@ void group_decision_answer(struct group_append *a, enum rc rc);
 
 // The group's queue, dispatched in order; calls that still cannot go queue again. May free the group.
 void group_run_queue(struct group *gr);
+struct group_call *group_queue_pop(struct group *gr);
 // Takes a call to its handler, or into the queue.
 void groups_dispatch(struct groups *g, struct group_call *call);
 

@@ -223,10 +223,6 @@ void groups_append_late(struct groups *g, struct group_append *a, struct group_t
     group_decision_answer(a, RC_TIMED_OUT);
     if (!a->exclusive)
         return;
-    for (struct list_node *n; (n = list_pop_front(&a->group->queue)) != NULL;) {
-        struct group_call *call = list_entry(n, struct group_call, link);
-        call->stage = GROUP_CALL_IDLE;
-        call->group = NULL;
+    for (struct group_call *call; (call = group_queue_pop(a->group)) != NULL;)
         group_answer_error(g, call, group_append_error(call->kind, RC_TIMED_OUT), NULL);
-    }
 }

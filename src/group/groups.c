@@ -130,12 +130,23 @@ void groups_loaded(struct groups *g, struct group_time now)
                        offsets_expiry_fire);
 }
 
+struct group_call *group_queue_pop(struct group *gr)
+{
+    struct list_node *n = list_pop_front(&gr->queue);
+    if (!n)
+        return NULL;
+    struct group_call *call = list_entry(n, struct group_call, link);
+    call->stage = GROUP_CALL_IDLE;
+    call->group = NULL;
+    return call;
+}
+
 // Answers what waits in the group and inside it.
 static void group_stop(struct group *gr, enum rc rc)
 {
     struct groups *g = gr->groups;
-    for (struct list_node *n; (n = list_pop_front(&gr->queue)) != NULL;)
-        group_answer_error(g, list_entry(n, struct group_call, link), rc, NULL);
+    for (struct group_call *call; (call = group_queue_pop(gr)) != NULL;)
+        group_answer_error(g, call, rc, NULL);
     if (gr->type == GROUP_CLASSIC)
         classic_stop(gr, rc);
     else if (gr->type == GROUP_CONSUMER)
@@ -323,15 +334,11 @@ void group_run_queue(struct group *gr)
     struct groups *g = gr->groups;
     struct list calls;
     list_init(&calls);
-    for (struct list_node *n; (n = list_pop_front(&gr->queue)) != NULL;)
-        list_push_back(&calls, n);
+    for (struct group_call *call; (call = group_queue_pop(gr)) != NULL;)
+        list_push_back(&calls, &call->link);
     group_drop_if_unused(gr);
-    for (struct list_node *n; (n = list_pop_front(&calls)) != NULL;) {
-        struct group_call *call = list_entry(n, struct group_call, link);
-        call->stage = GROUP_CALL_IDLE;
-        call->group = NULL;
-        groups_dispatch(g, call);
-    }
+    for (struct list_node *n; (n = list_pop_front(&calls)) != NULL;)
+        groups_dispatch(g, list_entry(n, struct group_call, link));
 }
 
 static bool call_needs_id(enum group_call_kind kind)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "heap.h"
 #include "rig.h"
 
 static bool topic_by_name(void *context, struct bytes name, struct group_topic *out)
@@ -120,13 +121,24 @@ static void stop(struct rig *r)
     groups_deinit(&r->g);
 }
 
-void rig_end(struct rig *r)
+static void log_end(struct rig *r)
 {
-    stop(r);
     for (size_t i = 0; i < r->log.count; i++)
         free((void *)r->log.p[i].p);
     free(r->log.p);
     r->log = (struct rig_log){0};
+}
+
+void rig_end(struct rig *r)
+{
+    stop(r);
+    log_end(r);
+}
+
+void rig_stopped_end(struct rig *r)
+{
+    groups_deinit(&r->g);
+    log_end(r);
 }
 
 void rig_reload(struct rig *r)
@@ -135,7 +147,7 @@ void rig_reload(struct rig *r)
     rig_begin(r);
 }
 
-static void log_keep(struct rig_log *l, struct bytes batch)
+void rig_log_keep(struct rig_log *l, struct bytes batch)
 {
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 64;
@@ -156,8 +168,10 @@ void rig_finish(struct rig *r, enum rc rc)
     while (count-- > 0) {
         struct group_append *a = list_entry(list_first(&r->g.in_flight), struct group_append, link);
         if (rc == RC_OK)
-            log_keep(&r->log, buf_bytes(&a->batch));
+            rig_log_keep(&r->log, buf_bytes(&a->batch));
+        heap_enter();
         groups_append_done(&r->g, a, rc, r->now);
+        heap_leave();
         while (groups_next_append(&r->g))
             r->appends++;
     }
@@ -180,7 +194,9 @@ void rig_advance(struct rig *r, uint64_t ms)
         uint64_t at = next < until ? (next > r->now.now_ns ? next : r->now.now_ns) : until;
         r->now.wall_ms += (int64_t)((at - r->now.now_ns) / 1000000);
         r->now.now_ns = at;
+        heap_enter();
         groups_tick(&r->g, r->now);
+        heap_leave();
         rig_run(r);
         if (next > until)
             return;
@@ -232,7 +248,9 @@ struct rig_call *rig_call_new(enum group_call_kind kind, int16_t version, const 
 
 void rig_send(struct rig *r, struct rig_call *c)
 {
+    heap_enter();
     groups_call(&r->g, &c->call, r->now);
+    heap_leave();
     rig_run(r);
 }
 
@@ -244,7 +262,7 @@ void rig_call_free(struct rig_call *c)
     free(c);
 }
 
-static struct bytes copied(struct rig_call *c, const char *s)
+struct bytes rig_copied(struct rig_call *c, const char *s)
 {
     return s ? bytes_of(arena_copy(&c->arena, s, strlen(s)), strlen(s)) : bytes_of(NULL, 0);
 }
@@ -261,14 +279,14 @@ struct bytes rig_subscription(struct arena *a, const char *topic)
     return bytes_of(p, 12 + n);
 }
 
-struct rig_call *rig_join_as(struct rig *r, const char *group, const char *member, const char *instance, int16_t version,
-                             const char *const *protocols, uint32_t count, const char *topic)
+struct rig_call *rig_join_made(const char *group, const char *member, const char *instance, int16_t version,
+                               const char *const *protocols, uint32_t count, const char *topic)
 {
     struct rig_call *c = rig_call_new(GROUP_JOIN, version, group);
     join_group_request_init(&c->join);
     c->call.request = &c->join;
-    c->join.member_id = copied(c, member);
-    c->join.group_instance_id = copied(c, instance);
+    c->join.member_id = rig_copied(c, member);
+    c->join.group_instance_id = rig_copied(c, instance);
     c->join.session_timeout_ms = 10000;
     c->join.rebalance_timeout_ms = 60000;
     c->join.protocol_type = bytes_str("consumer");
@@ -277,6 +295,13 @@ struct rig_call *rig_join_as(struct rig *r, const char *group, const char *membe
     for (uint32_t i = 0; i < count; i++)
         c->join.protocols[i] = (struct join_group_request_protocol){.name = bytes_str(protocols[i]),
                                                                     .metadata = rig_subscription(&c->arena, topic)};
+    return c;
+}
+
+struct rig_call *rig_join_as(struct rig *r, const char *group, const char *member, const char *instance,
+                             int16_t version, const char *const *protocols, uint32_t count, const char *topic)
+{
+    struct rig_call *c = rig_join_made(group, member, instance, version, protocols, count, topic);
     rig_send(r, c);
     return c;
 }
@@ -287,42 +312,76 @@ struct rig_call *rig_join(struct rig *r, const char *group, const char *member, 
     return rig_join_as(r, group, member, instance, version, range, 1, "orders");
 }
 
-struct rig_call *rig_sync(struct rig *r, const char *group, const char *member, int32_t generation,
-                          const char *const *assigned, uint32_t count)
+struct rig_call *rig_sync_made(const char *group, const char *member, int32_t generation, const char *const *assigned,
+                               uint32_t count)
 {
     struct rig_call *c = rig_call_new(GROUP_SYNC, 5, group);
     sync_group_request_init(&c->sync);
     c->call.request = &c->sync;
-    c->sync.member_id = copied(c, member);
+    c->sync.member_id = rig_copied(c, member);
     c->sync.generation_id = generation;
     c->sync.assignments = arena_array(&c->arena, count / 2, sizeof(*c->sync.assignments));
     c->sync.assignments_count = count / 2;
     for (uint32_t i = 0; i + 1 < count; i += 2)
-        c->sync.assignments[i / 2] = (struct sync_group_request_assignment){.member_id = copied(c, assigned[i]),
-                                                                            .assignment = copied(c, assigned[i + 1])};
+        c->sync.assignments[i / 2] = (struct sync_group_request_assignment){.member_id = rig_copied(c, assigned[i]),
+                                                                            .assignment = rig_copied(c, assigned[i + 1])};
+    return c;
+}
+
+struct rig_call *rig_sync(struct rig *r, const char *group, const char *member, int32_t generation,
+                          const char *const *assigned, uint32_t count)
+{
+    struct rig_call *c = rig_sync_made(group, member, generation, assigned, count);
     rig_send(r, c);
     return c;
 }
 
-struct rig_call *rig_commit(struct rig *r, const char *group, const char *member, int32_t generation, const char *topic,
-                            int32_t partition, int64_t offset)
+struct rig_call *rig_commit_made(const char *group, const char *member, int32_t generation, const char *topic,
+                                 int32_t partition, int64_t offset)
 {
     struct rig_call *c = rig_call_new(GROUP_COMMIT, 8, group);
     offset_commit_request_init(&c->commit);
     c->call.request = &c->commit;
-    c->commit.member_id = copied(c, member);
+    c->commit.member_id = rig_copied(c, member);
     c->commit.generation_id_or_member_epoch = generation;
     c->commit.topics = arena_alloc(&c->arena, sizeof(*c->commit.topics));
     c->commit.topics_count = 1;
-    c->commit.topics->name = copied(c, topic);
+    c->commit.topics->name = rig_copied(c, topic);
     c->commit.topics->partitions = arena_alloc(&c->arena, sizeof(*c->commit.topics->partitions));
     c->commit.topics->partitions_count = 1;
     offset_commit_request_partition_init(c->commit.topics->partitions);
     c->commit.topics->partitions->partition_index = partition;
     c->commit.topics->partitions->committed_offset = offset;
     c->commit.topics->partitions->committed_metadata = bytes_str("");
+    return c;
+}
+
+struct rig_call *rig_commit(struct rig *r, const char *group, const char *member, int32_t generation, const char *topic,
+                            int32_t partition, int64_t offset)
+{
+    struct rig_call *c = rig_commit_made(group, member, generation, topic, partition, offset);
     rig_send(r, c);
     return c;
+}
+
+struct rig_call *rig_delete_made(const char *group, const char *topic, int32_t partition)
+{
+    struct rig_call *c = rig_call_new(GROUP_OFFSET_DELETE, 0, group);
+    offset_delete_request_init(&c->delete);
+    c->call.request = &c->delete;
+    c->delete.topics = arena_alloc(&c->arena, sizeof(*c->delete.topics));
+    c->delete.topics_count = 1;
+    c->delete.topics->name = rig_copied(c, topic);
+    c->delete.topics->partitions = arena_alloc(&c->arena, sizeof(*c->delete.topics->partitions));
+    c->delete.topics->partitions_count = 1;
+    c->delete.topics->partitions->partition_index = partition;
+    return c;
+}
+
+const char *rig_state_of(struct rig *r, const char *group)
+{
+    const struct group *gr = group_find(&r->g, bytes_str(group));
+    return !gr ? "" : gr->type == GROUP_CLASSIC ? classic_state_name(gr) : "Empty";
 }
 
 int16_t rig_commit_error(struct rig_call *c)
@@ -338,7 +397,7 @@ int16_t rig_heartbeat(struct rig *r, const char *group, const char *member, int3
     struct rig_call *c = rig_call_new(GROUP_HEARTBEAT, 4, group);
     heartbeat_request_init(&c->heartbeat);
     c->call.request = &c->heartbeat;
-    c->heartbeat.member_id = copied(c, member);
+    c->heartbeat.member_id = rig_copied(c, member);
     c->heartbeat.generation_id = generation;
     rig_send(r, c);
     cr_assert(c->back);

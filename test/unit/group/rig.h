@@ -53,6 +53,8 @@ struct rig_call {
 
 void rig_begin(struct rig *r);
 void rig_end(struct rig *r);
+void rig_stopped_end(struct rig *r); // the core was stopped and drained by the caller
+void rig_log_keep(struct rig_log *l, struct bytes batch);
 void rig_topic(struct rig *r, const char *name, int32_t partitions);
 // Stops the core (appends in flight are lost) and loads a new one from the log.
 void rig_reload(struct rig *r);
@@ -70,10 +72,22 @@ struct rig_call *rig_call_new(enum group_call_kind kind, int16_t version, const 
 void rig_send(struct rig *r, struct rig_call *c);
 void rig_call_free(struct rig_call *c);
 
+struct bytes rig_copied(struct rig_call *c, const char *s); // NULL stays null
+
+// Made, not sent.
+struct rig_call *rig_join_made(const char *group, const char *member, const char *instance, int16_t version,
+                               const char *const *protocols, uint32_t count, const char *topic);
+struct rig_call *rig_sync_made(const char *group, const char *member, int32_t generation, const char *const *assigned,
+                               uint32_t count);
+struct rig_call *rig_commit_made(const char *group, const char *member, int32_t generation, const char *topic,
+                                 int32_t partition, int64_t offset);
+struct rig_call *rig_delete_made(const char *group, const char *topic, int32_t partition); // OffsetDelete
+const char *rig_state_of(struct rig *r, const char *group); // as it is inside
+
 // Sent; protocols: "range" with metadata naming `topic`.
 struct rig_call *rig_join(struct rig *r, const char *group, const char *member, const char *instance, int16_t version);
-struct rig_call *rig_join_as(struct rig *r, const char *group, const char *member, const char *instance, int16_t version,
-                             const char *const *protocols, uint32_t count, const char *topic);
+struct rig_call *rig_join_as(struct rig *r, const char *group, const char *member, const char *instance,
+                             int16_t version, const char *const *protocols, uint32_t count, const char *topic);
 struct rig_call *rig_sync(struct rig *r, const char *group, const char *member, int32_t generation,
                           const char *const *assigned, uint32_t count); // member, assignment, member, assignment, ...
 struct rig_call *rig_commit(struct rig *r, const char *group, const char *member, int32_t generation, const char *topic,
