@@ -194,6 +194,35 @@ static void engine_quorum_failed(void *context, enum rc rc, const char *text)
     __atomic_store_n(&e->metadata_dir_failed, true, __ATOMIC_RELEASE);
 }
 
+enum rc engine_start_dirs(struct engine *e, char *text, size_t text_bytes)
+{
+    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
+        struct log_dir *d = e->config.log_dirs[i];
+        d->owner = e;
+        d->failed = engine_dir_failed;
+        d->topic_name = engine_dir_topic_name;
+        enum rc rc = log_dir_start(d);
+        if (rc != RC_OK) {
+            snprintf(text, text_bytes, "%s: the checkpoint cannot be written: %s", d->path, rc_text(rc));
+            return rc;
+        }
+    }
+    return RC_OK;
+}
+
+void engine_forward_dirs(struct engine *e)
+{
+    for (unsigned i = 0; i < e->config.log_dir_count && e->shard_count > 1; i++)
+        e->config.log_dirs[i]->forward = engine_dir_forward;
+}
+
+void engine_start_background(struct engine_shard *es)
+{
+    engine_store_start(es);
+    shard_timer_set(es->shard, &es->retention_timer,
+                    shard_now_ns(es->shard) + es->engine->config.retention_check_ms * 1000000, engine_retention_due);
+}
+
 static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
 {
     struct quorum_config qc = {
@@ -205,23 +234,20 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
         .metadata_dir = e->config.metadata_dir,
         .properties = e->config.properties,
         .cluster_id = e->config.cluster_id,
+        .peers = e->config.peers,
+        .peer_count = e->config.peer_count,
+        .peer_listen = e->config.peer_listen,
+        .registered = engine_join,
         .failed = engine_quorum_failed,
         .context = e,
     };
     enum rc rc = quorum_create(&e->quorum, &qc, text, text_bytes);
     if (rc != RC_OK)
         return rc;
-    for (unsigned i = 0; i < e->config.log_dir_count; i++) {
-        struct log_dir *d = e->config.log_dirs[i];
-        d->owner = e;
-        d->failed = engine_dir_failed;
-        d->topic_name = engine_dir_topic_name;
-        rc = log_dir_start(d);
-        if (rc != RC_OK) {
-            snprintf(text, text_bytes, "%s: the checkpoint cannot be written: %s", d->path, rc_text(rc));
-            return rc;
-        }
-    }
+    if (!engine_in_cluster(e))
+        rc = engine_start_dirs(e, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
     for (uint32_t i = 0; i < e->shard_count; i++) {
         rc = engine_shard_init(e, i);
         if (rc != RC_OK) {
@@ -233,15 +259,15 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
     rc = quorum_start(e->quorum, text, text_bytes);
     if (rc != RC_OK)
         return rc;
+    if (engine_in_cluster(e))
+        return RC_OK; // engine_join() does the rest
     engine_recover(e);
-    for (unsigned i = 0; i < e->config.log_dir_count && e->shard_count > 1; i++)
-        e->config.log_dirs[i]->forward = engine_dir_forward; // until here one thread did everything
+    engine_forward_dirs(e); // until here one thread did everything
     for (uint32_t i = 0; i < e->shard_count; i++) {
-        struct engine_shard *es = &e->shards[i];
-        engine_store_start(es);
-        shard_timer_set(es->shard, &es->retention_timer,
-                        shard_now_ns(es->shard) + e->config.retention_check_ms * 1000000, engine_retention_due);
+        e->shards[i].booted = true;
+        engine_start_background(&e->shards[i]);
     }
+    e->joined = true;
     return RC_OK;
 }
 
@@ -262,7 +288,6 @@ enum rc engine_create(struct engine **out, const struct engine_config *config, c
         engine_close(e);
         return rc;
     }
-    e->booted = true;
     *out = e;
     return RC_OK;
 }
@@ -287,6 +312,8 @@ void engine_register(struct engine *e, const struct image_listener *listeners, u
     e->registration = (struct quorum_registration){.listeners = listeners,
                                                    .listener_count = listener_count,
                                                    .rack = rack,
+                                                   .peer_host = e->config.peer_host,
+                                                   .peer_port = e->config.peer_port,
                                                    .logs_whole = whole,
                                                    .done = engine_registered};
     quorum_register(e->quorum, &e->registration);

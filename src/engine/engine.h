@@ -82,6 +82,7 @@ struct engine_shard {
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct map graves;   // those of them that still have a folder, by its name
     struct list waiting; // partitions whose folder is still a deleted topic's, on another shard
+    bool booted;         // partitions that may have data were made; from here on the shard looks only at what it owns
     bool settling;       // stopping: nothing is appended any more
     bool at_rest;        // stopped: no background work either
     struct list opening; // partitions whose log needs more work before it serves
@@ -104,6 +105,11 @@ struct engine_config {
     unsigned log_dir_count;
     struct log_dir *metadata_dir;
     struct bytes cluster_id; // to format with; empty: draw one
+    const struct peer_address *peers; // --peers, rising by id; kept by the caller. None: a cluster of one
+    uint32_t peer_count;
+    struct io_addr peer_listen;
+    const char *peer_host; // where others reach the peer port; NULL: none
+    uint16_t peer_port;
     uint64_t files_max; // open files of logs, all shards together
     int64_t producer_expiry_ms;
     uint32_t producers_max; // producer entries, all shards together
@@ -117,12 +123,13 @@ struct engine {
     struct quorum *quorum; // lives on shard 0
     struct quorum_registration registration;
     struct quorum_op format_op;
-    bool booted;              // engine_create() is over: partitions that may have data were made, and from here on a
-                              // shard looks only at what it owns
+    bool joined;              // logs are attached and recovered; on shard 0
     bool registered;          // this process's registration is committed, applied and unfenced
     void (*registration_done)(struct engine *e, enum rc rc); // set before engine_register(); may be NULL
     void *owner;
     bool metadata_dir_failed; // atomic: the node must stop, it may not vote on state it cannot keep
+    struct engine_join *joins;     // while joining a cluster, one a shard
+    uint32_t joins_left;
     struct engine_settle *settles; // while stopping, one a shard
     struct engine_dir_stop *dir_stops;
     uint32_t settles_left;
@@ -135,7 +142,8 @@ struct engine {
 };
 
 // Boot, in order, on the boot thread: engine_create() opens quorum and stores and attaches and recovers every log of
-// this node; then the shards may run; engine_register() makes the node known with what it advertises.
+// this node (with peers that waits for the cluster's metadata, while the shards run); then the shards may run;
+// engine_register() makes the node known with what it advertises.
 // On failure text says what is wrong and what to do.
 enum rc engine_create(struct engine **out, const struct engine_config *config, char *text, size_t text_bytes);
 // Registers this process; registered is set when it serves. On shard 0 (its thread, or before it runs).
@@ -154,6 +162,11 @@ bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited)
 // With no shard running any more: detaches, closes the folders, frees. Sockets of the
 // broker must be closed and their answers dropped.
 void engine_close(struct engine *e);
+
+static inline bool engine_in_cluster(const struct engine *e)
+{
+    return e->config.peer_count > 0;
+}
 
 static inline uint32_t engine_shard_id(const struct engine *e, struct topic_partition tp)
 {

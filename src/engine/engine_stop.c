@@ -103,6 +103,10 @@ enum rc engine_settle(struct engine *e, void (*settled)(struct engine *e))
         return RC_NOMEM;
     e->settled = settled;
     e->settles_left = e->shard_count;
+    if (!e->joined) { // no log was attached, so none is to be brought to rest
+        settled(e);
+        return RC_OK;
+    }
     for (uint32_t i = 0; i < e->shard_count; i++) {
         struct engine_settle *s = &e->settles[i];
         s->engine = e;
@@ -136,6 +140,7 @@ static void engine_shard_deinit(struct engine_shard *es)
 
 void engine_close(struct engine *e)
 {
+    engine_join_cancel(e);
     for (uint32_t i = 0; i < e->shard_count; i++) {
         if (e->settles && e->settles[i].job.started)
             shard_job_cancel(e->shards[i].shard, &e->settles[i].job);

@@ -124,7 +124,7 @@ static bool partition_must_wait(struct partition *p, const struct log_dir *dir)
 {
     struct engine_shard *es = p->es;
     char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
-    if (!es->engine->booted || !dir || log_dir_is_offline(dir))
+    if (!es->booted || !dir || log_dir_is_offline(dir))
         return false;
     snprintf(path, sizeof(path), "%s/%s-%d", dir->path, p->topic->name, p->id.partition);
     if (!io_exists(es->shard->io, path))
@@ -144,7 +144,7 @@ static void partition_attach(struct partition *p)
         return;
     // At boot one thread looks at every checkpoint. Later only its owner may, and nobody needs to: what comes into
     // being then is in none.
-    const struct log_dir_entry *known = dir && !es->engine->booted ? log_dir_find(dir, p->id) : NULL;
+    const struct log_dir_entry *known = dir && !es->booted ? log_dir_find(dir, p->id) : NULL;
     enum rc rc =
         dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
             : RC_OFFLINE;
@@ -398,7 +398,7 @@ static struct partition *partition_make(struct engine_shard *es, struct topic_pa
 struct partition *partition_find(struct engine_shard *es, struct topic_partition id)
 {
     struct partition *p = partition_lookup(es, id);
-    return p || !es->engine->booted ? p : partition_make(es, id);
+    return p || !es->booted ? p : partition_make(es, id);
 }
 
 enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image)
@@ -417,7 +417,7 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
             return rc;
     }
     // At boot everything is made, because it may have data; what is new later is made when it is first asked for.
-    if (!topic && e->booted)
+    if (!topic && es->booted)
         return RC_OK;
     for (int32_t i = 0; i < t->partition_count; i++) {
         struct topic_partition id = {.topic_id = topic_id, .partition = i};
@@ -425,7 +425,7 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
         if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))
             continue;
         struct partition *p = partition_lookup(es, id);
-        if (!p && e->booted)
+        if (!p && es->booted)
             continue;
         if (!topic && !(topic = topic_create(es, t)))
             return RC_NOMEM;

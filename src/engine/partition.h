@@ -150,6 +150,7 @@ void partition_flush_task(struct shard_task *t);
 enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns);
 enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns);
 // Recovery at start: reads what the checkpoints do not cover, to the end.
+enum rc partition_recover_step(struct partition *p, uint64_t budget_ns, struct plog_recovery_report *report); // or RC_AGAIN
 enum rc partition_recover(struct partition *p, struct plog_recovery_report *report);
 // At stop: detaches every log that is idle and frees every partition.
 void partition_free_all(struct engine_shard *es);

@@ -20,12 +20,18 @@ static enum rc partition_opened(struct partition *p, enum rc rc)
     return rc == RC_OK ? RC_OK : RC_STORAGE_ERROR;
 }
 
+enum rc partition_recover_step(struct partition *p, uint64_t budget_ns, struct plog_recovery_report *report)
+{
+    enum rc rc = plog_recover_step(&p->log, budget_ns, report);
+    return rc == RC_AGAIN ? rc : partition_opened(p, rc);
+}
+
 enum rc partition_recover(struct partition *p, struct plog_recovery_report *report)
 {
     enum rc rc;
-    while ((rc = plog_recover_step(&p->log, RECOVER_STEP_NS, report)) == RC_AGAIN)
+    while ((rc = partition_recover_step(p, RECOVER_STEP_NS, report)) == RC_AGAIN)
         ;
-    return partition_opened(p, rc);
+    return rc;
 }
 
 static enum shard_job_state partition_opening_job(struct shard_job *j, uint64_t budget_ns)

@@ -177,6 +177,7 @@ static void greeted(struct peer *peer, const struct peer_hello *h)
         peer->was_up = false;
         if (dead)
             p->config.hooks->lost(p->config.context, peer);
+        peer->dead = false;
         peer->hello = *h;
         peer->state = PEER_UP;
         peer->tries = 0;
@@ -234,6 +235,7 @@ static void dialled_ended(struct peer_link *l, enum rc rc)
         return;
     }
     bool dead = peer->was_up && rc == RC_REFUSED;
+    peer->dead = peer->dead || dead;
     if (dead)
         peer->was_up = false;
     down(peer, backoff_ms(peer));

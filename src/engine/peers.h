@@ -60,6 +60,7 @@ struct peer {
     uint32_t tries;        // since it was UP
     uint64_t silent_since; // when what has had no echo was first sent, 0: nothing
     bool was_up;           // broke since it was last UP
+    bool dead;             // proved so, and not met since
 };
 
 // One accepted connection.

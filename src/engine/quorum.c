@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { BROKERS_WAIT_MS = 1000 };
+
 static uint64_t now_ms(const struct quorum *q)
 {
     return shard_now_ns(q->shard) / 1000000;
@@ -31,7 +33,7 @@ static void answered(struct shard *on, struct shard_message *m)
     op->done(op, op->rc);
 }
 
-static void finish(struct quorum *q, struct quorum_op *op, enum rc rc)
+void quorum_finish(struct quorum *q, struct quorum_op *op, enum rc rc)
 {
     op->rc = rc;
     if (op->from == q->shard)
@@ -40,37 +42,55 @@ static void finish(struct quorum *q, struct quorum_op *op, enum rc rc)
         shard_answer(q->shard, &op->message);
 }
 
-static void finish_all(struct quorum *q, struct list *l, enum rc rc)
+void quorum_finish_all(struct quorum *q, struct list *l, enum rc rc)
 {
     while (!list_empty(l))
-        finish(q, container_of(list_pop_front(l), struct quorum_op, link), rc);
+        quorum_finish(q, container_of(list_pop_front(l), struct quorum_op, link), rc);
 }
 
 // The batch under way is lost, or what becomes of it is unknown: so is every request in it, and one that is in part.
 static void batch_lost(struct quorum *q, enum rc rc)
 {
     q->batch_index = 0;
-    finish_all(q, &q->flying, rc);
+    quorum_finish_all(q, &q->flying, rc);
     if (list_empty(&q->queue))
         return;
     struct quorum_op *head = container_of(q->queue.head.next, struct quorum_op, link);
     if (head->progress.done == 0)
         return;
     list_remove(&q->queue, &head->link);
-    finish(q, head, rc);
+    quorum_finish(q, head, rc);
 }
 
-// Committed requests are answered when every shard reads the image that holds them.
-static void answer_landed(struct quorum *q)
+static bool waits_for_brokers(const struct quorum_op *op)
 {
-    uint64_t seen = quorum_seen_index(q);
-    while (!list_empty(&q->landed)) {
-        struct quorum_op *op = container_of(q->landed.head.next, struct quorum_op, link);
+    return op->kind == CONTROLLER_CREATE_TOPICS || op->kind == CONTROLLER_DELETE_TOPICS ||
+           op->kind == CONTROLLER_CREATE_PARTITIONS;
+}
+
+// Committed requests are answered when every shard reads the image that holds them; what clients will ask other brokers
+// about next, also when those have applied it, or a second later.
+static uint64_t answer_landed(struct quorum *q, uint64_t now)
+{
+    uint64_t seen = quorum_seen_index(q), everywhere = list_empty(&q->landed) ? 0 : quorum_brokers_seen(q);
+    uint64_t next = UINT64_MAX;
+    for (struct list_node *n = q->landed.head.next; n != &q->landed.head;) {
+        struct quorum_op *op = container_of(n, struct quorum_op, link);
+        n = n->next;
         if (op->index > seen)
-            return;
+            continue;
+        if (op->landed_ns && waits_for_brokers(op) && op->index > everywhere) {
+            uint64_t until = op->landed_ns + BROKERS_WAIT_MS * QUORUM_NS_PER_MS;
+            if (now < until) {
+                next = until < next ? until : next;
+                continue;
+            }
+        }
         list_remove(&q->landed, &op->link);
-        finish(q, op, RC_OK);
+        quorum_finish(q, op, RC_OK);
+        n = q->landed.head.next; // done() may have changed the list
     }
+    return next;
 }
 
 static uint64_t expire(struct quorum *q, struct list *l, uint64_t now, uint64_t next)
@@ -80,7 +100,7 @@ static uint64_t expire(struct quorum *q, struct list *l, uint64_t now, uint64_t 
         n = n->next;
         if (op->deadline_ns && op->deadline_ns <= now) {
             list_remove(l, &op->link);
-            finish(q, op, RC_TIMED_OUT);
+            quorum_finish(q, op, RC_TIMED_OUT);
         } else if (op->deadline_ns && op->deadline_ns < next) {
             next = op->deadline_ns;
         }
@@ -107,144 +127,74 @@ static void decide_queue(struct quorum *q, struct controller_batch *b)
                                  .trace = q->config.trace};
     while (!list_empty(&q->queue)) {
         struct quorum_op *op = container_of(q->queue.head.next, struct quorum_op, link);
-        enum rc rc = controller_decide(b, &env, op->kind, op->request, op->answer, &op->progress, op->arena);
+        enum controller_kind kind = (enum controller_kind)op->kind;
+        enum rc rc = controller_decide(b, &env, kind, op->request, op->answer, &op->progress, op->arena);
         if (rc == RC_FULL || rc == RC_AGAIN)
             return; // it, or the rest of it, goes into the next batch
         list_remove(&q->queue, &op->link);
         // What adds no record rests on what is applied, or on earlier records of this batch.
         op->index = b->record_count > 0 ? b->index : q->image->index;
         if (rc != RC_OK)
-            finish(q, op, rc);
+            quorum_finish(q, op, rc);
         else
             list_push_back(&q->flying, &op->link);
     }
 }
 
+// What is no decision of the controller leaves the queue here.
+static void asked_of_raft(struct quorum *q)
+{
+    for (struct list_node *n = q->queue.head.next; n != &q->queue.head;) {
+        struct quorum_op *op = container_of(n, struct quorum_op, link);
+        n = n->next;
+        if (op->kind < CONTROLLER_KINDS)
+            continue;
+        list_remove(&q->queue, &op->link);
+        quorum_voters_take(q, op);
+    }
+}
+
+static void land(struct quorum *q)
+{
+    while (!list_empty(&q->flying)) {
+        struct quorum_op *op = container_of(list_pop_front(&q->flying), struct quorum_op, link);
+        op->landed_ns = shard_now_ns(q->shard);
+        list_push_back(&q->landed, &op->link);
+    }
+}
+
 static void pump(struct quorum *q)
 {
-    if (q->batch_index || list_empty(&q->queue) || q->dead)
+    if (q->batch_index || list_empty(&q->queue) || q->dead || q->forming)
         return;
     if (!raft_leads(&q->raft)) {
         // Without any leader known they wait for one, until their deadlines.
-        if (q->raft.leader.node != NODE_ID_NONE && !raft_id_eq(q->raft.leader, q->raft.config.self))
-            finish_all(q, &q->queue, RC_NOT_CONTROLLER);
+        if (q->peers && q->raft.leader.node != NODE_ID_NONE && !raft_id_eq(q->raft.leader, q->raft.config.self))
+            quorum_forward_all(q);
         return;
     }
+    asked_of_raft(q);
+    if (list_empty(&q->queue))
+        return;
     if (q->image->index < q->raft.commit)
         return; // acts only on what is applied
     struct controller_batch b;
     if (controller_batch_begin(&b, q->image, raft_last_index(&q->raft) + 1, q->raft.hard.term) != RC_OK) {
-        finish_all(q, &q->queue, RC_NOMEM);
+        quorum_finish_all(q, &q->queue, RC_NOMEM);
         return;
     }
     decide_queue(q, &b);
     if (b.record_count == 0) {
         if (!list_empty(&q->queue))
             quorum_wake(q); // part of a large request that only checks
-        while (!list_empty(&q->flying))
-            list_push_back(&q->landed, list_pop_front(&q->flying));
+        land(q);
         controller_batch_end(&b);
-        answer_landed(q);
+        quorum_wake(q);
         return;
     }
     q->batch_index = b.index;
     quorum_feed(q, &(struct raft_event){.kind = RAFT_PROPOSE, .payload = buf_bytes(&b.records)});
     controller_batch_end(&b);
-}
-
-// ---- the core's wishes ----
-
-static void journal_done(struct journal *j, enum rc rc);
-
-static void disk_want(struct quorum *q, const struct raft_effects *fx)
-{
-    struct quorum_disk *d = &q->disk;
-    if (!fx->ticket)
-        return;
-    ASSERT(!fx->install); // only a transport stages snapshots of others, and it installs them
-    d->dirty = true;
-    d->ticket = fx->ticket;
-    if (fx->truncate_from) {
-        if (d->next > fx->truncate_from) {
-            d->truncate_from =
-                d->truncate_from && d->truncate_from < fx->truncate_from ? d->truncate_from : fx->truncate_from;
-            d->next = fx->truncate_from;
-        }
-        d->last = fx->truncate_from - 1;
-    }
-    if (fx->append_count) {
-        ASSERT(fx->append_first == d->last + 1);
-        d->last = fx->append_first + fx->append_count - 1;
-    }
-}
-
-static void disk_write(struct quorum *q)
-{
-    struct quorum_disk *d = &q->disk;
-    if (!d->dirty || journal_busy(&q->journal) || q->dead)
-        return;
-    struct journal_hard hard = {
-        .term = q->raft.hard.term, .vote_node = q->raft.hard.vote.node, .vote_directory = q->raft.hard.vote.directory};
-    journal_begin(&q->journal, &hard);
-    if (d->truncate_from)
-        journal_truncate(&q->journal, d->truncate_from);
-    d->truncate_from = 0;
-    while (d->next <= d->last) {
-        struct raft_entry e;
-        bool there = raft_entry_get(&q->raft, d->next, &e);
-        ASSERT(there); // entries leave the window only when durable
-        struct journal_entry je = {.index = e.index, .term = e.term, .type = (uint8_t)e.type, .payload = e.payload};
-        if (!journal_put(&q->journal, &je))
-            break;
-        d->next++;
-    }
-    d->dirty = d->next <= d->last;
-    d->writing_ticket = d->dirty ? 0 : d->ticket;
-    journal_commit(&q->journal, journal_done);
-}
-
-// Messages that rested on a ticket leave in the order in which they were made.
-static void sends_release(struct quorum *q, uint64_t ticket)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < q->send_count; i++) {
-        if (q->sends[i].ticket > ticket)
-            q->sends[kept++] = q->sends[i];
-        else if (q->config.send)
-            q->config.send(q->config.context, &q->sends[i].message);
-    }
-    q->send_count = kept;
-}
-
-static void sends_take(struct quorum *q, const struct raft_effects *fx)
-{
-    for (uint32_t i = 0; i < fx->send_count; i++) {
-        const struct raft_outgoing *o = &fx->send[i];
-        if (!q->config.send)
-            continue;
-        if (o->ticket == 0)
-            q->config.send(q->config.context, &o->message);
-        else if (q->send_count < QUORUM_SENDS_MAX)
-            q->sends[q->send_count++] = *o; // beyond that as if lost on the way
-    }
-}
-
-static void journal_done(struct journal *j, enum rc rc)
-{
-    struct quorum *q = j->owner;
-    if (rc != RC_OK) {
-        quorum_dead(q, rc, "the Raft log cannot be written");
-        finish_all(q, &q->flying, RC_NOT_CONTROLLER);
-        finish_all(q, &q->queue, RC_NOT_CONTROLLER);
-        return;
-    }
-    uint64_t ticket = q->disk.writing_ticket;
-    if (ticket) {
-        sends_release(q, ticket);
-        quorum_feed(q, &(struct raft_event){.kind = RAFT_DURABLE, .ticket = ticket});
-    }
-    journal_drop_covered(j);
-    quorum_wake(q);
 }
 
 // ---- applying ----
@@ -280,9 +230,9 @@ static void apply_committed(struct quorum *q, uint64_t commit)
     // Answers of this batch are due once the image is out.
     if (q->batch_index && q->batch_index <= commit) {
         q->batch_index = 0;
-        while (!list_empty(&q->flying))
-            list_push_back(&q->landed, list_pop_front(&q->flying));
+        land(q);
     }
+    quorum_self_image(q, w);
     quorum_publish(q, w);
     quorum_feed(q, &(struct raft_event){.kind = RAFT_APPLIED, .index = commit});
     quorum_snapshot_consider(q);
@@ -294,18 +244,48 @@ static void role_moved(struct quorum *q)
 {
     int32_t leader = q->raft.leader.node;
     __atomic_store_n(&q->leader, leader, __ATOMIC_RELEASE);
+    if (leader != q->leader_seen)
+        quorum_forward_lost(q, q->leader_seen);
+    q->leader_seen = leader;
     if (q->raft.role == RAFT_LEADER)
         return;
     batch_lost(q, RC_NOT_CONTROLLER);
+    for (struct list_node *n = q->queue.head.next; n != &q->queue.head;) {
+        struct quorum_op *op = container_of(n, struct quorum_op, link);
+        n = n->next;
+        if (!op->local)
+            continue;
+        list_remove(&q->queue, &op->link);
+        quorum_finish(q, op, RC_NOT_CONTROLLER);
+        n = q->queue.head.next;
+    }
 }
 
-void quorum_feed(struct quorum *q, struct raft_event *ev)
+// The core takes the place of log and image by a snapshot that quorum_transfer.c has made durable.
+static void install(struct quorum *q)
+{
+    struct image *w = q->arrival.image;
+    ASSERT(w && q->fx.installed.index == q->arrival.mark.index);
+    q->arrival.image = NULL;
+    w->index = q->fx.installed.index;
+    w->term = q->fx.installed.term;
+    w->changes.everything = true;
+    quorum_self_image(q, w);
+    quorum_publish(q, w);
+}
+
+enum rc quorum_step(struct quorum *q, struct raft_event *ev, uint64_t *index)
 {
     ev->now_ms = now_ms(q);
     ev->random = prng_next(&q->shard->prng);
     enum rc rc = raft_step(&q->raft, ev, &q->fx);
-    disk_want(q, &q->fx);
-    sends_take(q, &q->fx);
+    *index = q->fx.proposed;
+    quorum_disk_want(q, &q->fx);
+    quorum_sends_take(q, &q->fx);
+    for (uint32_t i = 0; q->peers && i < q->fx.snapshot_to_count; i++)
+        quorum_transfer_begin(q, q->fx.snapshot_to[i]);
+    if (q->fx.install)
+        install(q);
     uint64_t commit = q->fx.commit_index;
     bool moved = q->fx.role_changed;
     if (ev->kind == RAFT_PROPOSE && rc != RC_OK) {
@@ -316,6 +296,13 @@ void quorum_feed(struct quorum *q, struct raft_event *ev)
         role_moved(q);
     apply_committed(q, commit); // may step again; q->fx is no longer read
     quorum_wake(q);
+    return rc;
+}
+
+void quorum_feed(struct quorum *q, struct raft_event *ev)
+{
+    uint64_t index;
+    (void)quorum_step(q, ev, &index);
 }
 
 static void format_done(struct quorum_op *op, enum rc rc)
@@ -332,35 +319,54 @@ static void format_features(struct quorum *q)
         image_feature_level(q->image, FEATURE_METADATA_VERSION) > 0)
         return;
     q->format_asked = true;
-    q->format_op = (struct quorum_op){
-        .kind = CONTROLLER_FORMAT, .arena = &q->format_arena, .done = format_done, .from = q->shard, .quorum = q};
+    q->format_op = (struct quorum_op){.kind = CONTROLLER_FORMAT,
+                                      .arena = &q->format_arena,
+                                      .done = format_done,
+                                      .from = q->shard,
+                                      .quorum = q,
+                                      .local = true};
     list_push_front(&q->queue, &q->format_op.link);
 }
 
 static void on_timer(struct shard_timer *t)
 {
     struct quorum *q = container_of(t, struct quorum, timer);
-    if (raft_deadline_ms(&q->raft) <= now_ms(q) && !q->dead)
+    if (!q->dead && !q->forming && raft_deadline_ms(&q->raft) <= now_ms(q))
         quorum_feed(q, &(struct raft_event){.kind = RAFT_TICK});
     quorum_wake(q);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static void on_work(struct shard_task *t)
 {
     struct quorum *q = container_of(t, struct quorum, work);
-    if (q->dead)
-        finish_all(q, &q->queue, RC_NOT_CONTROLLER);
-    format_features(q);
-    answer_landed(q);
-    pump(q);
-    disk_write(q);
     uint64_t now = shard_now_ns(q->shard), next = UINT64_MAX;
-    next = expire(q, &q->queue, now, next);
-    next = expire(q, &q->flying, now, next);
-    next = expire(q, &q->landed, now, next);
-    uint64_t raft_ms = q->dead ? UINT64_MAX : raft_deadline_ms(&q->raft);
-    if (raft_ms != UINT64_MAX && raft_ms * 1000000 < next)
-        next = raft_ms * 1000000;
+    if (q->dead) {
+        quorum_finish_all(q, &q->queue, RC_NOT_CONTROLLER);
+        quorum_finish_all(q, &q->changes, RC_NOT_CONTROLLER);
+        quorum_forward_lost(q, NODE_ID_NONE);
+    } else if (!q->forming) {
+        if (q->peers && raft_voters_index(&q->raft) != q->observers_set)
+            quorum_observers(q);
+        format_features(q);
+        next = sooner(next, quorum_brokers_work(q, now));
+        next = sooner(next, quorum_voters_work(q, now));
+    }
+    next = sooner(next, quorum_self_work(q, now));
+    next = sooner(next, answer_landed(q, now));
+    pump(q);
+    if (!q->forming)
+        quorum_disk_write(q);
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        next = expire(q, lists[i], now, next);
+    uint64_t raft_ms = q->dead || q->forming ? UINT64_MAX : raft_deadline_ms(&q->raft);
+    if (raft_ms != UINT64_MAX)
+        next = sooner(next, raft_ms * 1000000);
     if (next == UINT64_MAX)
         shard_timer_cancel(q->shard, &q->timer);
     else if (shard_timer_set(q->shard, &q->timer, next, on_timer) != RC_OK)
@@ -375,7 +381,7 @@ void quorum_wake(struct quorum *q)
 
 // ---- requests ----
 
-static void take(struct quorum *q, struct quorum_op *op)
+void quorum_take(struct quorum *q, struct quorum_op *op)
 {
     list_push_back(&q->queue, &op->link);
     quorum_wake(q);
@@ -385,7 +391,7 @@ static void arrived(struct shard *on, struct shard_message *m)
 {
     (void)on;
     struct quorum_op *op = container_of(m, struct quorum_op, message);
-    take(op->quorum, op);
+    quorum_take(op->quorum, op);
 }
 
 static void try_send(struct shard_task *t)
@@ -399,72 +405,21 @@ static void try_send(struct shard_task *t)
 
 void quorum_submit(struct quorum *q, struct shard *from, struct quorum_op *op)
 {
-    ASSERT(op->done != NULL && op->kind < CONTROLLER_KINDS);
+    ASSERT(op->done != NULL && op->kind >= 0 && op->kind < QUORUM_KINDS);
     op->quorum = q;
     op->from = from;
     op->rc = RC_OK;
     op->index = 0;
     op->link = (struct list_node){0};
+    op->sent_to = NODE_ID_NONE;
+    op->landed_ns = 0;
     op->progress = (struct controller_progress){0};
     op->message = (struct shard_message){0};
     op->retry = (struct shard_task){0};
     if (from == q->shard)
-        take(q, op);
+        quorum_take(q, op);
     else
         try_send(&op->retry);
-}
-
-// ---- registration ----
-
-static void registered(struct quorum_op *op, enum rc rc);
-
-static void unfenced(struct quorum_op *op, enum rc rc)
-{
-    struct quorum_registration *r = container_of(op, struct quorum_registration, op);
-    arena_deinit(&r->arena);
-    r->done(r, rc);
-}
-
-static void registered(struct quorum_op *op, enum rc rc)
-{
-    struct quorum_registration *r = container_of(op, struct quorum_registration, op);
-    if (rc != RC_OK) {
-        unfenced(op, rc);
-        return;
-    }
-    // Answered means applied here: the node knows its registration and may serve.
-    r->broker_epoch = r->registration.broker_epoch;
-    r->state = (struct controller_node_state){.node = r->registration.node, .broker_epoch = r->broker_epoch};
-    r->op.kind = CONTROLLER_NODE_STATE;
-    r->op.request = r->op.answer = &r->state;
-    r->op.done = unfenced;
-    quorum_submit(r->quorum, r->quorum->shard, &r->op);
-}
-
-void quorum_register(struct quorum *q, struct quorum_registration *r)
-{
-    struct uuid *directories = r->directories;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < q->config.log_dir_count; i++)
-        directories[count++] = q->config.log_dirs[i]->identity.directory_id;
-    r->quorum = q;
-    r->registration = (struct controller_registration){.node = q->config.node_id,
-                                                       .incarnation = q->identity.incarnation,
-                                                       .rack = r->rack,
-                                                       .listeners = r->listeners,
-                                                       .listener_count = r->listener_count,
-                                                       .directories = directories,
-                                                       .directory_count = count,
-                                                       .peer_host = r->peer_host,
-                                                       .peer_port = r->peer_port,
-                                                       .logs_whole = r->logs_whole};
-    arena_init(&r->arena, 1 << 20, NULL, 0);
-    r->op = (struct quorum_op){.kind = CONTROLLER_REGISTER,
-                               .request = &r->registration,
-                               .answer = &r->registration,
-                               .arena = &r->arena,
-                               .done = registered};
-    quorum_submit(q, q->shard, &r->op);
 }
 
 // ---- looking ----

@@ -3,9 +3,13 @@
 // Joins the Raft core, its journal and the metadata on one shard: boots or formats the node, proposes decisions,
 // applies what is committed, publishes images to all shards, makes snapshots. Plumbing: what is decided is decided in
 // meta/ and raft/. One quorum a process, on the shard it is created for; quorum_submit() may be called from any shard.
+//
+// With peers: the node forms or finds its cluster before anything else (quorum_form.c); requests for the controller go
+// to whichever node is it (quorum_forward.c); readers see no image before it holds this process's own registration.
 #pragma once
 
 #include "base/list.h"
+#include "engine/peers.h"
 #include "meta/controller.h"
 #include "meta/image.h"
 #include "raft/raft.h"
@@ -15,19 +19,39 @@
 struct quorum;
 struct quorum_op;
 
-// rc RC_OK: committed, applied on every shard, answer filled. RC_NOT_CONTROLLER: this node does not lead (any more);
-// the outcome is unknown if it was queued. RC_TIMED_OUT: the deadline passed first; the outcome is unknown. Other
+// What is asked of the quorum's leader besides controller_decide()'s kinds; request and answer are of wire/peer_messages.
+//   QUORUM_DESCRIBE      none                        struct quorum_view; answered by the leader from its own Raft
+//   QUORUM_CHANGE_VOTER  struct voter_change (both)  answered when committed. RC_DUPLICATE_VOTER, RC_VOTER_NOT_FOUND,
+//                        RC_INVALID_VOTER_KEY, RC_INVALID_REQUEST (the last voter, or too many); an observer that has
+//                        not caught up, or another change under way, is waited for until the deadline
+enum quorum_kind {
+    QUORUM_DESCRIBE = CONTROLLER_KINDS,
+    QUORUM_CHANGE_VOTER,
+    QUORUM_KINDS,
+};
+
+enum { QUORUM_VOTER_REMOVE, QUORUM_VOTER_ADD, QUORUM_VOTER_LEAD }; // voter_change.change
+
+// On whose behalf, for logs and authorisation at the controller; borrowed until done().
+struct quorum_caller {
+    struct bytes principal, client_address, client_id, listener;
+};
+
+// rc RC_OK: committed, applied on every shard, answer filled; of topics and partitions created or deleted also applied
+// by every live broker, or a second later. RC_NOT_CONTROLLER: no leader took it, or leadership ended first; the outcome
+// is unknown if it was queued. RC_TIMED_OUT: the deadline passed first; the outcome is unknown. Other
 // errors are the decision's own (controller_decide). Runs on the shard that submitted.
 typedef void (*quorum_done_fn)(struct quorum_op *op, enum rc rc);
 
 // A request to the controller; embedded by whoever asks, must stay where it is, with request, answer and arena, until
 // done() runs. The arena is used on the quorum's shard meanwhile.
 struct quorum_op {
-    enum controller_kind kind; // set these before quorum_submit()
+    int kind; // enum controller_kind or quorum_kind; set these before quorum_submit()
     const void *request;
     void *answer;
     struct arena *arena;
     uint64_t deadline_ns; // monotonic; 0: none
+    const struct quorum_caller *caller; // may be NULL
     quorum_done_fn done;
     uint64_t index; // out: Raft index of the entry that holds it
     // private
@@ -38,6 +62,10 @@ struct quorum_op {
     struct shard_message message;
     struct shard_task retry;
     enum rc rc;
+    bool local;          // only this node may decide it
+    int32_t sent_to;     // forwarded there under `correlation`
+    int32_t correlation;
+    uint64_t landed_ns;  // committed then
 };
 
 // From shard `from` (any shard of the group). Always completes through done(), never inside the call.
@@ -62,6 +90,7 @@ struct quorum_reader {
     struct shard_message message;
     const struct image *pending[QUORUM_PENDING_IMAGES]; // a ring; the first one is on its way while message.in_flight
     uint32_t pending_head, pending_count;
+    bool told;   // changed() has been called
     bool behind; // the ring was full: the next image is told as if everything had changed
     uint64_t seen_index;
     struct list_node link;
@@ -85,9 +114,13 @@ struct quorum_config {
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t snapshot_log_bytes; // a snapshot after this much log
     struct bytes cluster_id;     // asked for when formatting; empty: draw one
-    // Messages for other members; NULL while there are none. m's entries are read with raft_entry_get(quorum_raft())
-    // before it returns.
-    void (*send)(void *context, const struct raft_message *m);
+    // --peers, rising by id, the own one included; kept by the caller. None: a cluster of one, nothing listens.
+    const struct peer_address *peers;
+    uint32_t peer_count;
+    struct io_addr peer_listen;
+    // With peers, once, on the quorum's shard: this process is registered and the image holds it. Readers see nothing
+    // before quorum_release(), and the node serves nothing before quorum_ready().
+    void (*registered)(void *context);
     // The journal failed or metadata cannot be applied: this process may not go on. Called once, with a sentence.
     void (*failed)(void *context, enum rc rc, const char *text);
     void *context;
@@ -101,7 +134,8 @@ struct quorum_identity {
     char cluster_id[CLUSTER_ID_CHARS + 1];
     struct uuid incarnation; // of this process
     struct uuid directory;   // of metadata_dir; those of the log folders are in their log_dir
-    bool formatted;          // this start made the cluster
+    bool formatted;          // this start made the cluster, or joined it
+    bool forming;            // no cluster yet: it is formed or found while the shard runs
     uint64_t replayed_bytes, snapshot_bytes;
 };
 
@@ -136,7 +170,7 @@ struct quorum_registration {
     const char *peer_host;
     uint16_t peer_port;
     bool logs_whole;
-    void (*done)(struct quorum_registration *r, enum rc rc);
+    void (*done)(struct quorum_registration *r, enum rc rc); // RC_OK: it serves
     int64_t broker_epoch; // out
     // private
     struct quorum_op op;
@@ -148,6 +182,14 @@ struct quorum_registration {
 };
 
 void quorum_register(struct quorum *q, struct quorum_registration *r); // on the quorum's shard
+
+// With peers, after registered(): readers get the image, told as new (old NULL), each on its shard.
+void quorum_release(struct quorum *q);
+// Then, when this node can serve: asks to be unfenced; the registration's done() follows.
+void quorum_ready(struct quorum *q);
+// Clean stop, first of all: leaderships of partitions move elsewhere where they can, then Raft's. done() on the
+// quorum's shard, soon and bounded, whatever happens. Without peers at once.
+void quorum_leave(struct quorum *q, void (*done)(void *context));
 
 // ------------------------------------------------------------------------------------------------ looking
 
@@ -162,5 +204,7 @@ struct quorum_status {
 };
 void quorum_status(const struct quorum *q, struct quorum_status *out);
 const struct raft *quorum_raft(const struct quorum *q);
+// The other nodes, for what is shown of them; NULL without peers.
+struct peers *quorum_peers(struct quorum *q);
 // The Raft leader as last known, from any shard (an atomic read).
 int32_t quorum_leader(const struct quorum *q);

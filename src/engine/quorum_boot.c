@@ -16,7 +16,7 @@ static enum rc say(char *text, size_t text_bytes, enum rc rc, const char *what, 
     return rc;
 }
 
-static void draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1])
+void quorum_draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1])
 {
     struct uuid u;
     do {
@@ -43,7 +43,8 @@ static uint32_t dir_count(const struct quorum *q)
 }
 
 // Every formatted folder is of one cluster and of this node. *formatted: how many are.
-static enum rc check_dirs(struct quorum *q, uint32_t *formatted, char *text, size_t text_bytes)
+// `any`: their formatting was interrupted before a cluster began, so the cluster they name is none.
+static enum rc check_dirs(struct quorum *q, bool any, uint32_t *formatted, char *text, size_t text_bytes)
 {
     *formatted = 0;
     for (uint32_t i = 0; i < dir_count(q); i++) {
@@ -53,11 +54,12 @@ static enum rc check_dirs(struct quorum *q, uint32_t *formatted, char *text, siz
         if ((*formatted)++ == 0)
             snprintf(q->identity.cluster_id, sizeof(q->identity.cluster_id), "%.*s", CLUSTER_ID_CHARS,
                      d->identity.cluster_id);
-        enum rc rc = log_dir_check(d, q->identity.cluster_id, q->config.node_id, text, text_bytes);
+        enum rc rc = log_dir_check(d, any ? d->identity.cluster_id : q->identity.cluster_id, q->config.node_id, text,
+                                   text_bytes);
         if (rc != RC_OK)
             return rc;
     }
-    if (*formatted && q->config.cluster_id.n && !bytes_eq(q->config.cluster_id, bytes_str(q->identity.cluster_id))) {
+    if (*formatted && !any && q->config.cluster_id.n && !bytes_eq(q->config.cluster_id, bytes_str(q->identity.cluster_id))) {
         snprintf(text, text_bytes, "%s belongs to cluster %s, not to %.*s", q->config.metadata_dir->path,
                  q->identity.cluster_id, (int)q->config.cluster_id.n, (const char *)q->config.cluster_id.p);
         return RC_INCONSISTENT_CLUSTER_ID;
@@ -65,15 +67,14 @@ static enum rc check_dirs(struct quorum *q, uint32_t *formatted, char *text, siz
     return RC_OK;
 }
 
-static enum rc format_journal(struct quorum *q, char *text, size_t text_bytes)
+// voters NULL: an observer, whose log begins with what the leader sends.
+static enum rc format_journal(struct quorum *q, const struct raft_voters *voters, char *text, size_t text_bytes)
 {
-    struct raft_voters voters = {
-        .count = 1, .ids = {{.node = q->config.node_id, .directory = q->config.metadata_dir->identity.directory_id}}};
     uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
-    size_t n = raft_voters_encode(&voters, bytes);
-    struct journal_hard hard = {.term = 1, .vote_node = NODE_ID_NONE};
+    size_t n = voters ? raft_voters_encode(voters, bytes) : 0;
+    struct journal_hard hard = {.term = voters ? 1 : 0, .vote_node = NODE_ID_NONE};
     struct journal_entry first = {.index = 1, .term = 1, .type = RAFT_ENTRY_VOTERS, .payload = bytes_of(bytes, n)};
-    enum rc rc = journal_format(q->shard->io, q->path, &hard, &first, 1);
+    enum rc rc = journal_format(q->shard->io, q->path, &hard, &first, voters ? 1 : 0);
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->path);
 }
 
@@ -81,8 +82,11 @@ static enum rc format_journal(struct quorum *q, char *text, size_t text_bytes)
 // power cut brings back what was before them, above all the marker. Only the metadata's folder is worth a start.
 static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size_t text_bytes)
 {
-    if (!d->identity.formatted) {
-        enum rc rc = log_dir_format(d, q->identity.cluster_id, q->config.node_id);
+    if (!d->identity.formatted || strcmp(d->identity.cluster_id, q->identity.cluster_id) != 0) {
+        struct uuid id = d->identity.formatted           ? d->identity.directory_id
+                         : d == q->config.metadata_dir ? q->identity.directory
+                                                       : log_dir_draw_id(d);
+        enum rc rc = log_dir_format_as(d, q->identity.cluster_id, q->config.node_id, id);
         return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", d->path);
     }
     enum rc rc = io_sync_dir_now(q->shard->io, d->path);
@@ -93,33 +97,108 @@ static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size
     return RC_OK;
 }
 
-static enum rc format(struct quorum *q, const char *marker, char *text, size_t text_bytes)
+static enum rc marker_path(const struct quorum *q, char out[IO_PATH_BYTES_MAX], char *text, size_t text_bytes)
+{
+    const char *home = q->config.metadata_dir->path;
+    int n = snprintf(out, IO_PATH_BYTES_MAX, "%s/%s", home, FORMATTING_FOLDER);
+    return n < IO_PATH_BYTES_MAX ? RC_OK : say(text, text_bytes, RC_INVALID, "path too long:", home);
+}
+
+enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool begin, char *text, size_t text_bytes)
 {
     struct io *io = q->shard->io;
-    enum rc rc = io_make_dir(io, marker);
+    char marker[IO_PATH_BYTES_MAX];
+    enum rc rc = marker_path(q, marker, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
+    rc = io_make_dir(io, marker);
     if (rc == RC_OK || rc == RC_EXISTS)
         rc = io_sync_dir_now(io, q->config.metadata_dir->path);
     if (rc != RC_OK)
         return say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
-    if (q->identity.cluster_id[0] == 0 && q->config.cluster_id.n == CLUSTER_ID_CHARS)
-        memcpy(q->identity.cluster_id, q->config.cluster_id.p, CLUSTER_ID_CHARS);
-    else if (q->identity.cluster_id[0] == 0)
-        draw_cluster_id(q, q->identity.cluster_id);
     for (uint32_t i = 0; i < dir_count(q); i++) {
         rc = prepare_dir(q, dir_at(q, i), text, text_bytes);
         if (rc != RC_OK)
             return rc;
     }
-    rc = format_journal(q, text, text_bytes);
+    rc = format_journal(q, voters, text, text_bytes);
+    if (rc == RC_OK) {
+        rc = io_sync_dir_now(io, q->config.metadata_dir->path);
+        if (rc != RC_OK)
+            return say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
+    }
+    return rc == RC_OK && begin ? quorum_format_end(q, text, text_bytes) : rc;
+}
+
+// The marker goes: from here on this is a folder of a cluster.
+enum rc quorum_format_end(struct quorum *q, char *text, size_t text_bytes)
+{
+    struct io *io = q->shard->io;
+    char marker[IO_PATH_BYTES_MAX];
+    enum rc rc = marker_path(q, marker, text, text_bytes);
     if (rc != RC_OK)
         return rc;
-    rc = io_sync_dir_now(io, q->config.metadata_dir->path);
-    if (rc == RC_OK)
-        rc = io_remove_now(io, marker);
+    rc = io_remove_now(io, marker);
     if (rc == RC_OK) // a marker that came back would format once more
         rc = io_sync_dir_now(io, q->config.metadata_dir->path);
     q->identity.formatted = true;
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
+}
+
+// A cluster of one, at once.
+static enum rc format_alone(struct quorum *q, char *text, size_t text_bytes)
+{
+    if (q->identity.cluster_id[0] == 0 && q->config.cluster_id.n == CLUSTER_ID_CHARS)
+        memcpy(q->identity.cluster_id, q->config.cluster_id.p, CLUSTER_ID_CHARS);
+    else if (q->identity.cluster_id[0] == 0)
+        quorum_draw_cluster_id(q, q->identity.cluster_id);
+    struct raft_voters voters = {.count = 1,
+                                 .ids = {{.node = q->config.node_id, .directory = q->identity.directory}}};
+    return quorum_format(q, &voters, true, text, text_bytes);
+}
+
+// ---- what a start finds prepared ----
+
+static enum rc prepared_snapshot(void *context, const struct journal_mark *mark)
+{
+    (void)context, (void)mark;
+    return RC_INVALID;
+}
+
+static enum rc prepared_piece(void *context, const struct journal_mark *mark, struct bytes piece)
+{
+    (void)context, (void)mark, (void)piece;
+    return RC_INVALID;
+}
+
+static enum rc prepared_entry(void *context, const struct journal_entry *e)
+{
+    struct raft_voters *voters = context;
+    return e->index == 1 && e->type == RAFT_ENTRY_VOTERS ? raft_voters_decode(e->payload, voters) : RC_INVALID;
+}
+
+// The proposal that this node made durable before it ended; false: it had not come so far, and nobody was told it had.
+static bool read_prepared(struct quorum *q)
+{
+    char why[256];
+    struct journal j = {0};
+    struct journal_visitor v = {.context = &q->form.voters,
+                                .snapshot = prepared_snapshot,
+                                .piece = prepared_piece,
+                                .entry = prepared_entry};
+    bool formatted = true;
+    for (uint32_t i = 0; i < dir_count(q); i++)
+        formatted = formatted && dir_at(q, i)->identity.formatted &&
+                    strcmp(dir_at(q, i)->identity.cluster_id, q->config.metadata_dir->identity.cluster_id) == 0;
+    if (!formatted || !journal_exists(q->shard->io, q->path) ||
+        journal_open(&j, q->shard->io, q->config.trace, q->path, &v, why, sizeof(why)) != RC_OK)
+        return false;
+    journal_close(&j);
+    if (q->form.voters.count == 0)
+        return false; // an observer on its way: it asks again
+    snprintf(q->form.cluster_id, sizeof(q->form.cluster_id), "%.*s", CLUSTER_ID_CHARS,
+             q->config.metadata_dir->identity.cluster_id);
+    return true;
 }
 
 // Formats what has to be: a new cluster, one whose formatting was interrupted, or a folder added to this node.
@@ -129,17 +208,28 @@ static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
     char marker[IO_PATH_BYTES_MAX];
     const char *home = q->config.metadata_dir->path;
     int n = snprintf(q->path, sizeof(q->path), "%s/%s", home, METADATA_FOLDER);
-    int m = snprintf(marker, sizeof(marker), "%s/%s", home, FORMATTING_FOLDER);
-    if (n >= IO_PATH_BYTES_MAX || m >= IO_PATH_BYTES_MAX)
+    if (n >= IO_PATH_BYTES_MAX)
         return say(text, text_bytes, RC_INVALID, "path too long:", home);
-    uint32_t formatted;
-    enum rc rc = check_dirs(q, &formatted, text, text_bytes);
+    enum rc rc = marker_path(q, marker, text, text_bytes);
     if (rc != RC_OK)
         return rc;
+    bool marked = io_exists(io, marker), many = q->config.peer_count > 1;
+    uint32_t formatted;
+    rc = check_dirs(q, marked && many, &formatted, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
+    struct log_dir *d = q->config.metadata_dir;
+    q->identity.directory = d->identity.formatted ? d->identity.directory_id : log_dir_draw_id(d);
     bool journal = journal_exists(io, q->path);
-    if (io_exists(io, marker) || (formatted == 0 && !journal))
-        return format(q, marker, text, text_bytes);
-    if (!journal || !q->config.metadata_dir->identity.formatted) {
+    if (marked || (formatted == 0 && !journal)) {
+        if (!many)
+            return format_alone(q, text, text_bytes);
+        q->forming = q->identity.forming = true;
+        q->form.prepared = marked && read_prepared(q);
+        q->identity.cluster_id[0] = 0;
+        return RC_OK;
+    }
+    if (!journal || !d->identity.formatted) {
         snprintf(text, text_bytes,
                  "the folders of node %d are of cluster %s, but its metadata is not in %s: give the folder it was in "
                  "(metadata.log.dir, or the first of log.dirs), or restore it",
@@ -151,6 +241,27 @@ static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
     return rc;
 }
 
+static void configure(struct quorum *q)
+{
+    struct config_layers l = {.properties = q->config.properties};
+    if (!q->config.snapshot_log_bytes)
+        q->config.snapshot_log_bytes =
+            (uint64_t)config_broker_int(&l, "metadata.log.max.record.bytes.between.snapshots", 20 << 20);
+    if (!q->config.election_timeout_ms)
+        q->config.election_timeout_ms = (uint32_t)config_broker_int(&l, "controller.quorum.election.timeout.ms", 1000);
+    if (!q->config.heartbeat_ms)
+        q->config.heartbeat_ms = q->config.election_timeout_ms / 5 + 1;
+    q->session_ns = (uint64_t)config_broker_int(&l, "broker.session.timeout.ms", 9000) * QUORUM_NS_PER_MS;
+    q->beat_every_ns = (uint64_t)config_broker_int(&l, "broker.heartbeat.interval.ms", 2000) * QUORUM_NS_PER_MS;
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->readers, &q->remotes};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        list_init(lists[i]);
+    arena_init(&q->format_arena, 1 << 16, NULL, 0);
+    for (int i = 0; i < QUORUM_TRANSFERS_MAX; i++)
+        q->transfers[i].to = raft_id_none();
+    q->leader = q->leader_seen = NODE_ID_NONE;
+}
+
 enum rc quorum_create(struct quorum **out, const struct quorum_config *config, char *text, size_t text_bytes)
 {
     ASSERT(config->log_dir_count > 0 && config->metadata_dir != NULL);
@@ -160,25 +271,18 @@ enum rc quorum_create(struct quorum **out, const struct quorum_config *config, c
         return say(text, text_bytes, RC_NOMEM, "cannot start", "the quorum");
     q->config = *config;
     q->shard = config->shard;
-    q->leader = NODE_ID_NONE;
-    struct config_layers l = {.properties = config->properties};
-    if (!q->config.snapshot_log_bytes)
-        q->config.snapshot_log_bytes =
-            (uint64_t)config_broker_int(&l, "metadata.log.max.record.bytes.between.snapshots", 20 << 20);
-    if (!q->config.election_timeout_ms)
-        q->config.election_timeout_ms = (uint32_t)config_broker_int(&l, "controller.quorum.election.timeout.ms", 1000);
-    if (!q->config.heartbeat_ms)
-        q->config.heartbeat_ms = q->config.election_timeout_ms / 5 + 1;
-    list_init(&q->queue);
-    list_init(&q->flying);
-    list_init(&q->landed);
-    list_init(&q->readers);
-    arena_init(&q->format_arena, 1 << 16, NULL, 0);
+    configure(q);
     q->identity.node_id = config->node_id;
     io_random(q->shard->io, q->identity.incarnation.b, sizeof(q->identity.incarnation.b));
     enum rc rc = identify(q, text, text_bytes);
-    q->identity.directory = config->metadata_dir->identity.directory_id;
+    if (rc == RC_OK && config->peer_count > 0) {
+        q->held = true;
+        rc = quorum_peers_open(q, text, text_bytes);
+    }
     if (rc != RC_OK) {
+        if (q->peers && q->peers->listening)
+            peers_close(q->peers);
+        free(q->peers);
         arena_deinit(&q->format_arena);
         free(q);
         return rc;
@@ -209,6 +313,7 @@ static enum rc raft_begin(struct replay *r)
     const struct journal_hard *h = &q->journal.hard;
     struct raft_hard_state hard = {.term = h->term, .vote = {.node = h->vote_node, .directory = h->vote_directory}};
     r->raft_begun = true;
+    raft_deinit(&q->raft);
     return raft_init(&q->raft, &c, &hard, &r->snapshot);
 }
 
@@ -275,9 +380,9 @@ static enum rc replay_committed(struct replay *r, char *text, size_t text_bytes)
     return RC_OK;
 }
 
-enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
+// The image takes the place of what was there before.
+enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes)
 {
-    ASSERT(!q->started);
     struct replay r = {.q = q, .image = image_create()};
     if (!r.image)
         return say(text, text_bytes, RC_NOMEM, "cannot start", "the quorum");
@@ -293,11 +398,41 @@ enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
         return rc;
     }
     r.image->changes.everything = true;
+    image_unref(q->image);
     q->image = r.image;
     q->disk.next = q->journal.last_index + 1;
     q->disk.last = q->journal.last_index;
+    return RC_OK;
+}
+
+// No cluster yet: a core that is nobody's, and an empty image.
+static enum rc start_forming(struct quorum *q, char *text, size_t text_bytes)
+{
+    struct raft_config c = {.self = {.node = q->config.node_id, .directory = q->identity.directory},
+                            .election_timeout_ms = q->config.election_timeout_ms,
+                            .heartbeat_ms = q->config.heartbeat_ms};
+    q->image = image_create();
+    enum rc rc = q->image ? raft_init(&q->raft, &c, &(struct raft_hard_state){.vote = raft_id_none()},
+                                      &(struct raft_snapshot){0})
+                          : RC_NOMEM;
+    return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot start", "the quorum");
+}
+
+enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
+{
+    ASSERT(!q->started);
+    enum rc rc = q->forming ? start_forming(q, text, text_bytes) : quorum_log_open(q, text, text_bytes);
+    if (rc != RC_OK)
+        return rc;
     quorum_first_images(q);
     q->started = true;
+    if (q->peers)
+        peers_start(q->peers);
+    if (q->forming) {
+        quorum_form_begin(q);
+        quorum_wake(q);
+        return RC_OK;
+    }
     if (q->image->index > q->raft.applied)
         quorum_feed(q, &(struct raft_event){.kind = RAFT_APPLIED, .index = q->image->index});
     quorum_feed(q, &(struct raft_event){.kind = RAFT_TICK});
@@ -312,24 +447,35 @@ static void abandon(struct list *l)
     }
 }
 
-void quorum_destroy(struct quorum *q)
+// Nothing new begins, and what is in flight ends.
+static void quiesce(struct quorum *q)
 {
-    if (!q)
-        return;
     if (q->started) {
         shard_timer_cancel(q->shard, &q->timer);
+        shard_timer_cancel(q->shard, &q->form.timer);
         shard_defer_cancel(q->shard, &q->work);
     }
-    q->started = false; // nothing new begins
+    q->started = false;
+    q->dead = true;
+    if (q->peers)
+        peers_close(q->peers);
     while (q->journal_open && journal_busy(&q->journal))
         io_poll(q->shard->io, -1);
     if (q->snapshot.running)
         shard_job_cancel(q->shard, &q->snapshot.job);
     while (q->snapshot.running && io_op_busy(&q->snapshot.file.op))
         io_poll(q->shard->io, -1);
-    abandon(&q->queue);
-    abandon(&q->flying);
-    abandon(&q->landed);
+    quorum_transfer_end_all(q);
+}
+
+void quorum_destroy(struct quorum *q)
+{
+    if (!q)
+        return;
+    quiesce(q);
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        abandon(lists[i]);
     while (!list_empty(&q->readers))
         quorum_detach(q, container_of(q->readers.head.next, struct quorum_reader, link));
     image_unref(q->snapshot.image);
@@ -339,8 +485,14 @@ void quorum_destroy(struct quorum *q)
         while (io_op_busy(&q->journal.remove_op))
             io_poll(q->shard->io, -1);
         journal_close(&q->journal);
-        raft_deinit(&q->raft);
     }
+    raft_deinit(&q->raft);
+    quorum_brokers_free(q);
+    if (q->self.registration)
+        arena_deinit(&q->self.registration->arena);
+    if (q->self.leave_asked)
+        arena_deinit(&q->self.leave_arena);
+    free(q->peers);
     arena_deinit(&q->format_arena);
     free(q);
 }

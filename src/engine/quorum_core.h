@@ -12,7 +12,12 @@ enum {
     QUORUM_SENDS_MAX = 256, // messages that wait for the disk
     QUORUM_WINDOW_BYTES = 2 << 20,
     QUORUM_UNCOMMITTED_BYTES = 8 << 20,
+    QUORUM_REMOTE_MAX = 256,     // requests of other nodes under way here
+    QUORUM_TRANSFERS_MAX = 4,    // snapshots on their way to others
+    QUORUM_VOTERS_FORMED = 5,    // of a new cluster; the rest observe
 };
+
+#define QUORUM_NS_PER_MS UINT64_C(1000000)
 
 // What the core wants on disk and the journal has not been given yet.
 struct quorum_disk {
@@ -20,6 +25,7 @@ struct quorum_disk {
     uint64_t ticket;         // of the newest wish
     uint64_t next, last;     // entries to write
     uint64_t truncate_from;  // 0: none
+    bool install;            // begin anew behind the journal's snapshot
     uint64_t writing_ticket; // durable with the write in flight; 0: a part only
 };
 
@@ -32,6 +38,90 @@ struct quorum_snapshot {
     uint64_t wanted_index; // begin once this much is applied; 0: none wanted
     bool running, finishing;
     enum rc rc;
+};
+
+// A cluster on its way (quorum_form.c).
+struct quorum_form {
+    bool prepared; // durable here, but not known to have begun
+    char cluster_id[CLUSTER_ID_CHARS + 1];
+    struct raft_voters voters; // proposed, or prepared
+    bool proposed;
+    bool answered[QUORUM_VOTERS_FORMED];
+    uint64_t said_ns; // when it was last said for whom it waits
+    struct shard_timer timer;
+};
+
+// A snapshot on its way to a member that is too far behind (quorum_transfer.c).
+struct quorum_transfer {
+    struct quorum *quorum;
+    struct raft_id to; // node NODE_ID_NONE: free
+    const struct image *image;
+    struct snapshot_writer writer;
+    uint8_t voters[RAFT_VOTERS_BYTES_MAX];
+    size_t voters_bytes;
+    uint64_t term;
+    int32_t number; // of the piece that waits for its answer
+    bool last;
+    struct shard_timer timer;
+};
+
+// And one that comes in.
+struct quorum_arrival {
+    bool running, full; // full: only the end is still to be written
+    struct peer_route from;
+    struct raft_id leader;
+    uint64_t term;
+    int32_t correlation, number;
+    struct image *image;
+    struct raft_snapshot mark;
+    struct journal_snapshot file;
+    struct shard_timer timer;
+};
+
+// What the controller knows of a broker besides the image (quorum_brokers.c).
+struct quorum_broker {
+    int32_t node;
+    int64_t epoch;
+    uint64_t heard_ns, applied;
+    uint64_t target; // a fenced one is caught up once it has applied this; 0: not looked at
+    uint64_t hint_at_ns[2]; // when it was last fenced by a mistaken hint
+    bool hinted;     // fenced by a hint that is not proved yet
+    bool busy;       // a change of its state is being decided
+    struct quorum *quorum;
+    struct quorum_op op;
+    struct arena arena;
+    struct controller_node_state state;
+};
+
+// This node as the controller sees it (quorum_register.c).
+enum quorum_self_stage {
+    QUORUM_SELF_NONE,       // nobody asked to register
+    QUORUM_SELF_REGISTERING,
+    QUORUM_SELF_REGISTERED, // fenced; the engine makes itself ready
+    QUORUM_SELF_UNFENCING,
+    QUORUM_SELF_SERVING,
+    QUORUM_SELF_FAILED,
+};
+
+struct quorum_self {
+    enum quorum_self_stage stage;
+    struct quorum_registration *registration; // until done()
+    int64_t broker_epoch;
+    bool busy;              // its op is under way
+    uint64_t retry_ns;      // when to ask again
+    uint64_t give_up_ns;    // registration
+    uint64_t beat_ns;       // next heartbeat
+    uint64_t beat_applied;  // what the last one said
+    int32_t beat_correlation; // 0: none unanswered
+    uint64_t beat_sent_ns;
+    // leaving
+    void (*left)(void *context);
+    bool leaving;
+    uint64_t leave_until_ns;
+    struct quorum_op leave_op;
+    struct arena leave_arena;
+    struct controller_node_state leave_state;
+    bool leave_asked, leave_moved;
 };
 
 struct quorum {
@@ -49,8 +139,11 @@ struct quorum {
     struct list queue;         // ops not decided yet
     struct list flying;        // decided, in the batch under way
     struct list landed;        // committed, not yet seen by every shard
+    struct list away;          // with the controller of another node
+    struct list changes;       // of voters: not in the log yet, or not committed
     uint64_t batch_index;      // of the batch under way, 0: none
     struct list readers;
+    bool held; // readers are told nothing yet
     struct shard_timer timer;
     struct shard_task work;
     struct quorum_snapshot snapshot;
@@ -59,16 +152,79 @@ struct quorum {
     bool format_asked;
     bool started, dead;
     int32_t leader;               // atomic
+    int32_t leader_seen;          // the same, on its own shard
     char path[IO_PATH_BYTES_MAX]; // of the journal's folder
+    // with peers
+    struct peers *peers; // NULL: none
+    bool forming;
+    struct quorum_form form;
+    struct quorum_self self;
+    uint64_t observers_set; // index of the voter set the observers were taken for
+    struct quorum_transfer transfers[QUORUM_TRANSFERS_MAX];
+    struct quorum_arrival arrival;
+    struct quorum_broker *brokers[IMAGE_NODES_MAX];
+    uint32_t broker_count;
+    bool controlling; // this node leads, and its sessions count
+    struct list remotes; // requests of other nodes, struct quorum_remote
+    int32_t correlation;
+    uint64_t session_ns, beat_every_ns;
 };
 
 // quorum.c
 void quorum_feed(struct quorum *q, struct raft_event *ev); // one step and all that follows from it
+// The same; *index is that of what it appended, 0: nothing. Returns raft_step()'s.
+enum rc quorum_step(struct quorum *q, struct raft_event *ev, uint64_t *index);
 void quorum_wake(struct quorum *q);                        // do what there is to do at the end of this turn
 void quorum_dead(struct quorum *q, enum rc rc, const char *text);
+void quorum_finish(struct quorum *q, struct quorum_op *op, enum rc rc);
+void quorum_finish_all(struct quorum *q, struct list *l, enum rc rc);
+void quorum_take(struct quorum *q, struct quorum_op *op); // submitted on the quorum's own shard
+// quorum_disk.c
+void quorum_disk_want(struct quorum *q, const struct raft_effects *fx);
+void quorum_disk_write(struct quorum *q);
+void quorum_sends_take(struct quorum *q, const struct raft_effects *fx);
+// quorum_boot.c
+enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes); // after formatting: replays, begins Raft
+enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool begin, char *text, size_t text_bytes);
+enum rc quorum_format_end(struct quorum *q, char *text, size_t text_bytes);
+void quorum_draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1]);
 // quorum_publish.c
 void quorum_publish(struct quorum *q, const struct image *fresh_owned);
 uint64_t quorum_seen_index(const struct quorum *q); // what every shard has seen
 void quorum_first_images(struct quorum *q);
 // quorum_snapshot.c
 void quorum_snapshot_consider(struct quorum *q);
+// quorum_peers.c: the transport's hooks
+enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
+void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
+bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster
+// quorum_raft.c
+void quorum_raft_send(struct quorum *q, const struct raft_message *m);
+void quorum_raft_receive(struct quorum *q, struct peer_inlet *in, const struct peer_frame *f);
+// quorum_form.c
+void quorum_form_begin(struct quorum *q);
+void quorum_form_consider(struct quorum *q); // a peer said something new
+void quorum_form_message(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
+// quorum_transfer.c
+void quorum_transfer_begin(struct quorum *q, struct raft_id to);
+void quorum_transfer_piece(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
+void quorum_transfer_answer(struct quorum *q, int32_t node, const struct peer_frame *f);
+void quorum_transfer_end_all(struct quorum *q);
+// quorum_forward.c
+void quorum_forward_all(struct quorum *q); // what is queued goes to the leader
+void quorum_forward_lost(struct quorum *q, int32_t node); // no answers will come from there; NODE_ID_NONE: from nobody
+void quorum_forward_take(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
+void quorum_forward_answer(struct quorum *q, int32_t node, const struct peer_frame *f);
+// quorum_voters.c
+void quorum_voters_take(struct quorum *q, struct quorum_op *op); // QUORUM_DESCRIBE, QUORUM_CHANGE_VOTER, on the leader
+uint64_t quorum_voters_work(struct quorum *q, uint64_t now);     // returns when it wants to be called again
+// quorum_brokers.c
+uint64_t quorum_brokers_work(struct quorum *q, uint64_t now);
+void quorum_brokers_lost(struct quorum *q, int32_t node);
+void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
+uint64_t quorum_brokers_seen(const struct quorum *q); // what every live broker has applied
+void quorum_brokers_free(struct quorum *q);
+// quorum_register.c
+uint64_t quorum_self_work(struct quorum *q, uint64_t now);
+void quorum_self_beaten(struct quorum *q, const struct peer_frame *f);
+void quorum_self_image(struct quorum *q, const struct image *image); // a newer one, about to be published

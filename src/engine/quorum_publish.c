@@ -9,7 +9,8 @@ static void hand_over(struct quorum_reader *r, const struct image *image_owned)
     const struct image *old = r->image;
     r->image = image_owned;
     if (r->changed)
-        r->changed(r, old, image_owned);
+        r->changed(r, r->told ? old : NULL, image_owned);
+    r->told = true;
     image_unref(old);
 }
 
@@ -79,14 +80,29 @@ void quorum_publish(struct quorum *q, const struct image *fresh_owned)
 {
     const struct image *old = q->image;
     q->image = fresh_owned;
-    for (struct list_node *n = q->readers.head.next; n != &q->readers.head; n = n->next)
+    for (struct list_node *n = q->readers.head.next; n != &q->readers.head && !q->held; n = n->next)
         offer(q, container_of(n, struct quorum_reader, link), fresh_owned);
     image_unref(old);
+}
+
+void quorum_release(struct quorum *q)
+{
+    ASSERT(q->held);
+    struct image *all = image_begin(q->image);
+    if (!all) {
+        quorum_dead(q, RC_NOMEM, "out of memory while starting");
+        return;
+    }
+    all->changes.everything = true;
+    q->held = false;
+    quorum_publish(q, all);
 }
 
 uint64_t quorum_seen_index(const struct quorum *q)
 {
     uint64_t seen = q->image->index;
+    if (q->held)
+        return seen; // nobody looks yet
     for (const struct list_node *n = q->readers.head.next; n != &q->readers.head; n = n->next) {
         const struct quorum_reader *r = container_of(n, struct quorum_reader, link);
         if (r->seen_index < seen)
@@ -99,7 +115,10 @@ void quorum_first_images(struct quorum *q)
 {
     for (struct list_node *n = q->readers.head.next; n != &q->readers.head; n = n->next) {
         struct quorum_reader *r = container_of(n, struct quorum_reader, link);
-        hand_over(r, image_ref(q->image));
+        if (q->held)
+            r->image = image_ref(q->image); // what it is told first comes with quorum_release()
+        else
+            hand_over(r, image_ref(q->image));
         r->seen_index = q->image->index;
     }
 }

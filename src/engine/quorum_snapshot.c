@@ -77,7 +77,7 @@ static void begin(struct quorum *q)
 void quorum_snapshot_consider(struct quorum *q)
 {
     struct quorum_snapshot *s = &q->snapshot;
-    if (s->running || q->dead || !q->started)
+    if (s->running || q->arrival.running || q->dead || !q->started || q->forming)
         return;
     if (s->wanted_index == 0 && q->journal.bytes_since_snapshot > q->config.snapshot_log_bytes) {
         s->wanted_index = raft_last_index(&q->raft);

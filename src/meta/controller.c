@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "wire/peer_messages.h"
+
+enum { REGISTRATION_BYTES = 16 << 10, CHANGE_RECORD_BYTES = 64 };
+
 enum rc controller_batch_begin(struct controller_batch *b, const struct image *base, uint64_t index, uint64_t term)
 {
     *b = (struct controller_batch){.index = index, .term = term};
@@ -129,59 +133,6 @@ static bool shares_directory(const struct image_node *n, const struct controller
     return false;
 }
 
-static uint32_t without(const int32_t *from, uint32_t count, int32_t node, int32_t *out)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (from[i] != node)
-            out[n++] = from[i];
-    return n;
-}
-
-static int32_t first_live(const struct image *i, const int32_t *nodes, uint32_t count)
-{
-    for (uint32_t n = 0; n < count; n++) {
-        const struct image_node *node = image_node(i, nodes[n]);
-        if (node && !node->fenced && !node->in_shutdown)
-            return nodes[n];
-    }
-    return NODE_ID_NONE;
-}
-
-// A node whose logs may lack what they once held leaves every ISR and ELR in the append that registers it. Where it was
-// the last one it stays: nobody knows more. Returns how many such partitions there are.
-static uint64_t leave_isrs(struct decision *d, int32_t node)
-{
-    uint64_t alone = 0;
-    const struct image_topic *t = image_topic_next(d->view, (struct bytes){0}, false);
-    for (; t && d->rc == RC_OK; t = image_topic_next(d->view, image_topic_name(t), false)) {
-        struct uuid id = t->id;
-        for (int32_t n = 0; n < t->partition_count && d->rc == RC_OK; n++) {
-            const struct image_partition *p = image_partition(t, n);
-            int32_t isr[UINT8_MAX], elr[UINT8_MAX];
-            struct partition_change_record r;
-            partition_change_record_init(&r);
-            r.topic_id = id;
-            r.partition = n;
-            r.isr_count = without(image_isr(p), p->isr_count, node, isr);
-            r.elr_count = without(image_elr(p), p->elr_count, node, elr);
-            if (r.isr_count == p->isr_count && r.elr_count == p->elr_count)
-                continue;
-            if (r.isr_count == 0 && r.elr_count == 0) {
-                alone++;
-                continue;
-            }
-            r.isr = r.isr_count ? isr : (int32_t[]){0};
-            r.elr = elr;
-            if (p->leader == node)
-                r.leader = first_live(d->view, isr, r.isr_count);
-            decision_add(d, &partition_change_record_message, &r);
-            t = image_topic_by_id(d->view, id);
-        }
-    }
-    return alone;
-}
-
 static void registration_record_from(struct decision *d, const struct controller_registration *in,
                                      struct registration_record *r)
 {
@@ -222,13 +173,24 @@ static enum rc decide_register(struct decision *d, const struct controller_regis
     // The same folder proves the old process dead (it held the lock); so does being that process's successor here.
     if (old && !old->fenced && in->node != d->env->self && !shares_directory(old, in))
         return RC_DUPLICATE_BROKER_REGISTRATION;
-    uint64_t alone = old && !in->logs_whole ? leave_isrs(d, in->node) : 0;
-    if (alone)
+    // The partitions that others can lead move first, a batch at a time; each step stands by itself.
+    if (old && !d->progress->moved) {
+        bool whole = in->logs_whole;
+        if (!decide_leave(d, in->node, whole ? DECIDE_LEAVE_REPLACED : DECIDE_LEAVE_NOT_WHOLE))
+            return RC_OK;
+        d->progress->topic = (struct bytes){0};
+    }
+    bool never;
+    if (!decision_fits(d, 1, REGISTRATION_BYTES, &never)) {
+        d->progress->moved = true;
+        return RC_OK;
+    }
+    if (d->progress->alone)
         trace_warn(
             d->env->trace,
             "node %d stopped uncleanly: %llu partitions have no other replica; records that were not on disk may "
             "be lost",
-            in->node, (unsigned long long)alone);
+            in->node, (unsigned long long)d->progress->alone);
     struct registration_record r;
     registration_record_from(d, in, &r);
     r.renew = old != NULL;
@@ -237,17 +199,29 @@ static enum rc decide_register(struct decision *d, const struct controller_regis
     return RC_OK;
 }
 
+// The node's new state first, so that nothing is given to one that goes; then its partitions, in as many batches as they
+// need.
 static enum rc decide_node_state(struct decision *d, const struct controller_node_state *in)
 {
     enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
     if (rc != RC_OK)
         return rc;
     const struct image_node *n = image_node(d->view, in->node);
-    if (n->fenced == in->fenced && n->in_shutdown == in->in_shutdown)
-        return RC_OK;
-    struct node_state_record r = {
-        .node = in->node, .broker_epoch = in->broker_epoch, .fenced = in->fenced, .in_shutdown = in->in_shutdown};
-    decision_add(d, &node_state_record_message, &r);
+    if (!d->progress->stated) {
+        if (n->fenced == in->fenced && n->in_shutdown == in->in_shutdown)
+            return RC_OK;
+        bool never;
+        if (!decision_fits(d, 1, CHANGE_RECORD_BYTES, &never))
+            return RC_OK;
+        struct node_state_record r = {
+            .node = in->node, .broker_epoch = in->broker_epoch, .fenced = in->fenced, .in_shutdown = in->in_shutdown};
+        decision_add(d, &node_state_record_message, &r);
+    }
+    bool whole = in->fenced        ? decide_leave(d, in->node, DECIDE_LEAVE_DEAD)
+                 : in->in_shutdown ? decide_leave(d, in->node, DECIDE_LEAVE_SHUTDOWN)
+                                   : decide_return(d, in->node);
+    if (!whole && d->rc == RC_OK)
+        d->progress->stated = true;
     return RC_OK;
 }
 
@@ -278,6 +252,14 @@ static enum rc decide_format(struct decision *d)
     return RC_OK;
 }
 
+static enum rc decide_isr(struct decision *d, const struct alter_isr *in, struct alter_isr_answer *out)
+{
+    enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
+    if (rc == RC_OK)
+        decide_alter_isr(d, in, out);
+    return rc;
+}
+
 // ---- dispatch ----
 
 static enum rc decide(struct decision *d, enum controller_kind kind, const void *request, void *answer)
@@ -304,6 +286,11 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
         return decide_register(d, request, answer);
     case CONTROLLER_NODE_STATE:
         return decide_node_state(d, request);
+    case CONTROLLER_ELECT_LEADERS:
+        decide_elect_leaders(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_ALTER_ISR:
+        return decide_isr(d, request, answer);
     case CONTROLLER_FORMAT:
         return decide_format(d);
     case CONTROLLER_KINDS:

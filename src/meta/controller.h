@@ -32,6 +32,9 @@ struct controller_env {
     void (*new_uuid)(void *context, struct uuid *out); // random, not reserved
     void *context;
     struct trace_sink *trace;
+    // Whether followers fetch. Until they do, a second replica would be a promise nobody keeps, and topics with more
+    // than one are refused.
+    bool replicates;
 };
 
 // Starts a batch over base for the entry (index, term). RC_NOMEM.
@@ -47,7 +50,9 @@ void controller_batch_end(struct controller_batch *b); // frees; the records too
 //   INCREMENTAL_ALTER_CONFIGS struct incremental_alter_configs_request     struct incremental_alter_configs_response
 //   PRODUCER_IDS             struct controller_producer_ids (both)
 //   REGISTER                 struct controller_registration (both)
-//   HEARTBEAT_STATE          struct controller_node_state (both)
+//   NODE_STATE               struct controller_node_state (both)
+//   ELECT_LEADERS            struct elect_leaders_request                  struct elect_leaders_response
+//   ALTER_ISR                struct alter_isr                              struct alter_isr_answer (wire/peer_messages.h)
 //   FORMAT                   none: sets the feature levels of a new cluster
 enum controller_kind {
     CONTROLLER_CREATE_TOPICS,
@@ -58,6 +63,8 @@ enum controller_kind {
     CONTROLLER_PRODUCER_IDS,
     CONTROLLER_REGISTER,
     CONTROLLER_NODE_STATE,
+    CONTROLLER_ELECT_LEADERS,
+    CONTROLLER_ALTER_ISR,
     CONTROLLER_FORMAT,
     CONTROLLER_KINDS,
 };
@@ -100,6 +107,11 @@ struct controller_progress {
     uint32_t done; // topics decided
     const bool *twice;
     const void *plain;
+    struct bytes topic; // partitions from here on are still to be looked at
+    int32_t partition;
+    bool stated;    // the record of a node's state is out
+    bool moved;     // every partition has been looked at
+    uint64_t alone; // partitions that have no other replica than a node that may have lost records
 };
 
 // Work of one request in one batch, so that thousands of topics in one request hold up nobody: a topic costs one, and

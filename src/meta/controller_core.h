@@ -56,9 +56,24 @@ void decide_alter_configs(struct decision *d, const struct alter_configs_request
 void decide_incremental_alter_configs(struct decision *d, const struct incremental_alter_configs_request *in,
                                       struct incremental_alter_configs_response *out);
 
+// controller_leaders.c. How a node goes: silent or killed, on request, as an older life of itself, or as one whose logs
+// may lack what they held.
+enum decide_leave { DECIDE_LEAVE_DEAD, DECIDE_LEAVE_SHUTDOWN, DECIDE_LEAVE_REPLACED, DECIDE_LEAVE_NOT_WHOLE };
+// Takes it out of ISRs and leaderships, as many as fit into this batch. False: the rest goes into the next one.
+bool decide_leave(struct decision *d, int32_t node, enum decide_leave how);
+// It may lead again: partitions without a leader that it can lead get one.
+bool decide_return(struct decision *d, int32_t node);
+struct alter_isr;
+struct alter_isr_answer;
+void decide_elect_leaders(struct decision *d, const struct elect_leaders_request *in,
+                          struct elect_leaders_response *out);
+void decide_alter_isr(struct decision *d, const struct alter_isr *in, struct alter_isr_answer *out);
+
 // controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k]) to a topic.
 void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
                            const int32_t *replicas);
+// Refuses what cannot be kept.
+struct decision_error decide_check_factor(struct decision *d, uint32_t factor);
 // Checks one manual list of replicas; factor 0: any.
 struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
 // Places partitions, with Kafka's sentence when it cannot be done. *out: arena.

@@ -298,6 +298,12 @@ void raft_start(struct raft *r, uint64_t now_ms, uint64_t random)
     }
 }
 
+void raft_stand_at_once(struct raft *r)
+{
+    ASSERT(r->role == RAFT_FOLLOWER && r->leader.node == NODE_ID_NONE);
+    r->election_ms = r->now_ms;
+}
+
 uint64_t raft_deadline_ms(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)

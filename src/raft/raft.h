@@ -295,6 +295,9 @@ enum rc raft_restore(struct raft *r, const struct raft_entry *entry);
 // now_ms: the first deadline counts from here. A single voter has its deadline at once.
 void raft_start(struct raft *r, uint64_t now_ms, uint64_t random);
 
+// After raft_start(), on the one member that made a new cluster: it stands with the next tick, since nobody leads.
+void raft_stand_at_once(struct raft *r);
+
 // Pure: same state and same event give the same state and effects. *fx is overwritten. Errors leave the state as it
 // was:
 //   RC_NOT_CONTROLLER  PROPOSE, CHANGE, TRANSFER, READ on a node that does not lead
@@ -325,6 +328,11 @@ bool raft_entry_get(const struct raft *r, uint64_t index, struct raft_entry *out
 // The voter set in force (the newest in the log) and the committed one as of index.
 const struct raft_voters *raft_voters(const struct raft *r);
 const struct raft_voters *raft_voters_at(const struct raft *r, uint64_t index);
+// Index of the entry that holds the set in force: another one, another set.
+static inline uint64_t raft_voters_index(const struct raft *r)
+{
+    return r->sets[r->set_count - 1].index;
+}
 // Term of the entry at index; false when unknown here.
 bool raft_term_at(const struct raft *r, uint64_t index, uint64_t *term);
 bool raft_is_voter(const struct raft_voters *v, struct raft_id id);

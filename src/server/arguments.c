@@ -17,7 +17,7 @@ const char arguments_help[] =
     "  --data DIR              where data is kept (log.dirs), made if its parent is there\n"
     "  --listen HOST:PORT      address for clients (listeners), default 127.0.0.1:9092\n"
     "  --advertise HOST:PORT   address clients are told to use (advertised.listeners); needed with --listen 0.0.0.0:PORT\n"
-    "  --peers ID@HOST:PORT    the quorum; this version runs a quorum of one: itself\n"
+    "  --peers ID@HOST:PORT,.. the nodes of the cluster, this one too: where to look for them, and where to listen\n"
     "  --shards N              event loops (shards), default one per core less one\n"
     "  --memory SIZE           bound on the process's memory (memory), for example 512MiB\n"
     "  --set KEY=VALUE         any setting; may be given many times\n"
@@ -27,6 +27,7 @@ const char arguments_help[] =
     "examples:\n"
     "  weir server\n"
     "  weir server --data /var/lib/weir --listen 0.0.0.0:9092 --advertise broker1.example.net:9092\n"
+    "  weir server --id 1 --peers 1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093 --data /var/lib/weir\n"
     "  weir server server.properties --set log.retention.hours=24\n"
     "  weir server --check server.properties\n";
 

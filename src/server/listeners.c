@@ -69,7 +69,7 @@ static void listener_protocol(const char *map, const char *name, char *out, size
 }
 
 static bool listener_advertise(struct settings *s, const char *advertised, const struct listener_text *l,
-                               struct broker_listener_config *out)
+                               const char *peer_host, struct broker_listener_config *out)
 {
     const char *rest = advertised;
     struct bytes element;
@@ -87,6 +87,11 @@ static bool listener_advertise(struct settings *s, const char *advertised, const
             return true;
         settings_problem(s, "advertised.listeners: '%s' is no address a client can connect to; name a host", a.host);
         return false;
+    }
+    if (io_addr_is_any(&out->listen) && peer_host) {
+        snprintf(out->advertised_host, sizeof(out->advertised_host), "%s", peer_host);
+        out->advertised_port = l->port;
+        return true;
     }
     if (io_addr_is_any(&out->listen)) {
         settings_problem(s,
@@ -117,7 +122,7 @@ static bool listener_taken(struct settings *s, const struct broker_config *confi
 }
 
 bool listeners_resolve(struct settings *s, struct io *io, const struct config_layers *layers,
-                       struct broker_config *config)
+                       const char *peer_host, struct broker_config *config)
 {
     const char *rest = config_broker_text(layers, "listeners");
     const char *advertised = config_broker_text(layers, "advertised.listeners");
@@ -154,7 +159,7 @@ bool listeners_resolve(struct settings *s, struct io *io, const struct config_la
             settings_problem(s, "listeners: the name '%s' has no address", l.host);
             continue;
         }
-        if (listener_advertise(s, advertised, &l, out))
+        if (listener_advertise(s, advertised, &l, peer_host, out))
             config->listener_count++;
     }
     if (config->listener_count == 0 && s->problem_count == before)

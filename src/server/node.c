@@ -113,6 +113,11 @@ static enum rc node_boot_engine(struct node *n, char *text, size_t text_bytes)
         .log_dir_count = c->log_dir_count,
         .metadata_dir = n->dir_pointers[c->metadata_dir ? c->log_dir_count : 0],
         .cluster_id = c->cluster_id,
+        .peers = c->peers,
+        .peer_count = c->peer_count,
+        .peer_listen = c->peer_listen,
+        .peer_host = c->peer_host,
+        .peer_port = c->peer_port,
         .files_max = c->files_max,
         .producer_expiry_ms = config_broker_int(&layers, "producer.id.expiration.ms", 86400000),
         .producers_max = PRODUCERS_MAX,
@@ -274,18 +279,29 @@ static void node_shard_stopped(struct engine_call *call)
     }
 }
 
+static void node_left(void *context)
+{
+    struct engine *e = context;
+    node_stop_begin(e->owner);
+}
+
 void node_stop(struct node *n)
 {
     if (n->stopping)
         return;
     n->stopping = true;
     shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
-    if (!n->registering) // else when that is over, which is soon
+    if (engine_in_cluster(n->engine))
+        quorum_leave(n->engine->quorum, node_left); // what it leads goes elsewhere while it still serves
+    else if (!n->registering) // else when that is over, which is soon
         node_stop_begin(n);
 }
 
 static void node_stop_begin(struct node *n)
 {
+    if (n->ending)
+        return;
+    n->ending = true;
     n->stop_left = n->shards.count;
     node_call_each(n, n->stop_calls, node_shard_stop, node_shard_stopped);
 }

@@ -23,6 +23,11 @@ struct node_config {
     uint64_t files_max;             // open log files
     const char *rack;               // NULL: none
     struct bytes cluster_id;        // to format with; empty: draw one
+    const struct peer_address *peers; // --peers, rising by id, this node among them; kept by the caller. None: alone
+    uint32_t peer_count;
+    struct io_addr peer_listen;
+    const char *peer_host; // where others reach the peer port
+    uint16_t peer_port;
     struct trace_sink *trace;
 };
 
@@ -38,6 +43,7 @@ struct node {
     bool ready;    // registered, and clients are served
     bool registering; // the answer is still to come
     bool stopping;    // node_stop() was called
+    bool ending;      // and its steps have begun
     bool settled;  // connections gone, logs durable
     bool quiet;    // and nothing in flight: node_destroy() may follow
     bool failed;   // must stop: see the log line

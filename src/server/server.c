@@ -11,6 +11,7 @@
 #include "server/arguments.h"
 #include "server/listeners.h"
 #include "server/node.h"
+#include "server/peers_list.h"
 
 extern char **environ;
 
@@ -28,6 +29,7 @@ struct server {
     struct settings settings;
     struct config_layer properties;
     struct config_layers layers;
+    struct peers_list peers;
     struct trace_sink trace;
     struct io *ios[SHARDS_MAX];
     struct io_thread threads[SHARDS_MAX];
@@ -90,28 +92,22 @@ static void server_default_data(struct server *s)
     server_default_pair(s, "log.dirs", path);
 }
 
-// A quorum of one is written by its own entry, or not at all.
-static void server_check_peers(struct server *s)
+// The property says the same as the flag; a node that ignored it would be a cluster of its own.
+static void server_read_peers(struct server *s)
 {
-    // The property says the same; a node that ignored it would be a cluster of its own.
     const char *what = s->arguments.peers ? "--peers" : "controller.quorum.voters";
-    const char *rest = s->arguments.peers ? s->arguments.peers : config_broker_text(&s->layers, what);
-    struct bytes element;
-    unsigned count = 0;
-    int64_t self = config_broker_int(&s->layers, "node.id", 1), id = -1;
-    while (config_list_next(&rest, &element)) {
-        char text[32];
-        const uint8_t *at = memchr(element.p, '@', element.n);
-        snprintf(text, sizeof(text), "%.*s", at ? (int)(at - element.p) : 0, (const char *)element.p);
-        if (!at || !config_parse_int(text, &id))
-            settings_problem(&s->settings, "%s: '%.*s' is not ID@HOST:PORT", what, (int)element.n, element.p);
-        count++;
-    }
-    if (count > 1)
-        settings_problem(&s->settings, "%s: clusters of several nodes are not in this version; start without it", what);
-    else if (count == 1 && id != self)
-        settings_problem(&s->settings, "%s names node %lld, but this is node %lld (--id)", what, (long long)id,
-                         (long long)self);
+    const char *list = s->arguments.peers ? s->arguments.peers : config_broker_text(&s->layers, what);
+    peers_list_read(&s->settings, s->ios[0], what, list, (int32_t)config_broker_int(&s->layers, "node.id", 1), &s->peers);
+}
+
+// Alone, this machine only; with peers, the address where those find this node.
+static void server_default_listener(struct server *s)
+{
+    char text[IO_HOST_BYTES_MAX + 32];
+    const struct peer_address *self = s->peers.self;
+    const char *host = !self ? "127.0.0.1" : io_addr_is_local(s->ios[0], &self->addr) ? self->host : "0.0.0.0";
+    snprintf(text, sizeof(text), strchr(host, ':') ? "PLAINTEXT://[%s]:9092" : "PLAINTEXT://%s:9092", host);
+    server_default_pair(s, "listeners", text);
 }
 
 // Reads file, environment and flags into s->layers. The exit code, or -1 to go on.
@@ -128,11 +124,13 @@ static int server_configure(struct server *s, int argc, char **argv)
     settings_read_environment(t, environ);
     arguments_apply(&s->arguments, t, argc, argv);
     server_default_data(s);
-    server_default_pair(s, "listeners", "PLAINTEXT://127.0.0.1:9092");
     s->properties = settings_finish(t);
     s->layers = (struct config_layers){.properties = s->properties};
-    server_check_peers(s);
-    listeners_resolve(t, s->ios[0], &s->layers, &s->config.broker);
+    server_read_peers(s);
+    server_default_listener(s);
+    s->properties = settings_finish(t);
+    s->layers = (struct config_layers){.properties = s->properties};
+    listeners_resolve(t, s->ios[0], &s->layers, s->peers.self ? s->peers.self->host : NULL, &s->config.broker);
     for (size_t i = 0; i < t->problem_count; i++)
         fprintf(stderr, "weir server: %s\n", t->problems[i]);
     if (t->problems_dropped)
@@ -229,6 +227,11 @@ static void server_broker_config(struct server *s)
     s->config.properties = s->properties;
     s->config.rack = config_broker_text(&s->layers, "broker.rack");
     s->config.trace = &s->trace;
+    s->config.peers = s->peers.at;
+    s->config.peer_count = s->peers.count;
+    s->config.peer_listen = s->peers.listen;
+    s->config.peer_host = s->peers.self ? s->peers.self->host : NULL;
+    s->config.peer_port = s->peers.self ? s->peers.self->addr.port : 0;
 }
 
 // ------------------------------------------------------------------------------------------------ start lines
@@ -241,8 +244,8 @@ static void server_say_start(struct server *s)
     char addr[IO_ADDR_TEXT_MAX];
     printf("weir %s, %s, %u shard%s\n", program_version(), io_engine_name(s->ios[0]), s->shard_count,
            s->shard_count == 1 ? "" : "s");
-    printf("data in %s%s, cluster %s, node %d%s", s->dirs[0], s->dir_count > 1 ? " and others" : "", id->cluster_id,
-           id->node_id, id->formatted ? " (new)" : "");
+    printf("data in %s%s, cluster %s, node %d%s", s->dirs[0], s->dir_count > 1 ? " and others" : "",
+           id->forming ? "to be formed or found" : id->cluster_id, id->node_id, id->formatted ? " (new)" : "");
     if (n->engine->recovered_logs)
         printf("; read %llu bytes of %llu logs again (%s)%s", (unsigned long long)n->engine->recovered_bytes,
                (unsigned long long)n->engine->recovered_logs,
@@ -253,6 +256,10 @@ static void server_say_start(struct server *s)
         io_addr_format(&n->broker->shards[0].listeners[i].addr, addr);
         printf("%s%s as %s, clients are told %s:%u", i ? "; " : "listening on ", addr, b->listeners[i].name,
                b->listeners[i].advertised_host, b->listeners[i].advertised_port);
+    }
+    if (s->peers.count) {
+        io_addr_format(&s->peers.listen, addr);
+        printf("; peers on %s", addr);
     }
     printf("\nmemory %llu MiB, frames up to %u bytes, %u connections, %llu open log files\n",
            (unsigned long long)(b->memory_bytes >> 20), broker_frame_bytes_max(n->broker), b->connections_max,

@@ -141,15 +141,28 @@ static enum rc parent_sync(struct io *io, const char *path)
     return io_sync_dir_now(io, parent);
 }
 
-enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id)
+struct uuid log_dir_draw_id(struct log_dir *d)
 {
-    ASSERT(!d->identity.formatted && strlen(cluster_id) < sizeof(d->identity.cluster_id));
     struct uuid id;
-    char path[IO_PATH_BYTES_MAX], id_text[UUID_TEXT_CHARS + 1];
+    char text[UUID_TEXT_CHARS + 1];
     do {
         io_random(d->io, id.b, sizeof(id.b));
-        uuid_format(id, id_text);
-    } while (id_text[0] == '-' || uuid_is_reserved(id)); // a leading dash reads as an option on a command line
+        uuid_format(id, text);
+    } while (text[0] == '-' || uuid_is_reserved(id)); // a leading dash reads as an option on a command line
+    return id;
+}
+
+enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id)
+{
+    ASSERT(!d->identity.formatted);
+    return log_dir_format_as(d, cluster_id, node_id, log_dir_draw_id(d));
+}
+
+enum rc log_dir_format_as(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid id)
+{
+    ASSERT(strlen(cluster_id) < sizeof(d->identity.cluster_id));
+    char path[IO_PATH_BYTES_MAX], id_text[UUID_TEXT_CHARS + 1];
+    uuid_format(id, id_text);
     struct buf text;
     buf_init(&text, IDENTITY_BYTES_MAX);
     buf_printf(&text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", cluster_id, node_id, id_text);

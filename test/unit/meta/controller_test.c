@@ -278,10 +278,21 @@ Test(controller, another_life_of_a_node_gets_new_epochs)
     cr_assert_eq(fixture_decide(&f, CONTROLLER_PRODUCER_IDS, &p, &p), RC_STALE_BROKER_EPOCH);
     p.node = 9;
     cr_assert_eq(fixture_decide(&f, CONTROLLER_PRODUCER_IDS, &p, &p), RC_BROKER_ID_NOT_REGISTERED);
+    // The other replica leads what it led; alone, it leads on, in a new epoch.
     const struct image_topic *t = image_topic_by_name(f.image, bytes_str("t"));
     for (int32_t n = 0; n < 10; n++) {
         const struct image_partition *q = image_partition(t, n);
-        cr_assert_eq(q->leader_epoch, q->leader == 1, "only those it leads");
+        cr_assert_eq(q->leader, 2);
+        cr_assert_eq(q->leader_epoch, image_replicas(q)[0] == 1, "only those it led");
+        cr_assert(q->isr_count == 1 && image_isr(q)[0] == 2);
+    }
+    int64_t third = fixture_node(&f, 2, NULL);
+    cr_assert_gt(third, second);
+    t = image_topic_by_name(f.image, bytes_str("t"));
+    for (int32_t n = 0; n < 10; n++) {
+        const struct image_partition *q = image_partition(t, n);
+        cr_assert_eq(q->leader, 2);
+        cr_assert_eq(q->leader_epoch, 1 + (image_replicas(q)[0] == 1));
     }
     // A process with another folder while the old one lives is refused.
     struct uuid other = {{7}};

@@ -22,7 +22,7 @@ static bool resolve(const char *listeners, const char *advertised)
         settings_set(&r.s, "test", "advertised.listeners", advertised);
     cr_assert_eq(r.s.problem_count, 0, "%s", r.s.problem_count ? r.s.problems[0] : "");
     struct config_layers layers = {.properties = settings_finish(&r.s)};
-    return listeners_resolve(&r.s, r.io, &layers, &r.config);
+    return listeners_resolve(&r.s, r.io, &layers, NULL, &r.config);
 }
 
 static void end(void)

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which brokers live, as the controller sees it: sessions by heartbeat, fencing when one runs out or when the transport
+// proves a process dead, unfencing once a broker is caught up. What follows from it for partitions is decided in meta/.
+#include "engine/quorum_core.h"
+
+#include <stdlib.h>
+
+#include "model/kerr.h"
+
+enum { HINT_MEMORY_MS = 60000, ARENA_BYTES_MAX = 4 << 20 };
+
+static struct quorum_broker *broker_find(const struct quorum *q, int32_t node)
+{
+    for (uint32_t i = 0; i < q->broker_count; i++)
+        if (q->brokers[i]->node == node)
+            return q->brokers[i];
+    return NULL;
+}
+
+static struct quorum_broker *broker_get(struct quorum *q, int32_t node)
+{
+    struct quorum_broker *b = broker_find(q, node);
+    if (b || q->broker_count == IMAGE_NODES_MAX)
+        return b;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->node = node;
+    b->quorum = q;
+    arena_init(&b->arena, ARENA_BYTES_MAX, NULL, 0);
+    q->brokers[q->broker_count++] = b;
+    return b;
+}
+
+void quorum_brokers_free(struct quorum *q)
+{
+    for (uint32_t i = 0; i < q->broker_count; i++) {
+        arena_deinit(&q->brokers[i]->arena);
+        free(q->brokers[i]);
+    }
+    q->broker_count = 0;
+}
+
+// ---- changes of state ----
+
+static void state_done(struct quorum_op *op, enum rc rc)
+{
+    struct quorum_broker *b = container_of(op, struct quorum_broker, op);
+    (void)rc; // what was not decided is wanted again at the next look
+    b->busy = false;
+    arena_reset(&b->arena);
+    quorum_wake(b->quorum);
+}
+
+static void state_ask(struct quorum *q, struct quorum_broker *b, const struct image_node *n, bool fenced)
+{
+    if (b->busy)
+        return;
+    b->busy = true;
+    b->state = (struct controller_node_state){
+        .node = n->id, .broker_epoch = n->broker_epoch, .fenced = fenced, .in_shutdown = fenced && n->in_shutdown};
+    b->op = (struct quorum_op){.kind = CONTROLLER_NODE_STATE,
+                               .request = &b->state,
+                               .answer = &b->state,
+                               .arena = &b->arena,
+                               .done = state_done,
+                               .local = true};
+    quorum_submit(q, q->shard, &b->op);
+}
+
+// ---- sessions ----
+
+// Whoever becomes the controller knows nothing of the others' heartbeats: each gets a whole session from here, but for
+// those whose death this node has seen itself, above all the controller before it.
+static void begin(struct quorum *q, uint64_t now)
+{
+    q->controlling = true;
+    for (uint32_t i = 0; i < q->image->node_count; i++) {
+        int32_t node = q->image->nodes[i]->id;
+        const struct peer *p = peers_find(q->peers, node);
+        struct quorum_broker *b = broker_get(q, node);
+        if (!b)
+            continue;
+        b->heard_ns = now;
+        b->applied = b->target = 0;
+        b->hinted = false;
+        if (p && p->dead)
+            quorum_brokers_lost(q, node);
+    }
+}
+
+uint64_t quorum_brokers_work(struct quorum *q, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    if (!q->peers || q->dead || q->forming)
+        return next;
+    if (!raft_leads(&q->raft)) {
+        q->controlling = false;
+        return next;
+    }
+    if (!q->controlling)
+        begin(q, now);
+    for (uint32_t i = 0; i < q->image->node_count; i++) {
+        const struct image_node *n = q->image->nodes[i];
+        struct quorum_broker *b = n->id == q->config.node_id ? NULL : broker_get(q, n->id);
+        if (!b || n->fenced)
+            continue;
+        if (b->heard_ns == 0)
+            b->heard_ns = now; // unfenced by somebody else before
+        if (now - b->heard_ns >= q->session_ns) {
+            if (!b->busy)
+                trace_warn(q->config.trace, "node %d has been silent for %llu ms: fenced", n->id,
+                           (unsigned long long)((now - b->heard_ns) / QUORUM_NS_PER_MS));
+            state_ask(q, b, n, true);
+        } else if (b->heard_ns + q->session_ns < next) {
+            next = b->heard_ns + q->session_ns;
+        }
+    }
+    return next;
+}
+
+void quorum_brokers_lost(struct quorum *q, int32_t node)
+{
+    const struct image_node *n = image_node(q->image, node);
+    struct quorum_broker *b = raft_leads(&q->raft) && n && !n->fenced ? broker_get(q, node) : NULL;
+    if (!b || n->fenced)
+        return;
+    uint64_t now = shard_now_ns(q->shard);
+    if (b->hint_at_ns[0] && now - b->hint_at_ns[0] < HINT_MEMORY_MS * QUORUM_NS_PER_MS) {
+        trace_warn(q->config.trace, "node %d seems dead, but was alive twice in the last minute when it seemed so", node);
+        return;
+    }
+    trace_warn(q->config.trace, "node %d is dead: its connection broke and a new one is refused; fenced", node);
+    b->hinted = true;
+    state_ask(q, b, n, true);
+}
+
+// ---- heartbeats ----
+
+static void beat_answer(struct quorum *q, struct peer_route to, int32_t correlation, enum rc rc, bool fenced)
+{
+    struct broker_heartbeat_answer_request m = {.error_code = kerr_of(rc), .fenced = fenced};
+    (void)peers_answer(q->peers, to, &broker_heartbeat_answer_request_message, correlation, &m);
+}
+
+// A fenced broker comes back once it has applied what was applied here when it was first heard again.
+static void beat_fenced(struct quorum *q, struct quorum_broker *b, const struct image_node *n)
+{
+    if (b->hinted) { // the process lives after all
+        b->hinted = false;
+        b->hint_at_ns[0] = b->hint_at_ns[1];
+        b->hint_at_ns[1] = shard_now_ns(q->shard);
+    }
+    if (b->target == 0)
+        b->target = q->image->index;
+    if (b->applied < b->target || b->applied < (uint64_t)n->broker_epoch)
+        return;
+    b->target = 0;
+    state_ask(q, b, n, false);
+}
+
+void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f)
+{
+    struct broker_heartbeat_request m;
+    struct arena a;
+    struct dec d = dec_of(f->body);
+    arena_init(&a, 4096, NULL, 0);
+    enum rc rc = broker_heartbeat_request_decode(&d, f->version, &a, &m);
+    arena_deinit(&a);
+    if (rc != RC_OK || m.node != in->hello.node || m.applied < 0)
+        return;
+    const struct image_node *n = image_node(q->image, m.node);
+    if (!raft_leads(&q->raft)) {
+        beat_answer(q, from, f->correlation, RC_NOT_CONTROLLER, false);
+    } else if (!n || n->broker_epoch != m.broker_epoch || !uuid_eq(n->incarnation, m.incarnation)) {
+        beat_answer(q, from, f->correlation, n ? RC_STALE_BROKER_EPOCH : RC_BROKER_ID_NOT_REGISTERED, true);
+    } else {
+        struct quorum_broker *b = broker_get(q, m.node);
+        if (b) {
+            if (b->epoch != m.broker_epoch)
+                b->target = 0;
+            b->epoch = m.broker_epoch;
+            b->heard_ns = shard_now_ns(q->shard);
+            b->applied = (uint64_t)m.applied;
+            if (!n->fenced)
+                b->hinted = false;
+            // A new registration asks to be unfenced by itself, when its logs are ready.
+            if (n->fenced && m.want_unfenced)
+                beat_fenced(q, b, n);
+        }
+        beat_answer(q, from, f->correlation, RC_OK, n->fenced);
+    }
+    quorum_wake(q);
+}
+
+uint64_t quorum_brokers_seen(const struct quorum *q)
+{
+    uint64_t seen = UINT64_MAX;
+    for (uint32_t i = 0; i < q->image->node_count; i++) {
+        const struct image_node *n = q->image->nodes[i];
+        if (n->fenced || n->id == q->config.node_id)
+            continue;
+        const struct quorum_broker *b = broker_find(q, n->id);
+        uint64_t applied = b && b->epoch == n->broker_epoch ? b->applied : 0;
+        seen = applied < seen ? applied : seen;
+    }
+    return seen;
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the quorum tells the transport and hears from it: who this node is, whom it talks with, who is there and who is
+// dead, and which message is whose.
+#include "engine/quorum_core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CLOCKS_APART_MS = 10 * 60 * 1000 };
+
+// ---- Hello ----
+
+static void on_hello(void *context, struct peer_hello *out)
+{
+    const struct quorum *q = context;
+    *out = (struct peer_hello){
+        .node = q->config.node_id,
+        .directory = q->identity.directory,
+        .incarnation = q->identity.incarnation,
+        .broker_epoch = q->self.stage >= QUORUM_SELF_REGISTERED ? q->self.broker_epoch : -1,
+        .standing = !q->forming ? PEER_FORMED : q->form.prepared ? PEER_PREPARED : PEER_EMPTY,
+        .wall_ms = io_wall_ms(q->shard->io),
+    };
+    snprintf(out->cluster_id, sizeof(out->cluster_id), "%s",
+             !q->forming         ? q->identity.cluster_id
+             : q->form.prepared ? q->form.cluster_id
+                                 : "");
+    for (uint32_t i = 0; i < q->config.peer_count && i < PEERS_MAX; i++)
+        out->peers[out->peer_count++] = q->config.peers[i].node;
+}
+
+bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h)
+{
+    return !q->forming && h->standing == PEER_FORMED && strcmp(h->cluster_id, q->identity.cluster_id) == 0;
+}
+
+static bool lists_equal(const struct quorum *q, const struct peer_hello *h)
+{
+    bool equal = h->peer_count == q->config.peer_count;
+    for (uint32_t i = 0; equal && i < h->peer_count; i++)
+        equal = h->peers[i] == q->config.peers[i].node;
+    return equal;
+}
+
+static enum rc on_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes)
+{
+    const struct quorum *q = context;
+    if (!q->forming && theirs->standing == PEER_FORMED && strcmp(theirs->cluster_id, q->identity.cluster_id) != 0) {
+        snprintf(why, why_bytes, "node %d belongs to cluster %.40s and node %d to cluster %s; they stay apart",
+                 theirs->node, theirs->cluster_id, q->config.node_id, q->identity.cluster_id);
+        return RC_INCONSISTENT_CLUSTER_ID;
+    }
+    // A process that registered and was replaced since: its successor speaks for the node now.
+    const struct image_node *n = image_node(q->image, theirs->node);
+    if (!q->forming && n && theirs->broker_epoch >= 0 && theirs->broker_epoch < n->broker_epoch &&
+        !uuid_eq(n->incarnation, theirs->incarnation)) {
+        snprintf(why, why_bytes, "another process has registered as node %d since", theirs->node);
+        return RC_STALE_BROKER_EPOCH;
+    }
+    return RC_OK;
+}
+
+static void say_differences(const struct quorum *q, const struct peer_hello *h)
+{
+    int64_t ahead_ms = h->wall_ms - io_wall_ms(q->shard->io);
+    if (!lists_equal(q, h))
+        trace_warn(q->config.trace, "node %d was started with another list of peers than this node", h->node);
+    if (ahead_ms > CLOCKS_APART_MS || ahead_ms < -CLOCKS_APART_MS)
+        trace_warn(q->config.trace, "the clock of node %d says %lld ms since 1970, the one of this node %lld", h->node,
+                   (long long)h->wall_ms, (long long)(h->wall_ms - ahead_ms));
+}
+
+// ---- who is there ----
+
+void quorum_observers(struct quorum *q)
+{
+    if (!q->peers || q->forming || q->dead)
+        return;
+    struct raft_id observers[RAFT_PEERS_MAX];
+    uint32_t count = 0;
+    const struct raft_voters *v = raft_voters(&q->raft);
+    for (uint32_t i = 0; i < q->peers->count && count < RAFT_PEERS_MAX; i++) {
+        const struct peer *p = &q->peers->table[i];
+        struct raft_id id = {.node = p->node, .directory = p->hello.directory};
+        if (p->state == PEER_UP && quorum_cluster_of(q, &p->hello) && !raft_is_voter(v, id))
+            observers[count++] = id;
+    }
+    q->observers_set = raft_voters_index(&q->raft);
+    bool same = count == q->raft.observer_count;
+    for (uint32_t i = 0; same && i < count; i++)
+        same = raft_id_eq(observers[i], q->raft.observers[i]);
+    if (!same)
+        quorum_feed(
+            q, &(struct raft_event){.kind = RAFT_OBSERVERS, .observers = observers, .observer_count = count});
+}
+
+static void on_changed(void *context, struct peer *p)
+{
+    struct quorum *q = context;
+    if (q->dead)
+        return;
+    if (p->state == PEER_UP && !q->forming)
+        say_differences(q, &p->hello);
+    if (p->state != PEER_UP)
+        quorum_forward_lost(q, p->node);
+    if (q->forming)
+        quorum_form_consider(q);
+    else
+        quorum_observers(q);
+    quorum_wake(q);
+}
+
+static void on_lost(void *context, struct peer *p)
+{
+    struct quorum *q = context;
+    if (q->dead || q->forming)
+        return;
+    if (q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER)
+        quorum_feed(q, &(struct raft_event){.kind = RAFT_LEADER_LOST});
+    quorum_brokers_lost(q, p->node);
+    quorum_wake(q);
+}
+
+// ---- messages ----
+
+static void on_message(void *context, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f)
+{
+    struct quorum *q = context;
+    if (q->dead)
+        return;
+    switch (f->key) {
+    case PEER_RAFT_MESSAGE:
+        if (in)
+            quorum_raft_receive(q, in, f);
+        break;
+    case PEER_SNAPSHOT_PIECE:
+        if (in)
+            quorum_transfer_piece(q, in, from, f);
+        break;
+    case PEER_SNAPSHOT_ANSWER:
+        quorum_transfer_answer(q, from.node, f);
+        break;
+    case PEER_FORWARD:
+        if (in)
+            quorum_forward_take(q, in, from, f);
+        break;
+    case PEER_FORWARD_ANSWER:
+        quorum_forward_answer(q, from.node, f);
+        break;
+    case PEER_BROKER_HEARTBEAT:
+        if (in)
+            quorum_brokers_beat(q, in, from, f);
+        break;
+    case PEER_BROKER_HEARTBEAT_ANSWER:
+        quorum_self_beaten(q, f);
+        break;
+    case PEER_FORM_PROPOSE:
+    case PEER_FORM_ANSWER:
+    case PEER_FORM_BEGIN:
+        quorum_form_message(q, in, from, f);
+        break;
+    default:
+        if (in)
+            peers_refuse(q->peers, in, RC_UNSUPPORTED_VERSION, "a message this version does not know");
+        break;
+    }
+    quorum_wake(q);
+}
+
+static const struct peers_hooks hooks = {
+    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .message = on_message};
+
+enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes)
+{
+    struct peers_config c = {
+        .shard = q->shard,
+        .trace = q->config.trace,
+        .node = q->config.node_id,
+        .listen = q->config.peer_listen,
+        .addresses = q->config.peers,
+        .address_count = q->config.peer_count,
+        .hooks = &hooks,
+        .context = q,
+    };
+    q->peers = calloc(1, sizeof(*q->peers));
+    enum rc rc = q->peers ? peers_open(q->peers, &c) : RC_NOMEM;
+    if (rc == RC_OK)
+        return rc;
+    char addr[IO_ADDR_TEXT_MAX];
+    io_addr_format(&q->config.peer_listen, addr);
+    snprintf(text, text_bytes, "cannot open the peer port %s: %s%s", addr, rc_text(rc),
+             rc == RC_ADDRESS_IN_USE ? "; another process listens there" : " (is it an address of this machine?)");
+    return rc;
+}
+
+struct peers *quorum_peers(struct quorum *q)
+{
+    return q->peers;
+}

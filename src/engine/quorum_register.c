@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// This process as a broker of its cluster: it registers, is unfenced when it can serve, beats, and says good-bye.
+//
+//     NONE -> REGISTERING -> REGISTERED -> UNFENCING -> SERVING      any -> FAILED: it exits
+//                 |  answered and applied here   |  quorum_ready()
+//                 +-- asked again while no controller answers, or while another process of this id lives
+#include "engine/quorum_core.h"
+
+#include <stdio.h>
+
+enum {
+    REGISTER_WAIT_MS = 5000,     // for one answer
+    RETRY_MS = 100,
+    REGISTER_PATIENCE_MS = 60000, // initial.broker.registration.timeout.ms
+    BEAT_PATIENCE_MS = 3000,
+    LEAVE_MS = 2000,
+};
+
+static void retry_later(struct quorum *q)
+{
+    q->self.busy = false;
+    q->self.retry_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS;
+    quorum_wake(q);
+}
+
+static void end(struct quorum *q, enum rc rc)
+{
+    struct quorum_registration *r = q->self.registration;
+    q->self.busy = false;
+    q->self.registration = NULL;
+    arena_deinit(&r->arena);
+    q->self.stage = rc == RC_OK ? QUORUM_SELF_SERVING : QUORUM_SELF_FAILED;
+    if (q->peers && rc == RC_OK)
+        q->self.beat_ns = shard_now_ns(q->shard) + q->beat_every_ns;
+    quorum_wake(q);
+    r->done(r, rc);
+}
+
+static bool passes(enum rc rc)
+{
+    return rc == RC_NOT_CONTROLLER || rc == RC_TIMED_OUT || rc == RC_NOMEM;
+}
+
+// ---- registering ----
+
+static void unfenced(struct quorum_op *op, enum rc rc)
+{
+    struct quorum_registration *r = container_of(op, struct quorum_registration, op);
+    struct quorum *q = r->quorum;
+    arena_reset(&r->arena);
+    if (q->peers && passes(rc) && !q->dead)
+        retry_later(q);
+    else
+        end(q, rc);
+}
+
+static void unfence(struct quorum *q)
+{
+    struct quorum_registration *r = q->self.registration;
+    q->self.stage = QUORUM_SELF_UNFENCING;
+    q->self.busy = true;
+    r->state = (struct controller_node_state){.node = r->registration.node, .broker_epoch = r->broker_epoch};
+    r->op = (struct quorum_op){.kind = CONTROLLER_NODE_STATE,
+                               .request = &r->state,
+                               .answer = &r->state,
+                               .arena = &r->arena,
+                               .deadline_ns = q->peers ? shard_now_ns(q->shard) + REGISTER_WAIT_MS * QUORUM_NS_PER_MS : 0,
+                               .done = unfenced};
+    quorum_submit(q, q->shard, &r->op);
+}
+
+static void registered(struct quorum_op *op, enum rc rc)
+{
+    struct quorum_registration *r = container_of(op, struct quorum_registration, op);
+    struct quorum *q = r->quorum;
+    r->broker_epoch = r->registration.broker_epoch;
+    arena_reset(&r->arena); // what the answer pointed to
+    bool patient = shard_now_ns(q->shard) < q->self.give_up_ns;
+    if (q->peers && !q->dead && (passes(rc) || (rc == RC_DUPLICATE_BROKER_REGISTRATION && patient))) {
+        retry_later(q);
+        return;
+    }
+    if (rc != RC_OK) {
+        if (rc == RC_DUPLICATE_BROKER_REGISTRATION)
+            trace_error(q->config.trace, "another process with id %d is alive; give each node its own --id",
+                        q->config.node_id);
+        end(q, rc);
+        return;
+    }
+    // Answered means applied here: the node knows its registration.
+    q->self.busy = false;
+    q->self.broker_epoch = r->broker_epoch;
+    q->self.stage = QUORUM_SELF_REGISTERED;
+    if (!q->peers) {
+        unfence(q);
+        return;
+    }
+    peers_greet_again(q->peers); // with the broker epoch
+    q->self.beat_ns = shard_now_ns(q->shard) + q->beat_every_ns;
+    if (q->config.registered)
+        q->config.registered(q->config.context);
+    else
+        quorum_ready(q);
+}
+
+static void ask(struct quorum *q)
+{
+    struct quorum_registration *r = q->self.registration;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < q->config.log_dir_count; i++)
+        r->directories[count++] = q->config.log_dirs[i]->identity.directory_id;
+    r->registration = (struct controller_registration){.node = q->config.node_id,
+                                                       .incarnation = q->identity.incarnation,
+                                                       .rack = r->rack,
+                                                       .listeners = r->listeners,
+                                                       .listener_count = r->listener_count,
+                                                       .directories = r->directories,
+                                                       .directory_count = count,
+                                                       .peer_host = r->peer_host,
+                                                       .peer_port = r->peer_port,
+                                                       .logs_whole = r->logs_whole,
+                                                       .broker_epoch = -1};
+    q->self.busy = true;
+    r->op = (struct quorum_op){.kind = CONTROLLER_REGISTER,
+                               .request = &r->registration,
+                               .answer = &r->registration,
+                               .arena = &r->arena,
+                               .deadline_ns = q->peers ? shard_now_ns(q->shard) + REGISTER_WAIT_MS * QUORUM_NS_PER_MS : 0,
+                               .done = registered};
+    quorum_submit(q, q->shard, &r->op);
+}
+
+void quorum_register(struct quorum *q, struct quorum_registration *r)
+{
+    ASSERT(q->self.stage == QUORUM_SELF_NONE);
+    r->quorum = q;
+    arena_init(&r->arena, 1 << 20, NULL, 0);
+    q->self.registration = r;
+    q->self.stage = QUORUM_SELF_REGISTERING;
+    q->self.give_up_ns = UINT64_MAX;
+    if (q->peers)
+        quorum_wake(q); // when there is a cluster
+    else
+        ask(q);
+}
+
+void quorum_ready(struct quorum *q)
+{
+    ASSERT(q->self.stage == QUORUM_SELF_REGISTERED);
+    unfence(q);
+}
+
+// ---- the own place in the image ----
+
+void quorum_self_image(struct quorum *q, const struct image *image)
+{
+    if (!q->peers || q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage == QUORUM_SELF_FAILED)
+        return;
+    const struct image_node *n = image_node(image, q->config.node_id);
+    if (n && uuid_eq(n->incarnation, q->identity.incarnation))
+        return;
+    // It does not register again: whoever did so since owns the id, and what this process knows is of the past.
+    char text[160];
+    snprintf(text, sizeof(text), n ? "another process has registered as node %d" : "node %d was removed from the cluster",
+             q->config.node_id);
+    q->self.stage = QUORUM_SELF_FAILED;
+    quorum_dead(q, RC_STALE_BROKER_EPOCH, text);
+}
+
+// ---- heartbeats ----
+
+static bool leads_elsewhere(const struct quorum *q)
+{
+    return q->raft.leader.node != NODE_ID_NONE && q->raft.leader.node != q->config.node_id;
+}
+
+// The controller heard of what was applied and whether this node may be unfenced again.
+static void beat(struct quorum *q, uint64_t now)
+{
+    const struct image_node *n = image_node(q->image, q->config.node_id);
+    struct broker_heartbeat_request m = {
+        .node = q->config.node_id,
+        .incarnation = q->identity.incarnation,
+        .broker_epoch = q->self.broker_epoch,
+        .applied = (int64_t)q->image->index,
+        .want_unfenced = q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving && n && n->fenced,
+    };
+    q->self.beat_ns = now + q->beat_every_ns;
+    q->self.beat_applied = q->image->index;
+    int32_t correlation = ++q->correlation > 0 ? q->correlation : (q->correlation = 1);
+    if (peers_send(q->peers, q->raft.leader.node, &broker_heartbeat_request_message, correlation, &m, PEER_URGENT) !=
+        RC_OK)
+        return;
+    q->self.beat_correlation = correlation;
+    q->self.beat_sent_ns = now;
+}
+
+void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
+{
+    struct broker_heartbeat_answer_request m;
+    struct arena a;
+    struct dec d = dec_of(f->body);
+    arena_init(&a, 4096, NULL, 0);
+    enum rc rc = broker_heartbeat_answer_request_decode(&d, f->version, &a, &m);
+    arena_deinit(&a);
+    if (rc != RC_OK || f->correlation != q->self.beat_correlation)
+        return;
+    q->self.beat_correlation = 0;
+    if (m.fenced && m.error_code == 0 && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving)
+        q->self.beat_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS; // to be unfenced soon
+    quorum_wake(q);
+}
+
+static uint64_t beat_work(struct quorum *q, uint64_t now)
+{
+    if (q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage > QUORUM_SELF_SERVING || !leads_elsewhere(q))
+        return UINT64_MAX;
+    bool open = q->self.beat_correlation && now - q->self.beat_sent_ns < BEAT_PATIENCE_MS * QUORUM_NS_PER_MS;
+    bool news = q->image->index > q->self.beat_applied;
+    if (!open && (news || now >= q->self.beat_ns))
+        beat(q, now);
+    return q->self.beat_ns > now ? q->self.beat_ns : now + RETRY_MS * QUORUM_NS_PER_MS;
+}
+
+// ---- leaving ----
+
+static void left_partitions(struct quorum_op *op, enum rc rc)
+{
+    struct quorum *q = container_of(op, struct quorum, self.leave_op);
+    (void)rc; // else the session ends it
+    q->self.leave_moved = true;
+    quorum_wake(q);
+}
+
+void quorum_leave(struct quorum *q, void (*left)(void *context))
+{
+    q->self.left = left;
+    q->self.leaving = true;
+    q->self.leave_until_ns = shard_now_ns(q->shard) + LEAVE_MS * QUORUM_NS_PER_MS;
+    quorum_wake(q);
+}
+
+static void leave_ask(struct quorum *q)
+{
+    q->self.leave_asked = true;
+    arena_init(&q->self.leave_arena, 1 << 20, NULL, 0);
+    q->self.leave_state = (struct controller_node_state){.node = q->config.node_id,
+                                                         .broker_epoch = q->self.broker_epoch,
+                                                         .in_shutdown = true};
+    q->self.leave_op = (struct quorum_op){.kind = CONTROLLER_NODE_STATE,
+                                          .request = &q->self.leave_state,
+                                          .answer = &q->self.leave_state,
+                                          .arena = &q->self.leave_arena,
+                                          .deadline_ns = q->self.leave_until_ns,
+                                          .done = left_partitions};
+    quorum_submit(q, q->shard, &q->self.leave_op);
+}
+
+// Raft's leadership goes to whoever is furthest, when there is somebody.
+static bool leads_alone_or_not(struct quorum *q)
+{
+    if (q->raft.role != RAFT_LEADER)
+        return true;
+    const struct raft_peer *best = NULL;
+    for (uint32_t i = 0; i < q->raft.peer_count; i++) {
+        const struct raft_peer *p = &q->raft.peers[i];
+        if (p->voter && peers_up(q->peers, p->id.node) && (!best || p->match > best->match))
+            best = p;
+    }
+    if (!best)
+        return true;
+    uint64_t index;
+    (void)quorum_step(q, &(struct raft_event){.kind = RAFT_TRANSFER, .id = best->id}, &index); // again is no harm
+    return q->raft.role != RAFT_LEADER;
+}
+
+static uint64_t leave_work(struct quorum *q, uint64_t now)
+{
+    bool others = q->peers && !q->forming && !q->dead;
+    if (others && now < q->self.leave_until_ns) {
+        if (q->self.stage == QUORUM_SELF_SERVING && !q->self.leave_asked && q->image->node_count > 1)
+            leave_ask(q);
+        if ((q->self.leave_asked && !q->self.leave_moved) || !leads_alone_or_not(q))
+            return now + 20 * QUORUM_NS_PER_MS;
+    }
+    void (*left)(void *context) = q->self.left;
+    q->self.left = NULL;
+    left(q->config.context);
+    return UINT64_MAX;
+}
+
+// ---- work ----
+
+uint64_t quorum_self_work(struct quorum *q, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    struct quorum_self *s = &q->self;
+    if (s->left)
+        next = leave_work(q, now);
+    if (!q->peers || q->forming || q->dead)
+        return next;
+    bool asks = (s->stage == QUORUM_SELF_REGISTERING || s->stage == QUORUM_SELF_UNFENCING) && !s->busy && !s->leaving;
+    if (asks && now >= s->retry_ns) {
+        if (s->give_up_ns == UINT64_MAX)
+            s->give_up_ns = now + REGISTER_PATIENCE_MS * QUORUM_NS_PER_MS;
+        if (s->stage == QUORUM_SELF_REGISTERING)
+            ask(q);
+        else
+            unfence(q);
+    } else if (asks && s->retry_ns < next) {
+        next = s->retry_ns;
+    }
+    uint64_t beat_next = beat_work(q, now);
+    return beat_next < next ? beat_next : next;
+}
