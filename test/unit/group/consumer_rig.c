@@ -68,7 +68,7 @@ const char *set_text(const struct rig *r, const struct partition_set *s)
     return text;
 }
 
-struct rig_call *beat_send(struct rig *r, const struct beat *b)
+struct rig_call *beat_new(struct rig *r, const struct beat *b)
 {
     struct rig_call *c =
         rig_call_new(GROUP_CONSUMER_HEARTBEAT, (int16_t)(b->version ? b->version : 1), b->group ? b->group : "g");
@@ -98,6 +98,12 @@ struct rig_call *beat_send(struct rig *r, const struct beat *b)
         in->topic_partitions_count = s.count;
     }
     c->call.request = in;
+    return c;
+}
+
+struct rig_call *beat_send(struct rig *r, const struct beat *b)
+{
+    struct rig_call *c = beat_new(r, b);
     rig_send(r, c);
     return c;
 }

@@ -22,6 +22,7 @@ struct beat {
     ((struct beat){.member = id, .topics = names, .owned = "", .rebalance_ms = 60000, __VA_ARGS__})
 #define BEAT(id, e, ...) ((struct beat){.member = id, .epoch = e, __VA_ARGS__})
 
+struct rig_call *beat_new(struct rig *r, const struct beat *b);
 struct rig_call *beat_send(struct rig *r, const struct beat *b);
 // "m1 2 orders:0-5", with " -" when there is no assignment; "UNKNOWN_MEMBER_ID: text". Frees the call. Static.
 const char *beat_answer(struct rig *r, struct rig_call *c);
