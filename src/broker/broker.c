@@ -71,6 +71,11 @@ enum rc broker_create(struct broker **out, const struct broker_config *config, s
     b->engine = engine;
     b->trace = trace;
     b->shard_count = engine->shard_count;
+    if (address_count_init(&b->addresses, config->connections_max) != RC_OK) {
+        b->shard_count = 0;
+        broker_destroy(b);
+        return RC_NOMEM;
+    }
     for (uint32_t i = 0; i < b->shard_count; i++) {
         enum rc rc = broker_shard_init(b, i);
         if (rc != RC_OK) {
@@ -182,6 +187,7 @@ void broker_destroy(struct broker *b)
         pool_deinit(&bs->session_pool);
         pool_deinit(&bs->request_pool);
     }
+    address_count_deinit(&b->addresses);
     free(b->shards);
     free(b);
 }

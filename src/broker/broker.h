@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/trace.h"
+#include "broker/address_count.h"
 #include "broker/budget.h"
 #include "broker/fetch_session.h"
 #include "broker/producer_ids.h"
@@ -117,6 +118,7 @@ struct broker {
     struct trace_sink *trace;
     struct broker_shard *shards;
     uint32_t shard_count;
+    struct address_count addresses; // of open connections
 };
 
 // What a shard's part of the memory must be at least, so that every share holds the frames it is asked for.

@@ -101,6 +101,8 @@ void session_drop(struct session *s, enum broker_close_cause cause, const char *
     s->state = SESSION_GONE;
     bs->counters.connections_closed[cause]++;
     io_sock_close(&s->sock);
+    if (s->counted)
+        address_count_leave(&bs->broker->addresses, s->peer.ip);
     session_forget_input(s);
     for (struct list_node *n; (n = list_pop_front(&s->requests));) {
         struct request *rq = list_entry(n, struct request, link);
@@ -163,25 +165,53 @@ void session_drain_begin(struct session *s)
 
 // ------------------------------------------------------------------------------------------------ begin, sweep
 
+static void session_refuse(struct broker_shard *bs, int fd, const struct io_addr *peer, int64_t per_ip)
+{
+    uint64_t dropped;
+    bs->counters.connections_refused++;
+    if (trace_limit_pass(&bs->limit_refused, shard_now_ns(bs->shard), &dropped)) {
+        char addr[IO_ADDR_TEXT_MAX];
+        io_addr_format(peer, addr);
+        if (per_ip >= 0)
+            trace_warn(bs->broker->trace,
+                       "refusing %s: its address has as many connections as max.connections.per.ip allows, %lld", addr,
+                       (long long)per_ip);
+        else
+            trace_warn(bs->broker->trace, "refusing connections: %zu are open and max.connections is %u",
+                       bs->sessions.count, bs->broker->config.connections_max);
+    }
+    io_sock_refuse(bs->shard->io, fd);
+}
+
+// May this address have one more? *counted: it was taken down.
+static bool session_enter(struct broker_shard *bs, const struct io_addr *peer, int64_t *per_ip, bool *counted)
+{
+    struct config_layers layers = engine_layers(bs->engine, NULL);
+    *per_ip = config_broker_int(&layers, "max.connections.per.ip", INT32_MAX);
+    return address_count_enter(&bs->broker->addresses, peer->ip, (uint32_t)*per_ip, counted);
+}
+
 void session_accept(struct io_listener *l, int fd, const struct io_addr *peer)
 {
     struct broker_shard *bs = l->private_data;
     struct broker *b = bs->broker;
     struct session *s = NULL;
+    int64_t per_ip = -1;
+    bool counted = false;
     if (bs->sessions.count < b->config.connections_max / b->shard_count)
         s = pool_acquire(&bs->session_pool);
-    if (!s) {
-        uint64_t dropped;
-        bs->counters.connections_refused++;
-        if (trace_limit_pass(&bs->limit_refused, shard_now_ns(bs->shard), &dropped))
-            trace_warn(b->trace, "refusing connections: %zu are open and max.connections is %u", bs->sessions.count,
-                       b->config.connections_max);
-        io_sock_refuse(bs->shard->io, fd);
+    if (!s || !session_enter(bs, peer, &per_ip, &counted)) {
+        if (s)
+            pool_release(&bs->session_pool, s);
+        session_refuse(bs, fd, peer, per_ip);
         return;
     }
-    *s = (struct session){.bs = bs, .peer = *peer, .listener = (uint8_t)(l - bs->listeners), .writable = true};
+    *s = (struct session){
+        .bs = bs, .peer = *peer, .listener = (uint8_t)(l - bs->listeners), .writable = true, .counted = counted};
     list_init(&s->requests);
     if (io_sock_adopt(bs->shard->io, &s->sock, fd, session_ready) != RC_OK) {
+        if (counted)
+            address_count_leave(&b->addresses, peer->ip);
         pool_release(&bs->session_pool, s);
         bs->counters.connections_refused++;
         return;

@@ -69,6 +69,7 @@ struct session {
     bool readable, writable, eof;
     bool serial;  // a request other than Produce is running
     bool greeted; // a whole frame has been understood
+    bool counted; // in broker.addresses
     uint64_t active_ns, stalled_ns, closing_ns;
     struct io_addr peer;
 };

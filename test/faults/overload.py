@@ -260,4 +260,46 @@ def first_appends(weir):
     return 'longest wait of another produce: %d ms making files, %d ms opening them' % tuple(1000 * s for s in longest)
 
 
-CASES = [announcements, silent_holders, flat_out, pipelines, idle_connections, churn, file_limit, first_appends]
+def one_address(weir):
+    """max.connections.per.ip, on two shards and changed while it runs: who is over it is closed with a line."""
+    def from_address(node, address):
+        c = socket.create_connection(('127.0.0.1', node.port), 5, (address, 0))
+        c.settimeout(5)
+        return c
+
+    def served(c):
+        """Whether the broker talks with it."""
+        try:
+            frame = wire.request_frame(wire.KEYS['ApiVersions'], 0, 1, {}, b'raw')
+            c.sendall(struct.pack('>i', len(frame)) + frame)
+            return len(c.recv(65536)) > 4
+        except OSError:
+            return False
+
+    def alter(c, value):
+        answer = c.call('IncrementalAlterConfigs', 1, {'resources': [{'resource_type': 4, 'resource_name': '', 'configs': [
+            {'name': 'max.connections.per.ip', 'config_operation': 0, 'value': value}]}]})
+        assert answer['responses'][0]['error_code'] == 0, answer
+
+    with Node(weir, ['max.connections.per.ip=3'], arguments=['--shards', '2']) as node:
+        until(lambda: 'first' in node.log(), 5, 'no start')
+        ours = [from_address(node, '127.0.0.3') for _ in range(3)]
+        assert all(served(c) for c in ours)
+        assert not served(from_address(node, '127.0.0.3'))
+        node.said('127.0.0.3', 'max.connections.per.ip', '3')
+        theirs = [from_address(node, '127.0.0.4') for _ in range(3)]
+        assert all(served(c) for c in theirs)
+        ours.pop().close()
+        until(lambda: served(from_address(node, '127.0.0.3')), 5, 'the place of a closed connection stays taken')
+        with node.raw() as c:
+            alter(c, '1')
+            assert all(served(c) for c in ours + theirs), 'who is in stays'
+            assert not served(from_address(node, '127.0.0.4'))
+            alter(c, '10')
+            more = [from_address(node, '127.0.0.4') for _ in range(7)]
+            assert all(served(c) for c in more)
+        for c in ours + theirs + more:
+            c.close()
+
+
+CASES = [announcements, silent_holders, flat_out, pipelines, idle_connections, churn, file_limit, first_appends, one_address]
