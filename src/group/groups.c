@@ -341,10 +341,14 @@ void group_run_queue(struct group *gr)
         groups_dispatch(g, list_entry(n, struct group_call, link));
 }
 
+static bool call_is_classic(enum group_call_kind kind)
+{
+    return kind == GROUP_JOIN || kind == GROUP_SYNC || kind == GROUP_HEARTBEAT || kind == GROUP_LEAVE;
+}
+
 static bool call_needs_id(enum group_call_kind kind)
 {
-    return kind == GROUP_JOIN || kind == GROUP_SYNC || kind == GROUP_HEARTBEAT || kind == GROUP_LEAVE ||
-           kind == GROUP_CONSUMER_HEARTBEAT;
+    return call_is_classic(kind) || kind == GROUP_CONSUMER_HEARTBEAT;
 }
 
 void groups_call(struct groups *g, struct group_call *call, struct group_time now)
@@ -355,6 +359,8 @@ void groups_call(struct groups *g, struct group_call *call, struct group_time no
         group_answer_error(g, call, RC_NOT_COORDINATOR, NULL);
     else if (g->loading)
         group_answer_error(g, call, RC_COORDINATOR_LOAD_IN_PROGRESS, NULL);
+    else if (call_is_classic(call->kind) && !g->config.classic_enabled)
+        group_answer_error(g, call, RC_UNSUPPORTED_VERSION, NULL);
     else if (call->group_id.n > INT16_MAX || (call->group_id.n == 0 && call_needs_id(call->kind)))
         group_answer_error(g, call, RC_INVALID_GROUP_ID, NULL); // offsets of the empty id are as old as Kafka
     else

@@ -81,7 +81,7 @@ static bool offset_expired(const struct group *gr, const struct group_offset *o)
     if (by == CLASSIC_EXPIRY_NEVER)
         return false;
     int64_t base = by == CLASSIC_EXPIRY_EMPTY && gr->empty_since_ms >= 0 ? gr->empty_since_ms : o->commit_ms;
-    bool old = o->expire_ms >= 0 ? now >= o->expire_ms : now - base >= g->config.offsets_retention_ms;
+    bool old = o->expire_ms >= 0 ? now >= o->expire_ms : base <= now - g->config.offsets_retention_ms;
     struct bytes topic = topic_ref_name(o->topic);
     return old && !group_subscribes(gr, topic) && !offsets_pending(gr, topic, o->partition);
 }

@@ -383,6 +383,8 @@ static void actor_joins(struct model *m, struct actor *a)
                                        protocols, 1 + (uint32_t)chance(m, 70), "orders");
     c->join.session_timeout_ms = 6000 + 1000 * (int32_t)below(m, 5);
     c->join.rebalance_timeout_ms = 5000 + 1000 * (int32_t)below(m, 20);
+    if (m->faults && chance(m, 3))
+        c->join.rebalance_timeout_ms = 0;
     a->state = JOINING;
     actor_sends(m, a, c);
 }

@@ -61,7 +61,7 @@ void rig_topic(struct rig *r, const char *name, int32_t partitions)
     t->id.b[15] = (uint8_t)r->topic_count;
 }
 
-void rig_begin(struct rig *r)
+void rig_host(struct rig *r)
 {
     if (r->config.batch_bytes_max == 0)
         groups_config_default(&r->config);
@@ -77,6 +77,11 @@ void rig_begin(struct rig *r)
     }
     if (r->now.now_ns == 0)
         r->now = (struct group_time){.now_ns = 1000000000, .wall_ms = 1700000000000};
+}
+
+void rig_begin(struct rig *r)
+{
+    rig_host(r);
     cr_assert_eq(groups_init(&r->g, &r->config, &r->host, ++r->seed), RC_OK);
     for (size_t i = 0; i < r->log.count; i++)
         rig_apply_batch(&r->g, r->log.p[i]);

@@ -51,6 +51,7 @@ struct rig_call {
     };
 };
 
+void rig_host(struct rig *r); // what rig_begin() does before it makes the core
 void rig_begin(struct rig *r);
 void rig_end(struct rig *r);
 void rig_stopped_end(struct rig *r); // the core was stopped and drained by the caller
