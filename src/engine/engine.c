@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/compaction.h"
 #include "engine/engine_core.h"
 #include "engine/partition.h"
 
@@ -39,16 +40,17 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
         engine_judge_folders(es->engine, image);
     }
     bool everything = !old || image->changes.everything || old->broker_configs_index != image->broker_configs_index;
-    if (everything)
+    if (everything) {
+        engine_configure_compaction(es);
         engine_follow_everything(es, image);
-    else
-        for (int pass = 0; pass < 2; pass++) // deletions before creations, as above
-            for (uint32_t i = 0; i < image->changes.topic_count; i++) {
-                const struct image_change *c = &image->changes.topics[i];
-                if ((c->kind == IMAGE_TOPIC_DELETED) == (pass == 0) &&
-                    partition_follow_topic(es, c->topic_id, image) != RC_OK)
-                    trace_error(es->engine->config.trace, "no memory for the partitions of a changed topic");
-            }
+    }
+    for (int pass = 0; pass < 2 && !everything; pass++) // deletions before creations, as above
+        for (uint32_t i = 0; i < image->changes.topic_count; i++) {
+            const struct image_change *c = &image->changes.topics[i];
+            if ((c->kind == IMAGE_TOPIC_DELETED) == (pass == 0) &&
+                partition_follow_topic(es, c->topic_id, image) != RC_OK)
+                trace_error(es->engine->config.trace, "no memory for the partitions of a changed topic");
+        }
     if (es->image_changed)
         es->image_changed(es, image);
 }

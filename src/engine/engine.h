@@ -114,6 +114,7 @@ struct engine_config {
     int64_t producer_expiry_ms;
     uint32_t producers_max; // producer entries, all shards together
     uint64_t retention_check_ms;
+    uint64_t memory_bytes; // the node's bound; 0: not known
 };
 
 struct engine {

@@ -50,6 +50,7 @@ static void engine_settle_run(struct engine_call *c)
     struct engine_settle *s = container_of(c, struct engine_settle, call);
     struct engine_shard *es = c->target;
     es->settling = true;
+    compactor_pause(es->store.compactor);
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_job_cancel(es->shard, &es->retention_job);
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {

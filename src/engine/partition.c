@@ -34,6 +34,14 @@ static struct engine_settings *settings_make(const struct engine_shard *es, cons
     s->log.file_delete_delay_ms = s->topic.file_delete_delay_ms;
     s->log.deletes = s->topic.cleanup_delete;
     s->log.log_append_time = s->topic.log_append_time;
+    s->log.compacts = s->topic.cleanup_compact;
+    s->log.min_cleanable_dirty_ratio = s->topic.min_cleanable_dirty_ratio;
+    s->log.min_compaction_lag_ms = s->topic.min_compaction_lag_ms;
+    s->log.max_compaction_lag_ms = s->topic.max_compaction_lag_ms;
+    s->log.delete_retention_ms = s->topic.delete_retention_ms;
+    // What must be compacted by then has to leave the active segment before (KIP-354).
+    if (s->log.compacts && s->log.max_compaction_lag_ms < s->log.segment_ms)
+        s->log.segment_ms = s->log.max_compaction_lag_ms;
     return s;
 }
 
@@ -106,6 +114,8 @@ static void partition_attach(struct partition *p);
 void partition_take_ends(struct partition *p)
 {
     p->high_watermark = plog_offered_end(&p->log);
+    if (p->high_watermark > plog_high_watermark(&p->log))
+        plog_note_high_watermark(&p->log, p->high_watermark);
     p->recovered_end = plog_written_end(&p->log);
 }
 
@@ -245,6 +255,8 @@ static void partition_free(struct partition *p)
 static bool partition_bury(struct partition *p)
 {
     bool attached = p->log.state != PLOG_DETACHED;
+    if (attached)
+        compact_cancel(&p->log);
     if (attached && !plog_is_idle(&p->log))
         return false;
     if (attached && plog_delete(&p->log) != RC_OK)

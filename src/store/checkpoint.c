@@ -30,7 +30,7 @@ enum rc checkpoint_decode(const uint8_t in[CHECKPOINT_RECORD_BYTES], struct chec
 {
     if (be64(in + CHECKPOINT_HASH_AT) != XXH3_64bits(in, CHECKPOINT_HASH_AT) || in[1] != CHECKPOINT_VERSION)
         return RC_CORRUPT;
-    if (in[0] < CHECKPOINT_BOOT || in[0] > CHECKPOINT_STOPPED)
+    if (in[0] < CHECKPOINT_BOOT || in[0] > CHECKPOINT_TYPE_LAST)
         return RC_CORRUPT;
     *r = (struct checkpoint_record){
         .type = in[0],

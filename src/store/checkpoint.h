@@ -28,6 +28,8 @@ enum checkpoint_type {
     CHECKPOINT_START = 6,   // log start
     CHECKPOINT_REMOVED = 7, // the partition is gone
     CHECKPOINT_STOPPED = 8, // clean stop: everything above is synced, recovery points are the ends
+    CHECKPOINT_CLEANED = 9, // compacted up to here; lost, it costs work and nothing else
+    CHECKPOINT_TYPE_LAST = CHECKPOINT_CLEANED,
 };
 
 enum {

@@ -23,6 +23,9 @@ const struct plog_config PLOG_CONFIG_DEFAULT = {
     .flush_ms = INT64_MAX,
     .file_delete_delay_ms = 60000,
     .deletes = true,
+    .min_cleanable_dirty_ratio = 0.5,
+    .max_compaction_lag_ms = INT64_MAX,
+    .delete_retention_ms = INT64_C(86400000),
 };
 
 // ------------------------------------------------------------------------------------------------ life
@@ -40,8 +43,11 @@ static void plog_set_ends(struct plog *l, const struct log_dir_entry *e)
         l->next = l->written = latest->offset;
         l->mark = latest->offset;
     }
-    if (e->recovery_point.offset != OFFSET_NONE)
+    if (e->recovery_point.offset != OFFSET_NONE) {
         l->recovery_point = e->recovery_point.offset;
+        l->recovery_base = e->recovery_point.segment_base;
+    }
+    l->first_dirty = e->cleaned != OFFSET_NONE ? e->cleaned : 0;
     l->durable = l->recovery_point;
     l->offered = plog_forces_sync(l) ? l->durable : l->written;
     l->recovery_point_durable = l->recovery_point; // log_dir_start() has synced what it read
@@ -109,7 +115,7 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
 bool plog_is_idle(const struct plog *l)
 {
     return list_empty(&l->queued) && list_empty(&l->writing) && list_empty(&l->syncing) && !l->write && !l->sync &&
-           !l->checkpointing && !l->marking && !l->noting_start;
+           !l->checkpointing && !l->marking && !l->noting_start && !compact_is_busy(l);
 }
 
 void plog_detach(struct plog *l)
@@ -118,6 +124,7 @@ void plog_detach(struct plog *l)
         return;
     ASSERT(plog_is_idle(l));
     plog_recovery_free(l);
+    compact_forget(l);
     store_forget(l->store, l);
     file_cache_drop_all(&l->open_files);
     index_tail_deinit(&l->active.index);
@@ -138,6 +145,7 @@ void plog_configure(struct plog *l, const struct plog_config *config)
     // A sync that nobody forces any more must not hold the offered end back.
     if (!plog_forces_sync(l) && list_empty(&l->syncing))
         l->offered = l->written;
+    compact_consider(l);
 }
 
 enum rc plog_ready(struct plog *l)
@@ -414,6 +422,7 @@ void plog_producer_append_of(const struct batch_header *h, struct bytes batch, s
 void plog_note_high_watermark(struct plog *l, int64_t offset)
 {
     l->high_watermark = offset;
+    compact_note_high_watermark(l);
 }
 
 // ------------------------------------------------------------------------------------------------ epochs, producers

@@ -30,6 +30,7 @@
 #include "base/rc.h"
 #include "model/ids.h"
 #include "model/limits.h"
+#include "store/compact.h"
 #include "store/epoch_cache.h"
 #include "store/log_dir.h"
 #include "store/producer_state.h"
@@ -49,6 +50,10 @@ struct plog_config {
     int64_t flush_ms;              // flush.ms, INT64_MAX never
     int64_t file_delete_delay_ms;  // file.delete.delay.ms
     bool deletes;                  // cleanup.policy holds "delete"
+    bool compacts;                 // cleanup.policy holds "compact"
+    double min_cleanable_dirty_ratio;
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms; // INT64_MAX: no limit
+    int64_t delete_retention_ms;
     bool log_append_time;          // message.timestamp.type is LogAppendTime
 };
 
@@ -101,6 +106,8 @@ struct plog {
     int64_t start_durable; // segments wholly below it may go
     int64_t next, written, offered, durable, recovery_point;
     int64_t recovery_point_durable; // the one before, whose record is on the disk for certain
+    int64_t recovery_base;          // of the segment the recovery point lies in
+    int64_t first_dirty;            // compacted up to here
     int64_t mark;                   // written mark: recovery scans from here after a process death
     int64_t snapshot;               // offset of the newest producer snapshot written, OFFSET_NONE
     int64_t noted_high_watermark;   // what the checkpoint has
@@ -132,6 +139,7 @@ struct plog {
     uint64_t used_ns;
     struct plog_checkpoint *checkpointing; // the recovery point being made, or NULL
     struct plog_recovery *recovery;        // the recovery under way, or NULL
+    struct plog_compaction *compaction;    // once it was a candidate, or NULL
 };
 
 // ------------------------------------------------------------------------------------------------ life
@@ -261,7 +269,8 @@ struct plog_slice {
     struct store_file *file; // NULL: empty, nothing to release
     uint64_t position;
     uint64_t bytes;
-    int64_t first_offset; // base offset of the first batch, at or below what was asked for
+    int64_t first_offset; // base offset of the first batch: of the one that holds what was asked for, or, where
+                          // compaction left nothing there, of the next one
     int64_t next_offset;  // past the last batch; where the next read goes on
 };
 

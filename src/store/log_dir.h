@@ -78,6 +78,7 @@ struct log_dir_entry {
     bool clean;             // nothing follows the later of the two
     int64_t high_watermark; // OFFSET_NONE: none
     int64_t start;          // OFFSET_NONE: none
+    int64_t cleaned;        // first dirty offset of compaction, OFFSET_NONE: none
 };
 
 // The later of mark and recovery point; offset OFFSET_NONE when there is neither.

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { ENTRIES_REPLACE_SLACK_RECORDS = 1024, ENTRY_RECORDS_MAX = 4 };
+enum { ENTRIES_REPLACE_SLACK_RECORDS = 1024, ENTRY_RECORDS_MAX = 5 };
 
 static bool log_dir_entry_eq(const struct map_node *n, const void *key)
 {
@@ -34,6 +34,7 @@ struct log_dir_entry log_dir_entry_none(struct topic_partition id)
         .mark.offset = OFFSET_NONE,
         .high_watermark = OFFSET_NONE,
         .start = OFFSET_NONE,
+        .cleaned = OFFSET_NONE,
     };
 }
 
@@ -102,6 +103,8 @@ static void log_dir_partition_apply(struct log_dir *d, struct log_dir_entry *e, 
         e->clean = (r->flags & CHECKPOINT_FLAG_CLEAN) != 0;
         if (e->has_mark && (e->mark.offset <= mark.offset || (r->flags & CHECKPOINT_FLAG_RESET)))
             e->has_mark = false;
+        if ((r->flags & CHECKPOINT_FLAG_RESET) && e->cleaned > mark.offset)
+            e->cleaned = mark.offset;
         break;
     case CHECKPOINT_MARK:
         e->mark = mark;
@@ -116,6 +119,9 @@ static void log_dir_partition_apply(struct log_dir *d, struct log_dir_entry *e, 
         break;
     case CHECKPOINT_START:
         e->start = r->offset;
+        break;
+    case CHECKPOINT_CLEANED:
+        e->cleaned = r->offset;
         break;
     case CHECKPOINT_BOOT:
     case CHECKPOINT_REMOVED:
@@ -202,6 +208,8 @@ static void image_put_entry(struct buf *image, const struct log_dir_entry *e)
                              .type = CHECKPOINT_HIGH_WATERMARK, .id = e->id, .offset = e->high_watermark});
     if (e->start != OFFSET_NONE)
         image_put(image, (struct checkpoint_record){.type = CHECKPOINT_START, .id = e->id, .offset = e->start});
+    if (e->cleaned != OFFSET_NONE)
+        image_put(image, (struct checkpoint_record){.type = CHECKPOINT_CLEANED, .id = e->id, .offset = e->cleaned});
 }
 
 enum rc log_dir_entries_replace(struct log_dir *d)

@@ -221,7 +221,7 @@ enum rc log_dir_folder_topic_id(struct log_dir *d, const char *folder, struct uu
     return rc;
 }
 
-enum text_kind { TEXT_RECOVERY_POINT, TEXT_START, TEXT_HIGH_WATERMARK };
+enum text_kind { TEXT_RECOVERY_POINT, TEXT_START, TEXT_HIGH_WATERMARK, TEXT_CLEANED };
 
 static int64_t text_value(const struct log_dir_entry *e, enum text_kind kind)
 {
@@ -232,6 +232,8 @@ static int64_t text_value(const struct log_dir_entry *e, enum text_kind kind)
         return e->start > 0 ? e->start : OFFSET_NONE; // Kafka leaves out what the first segment says
     case TEXT_HIGH_WATERMARK:
         return e->high_watermark;
+    case TEXT_CLEANED:
+        return e->cleaned;
     }
     UNREACHABLE();
 }
@@ -271,5 +273,7 @@ enum rc log_dir_write_texts(struct log_dir *d)
         rc = log_dir_write_text(d, "log-start-offset-checkpoint", TEXT_START);
     if (rc == RC_OK)
         rc = log_dir_write_text(d, "replication-offset-checkpoint", TEXT_HIGH_WATERMARK);
+    if (rc == RC_OK)
+        rc = log_dir_write_text(d, "cleaner-offset-checkpoint", TEXT_CLEANED);
     return rc;
 }

@@ -137,7 +137,13 @@ void store_forget(struct store *s, struct plog *l);
 enum rc plog_recovery_begin(struct plog *l);
 void plog_recovery_free(struct plog *l);
 
+// Calls visit for every whole entry of one segment's index. RC_CORRUPT.
+enum rc plog_each_aborted_of(struct plog *l, int64_t segment_base,
+                             void (*visit)(void *context, const struct plog_aborted *a), void *context);
+
 // ---- retention.c
+// Closes what is open of a segment; pinned files live on until their unpin.
+void plog_close_segment(struct plog *l, int64_t base_offset);
 // Renames the files of a segment to .deleted and leaves them to the trash.
 void plog_drop_files(struct plog *l, int64_t base_offset, int64_t delay_ms);
 // Makes it durable that files of the log's end are gone, before anything is appended in their place: of two segments

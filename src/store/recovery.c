@@ -70,6 +70,7 @@ static void recovery_visit(void *context, const char *name, bool is_dir)
     if (is_dir || !segment_name_parse(name, &base, &suffix))
         return;
     size_t n = strlen(suffix);
+    listing->recovery->swaps = listing->recovery->swaps || compact_is_swap_name(suffix);
     bool unfinished = n > 4 && strcmp(suffix + n - 4, ".tmp") == 0;
     if (unfinished || (n > 8 && strcmp(suffix + n - 8, ".deleted") == 0)) {
         recovery_leftover(listing->log, name, unfinished);
@@ -127,6 +128,12 @@ static enum rc recovery_list(struct plog *l, struct plog_recovery *r)
         rc = io_list_dir(l->store->io, path, recovery_visit, &listing);
     if (rc == RC_NOT_FOUND) // nothing there; what the checkpoint says decides whether that is right
         return RC_OK;
+    if (rc == RC_OK && r->swaps) { // a compaction was under way
+        r->count = 0;
+        rc = compact_recover(l);
+        if (rc == RC_OK)
+            rc = io_list_dir(l->store->io, path, recovery_visit, &listing);
+    }
     if (rc)
         return rc;
     return r->nomem ? RC_NOMEM : recovery_sizes(l, r);
@@ -496,6 +503,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     }
     if (rewritten) // so that a later start need not do it again
         store_want_checkpoint(store, l);
+    compact_consider(l);
     return RC_OK;
 }
 

@@ -23,7 +23,7 @@ struct plog_recovery {
     enum recovery_phase phase;
     struct recovery_segment *segments; // ascending
     uint32_t count, cap;
-    bool nomem;       // while listing
+    bool nomem, swaps; // while listing; swaps: files of a compaction are there
     uint32_t current; // of segments: the one that is active and being scanned
     struct log_dir_mark from;
     bool from_mark; // a written mark; else a recovery point, or nothing

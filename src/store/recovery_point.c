@@ -142,6 +142,9 @@ enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at)
     if (rc)
         return rc;
     l->recovery_point = l->recovery_point_durable = at->offset;
+    l->recovery_base = at->segment_base;
+    if (l->first_dirty > at->offset)
+        l->first_dirty = at->offset;
     l->mark = at->offset;
     l->clean_marked = false;
     return RC_OK;
@@ -244,6 +247,7 @@ static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
             int64_t before = l->recovery_point_durable;
             l->recovery_point_durable = l->recovery_point;
             l->recovery_point = op->at.offset;
+            l->recovery_base = op->at.segment_base;
             plog_drop_snapshot(l, before);
             l->clean_marked = l->clean_marked || clean;
             plog_put_high_watermark(l);
@@ -252,6 +256,7 @@ static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
             l->durable = op->at.offset;
         store_note_synced(l->store, l, op->bytes);
         l->store->counters.recovery_points++;
+        compact_consider(l);
     }
     op->done(op, rc);
 }

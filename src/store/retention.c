@@ -13,7 +13,7 @@ enum { RETENTION_SEGMENTS_A_STEP = 4 };
 
 // ------------------------------------------------------------------------------------------------ files
 
-static void plog_close_segment(struct plog *l, int64_t base_offset)
+void plog_close_segment(struct plog *l, int64_t base_offset)
 {
     for (struct list_node *n = list_first(&l->open_files), *next; n; n = next) {
         struct store_file *f = list_entry(n, struct store_file, link);
@@ -152,6 +152,8 @@ static uint32_t plog_sealed_below(const struct plog *l, int64_t offset)
 
 bool plog_drop_step(struct plog *l)
 {
+    if (compact_is_swapping(l)) // its end asks for this again
+        return false;
     uint32_t count = plog_sealed_below(l, l->start_durable);
     uint32_t now = count < RETENTION_SEGMENTS_A_STEP ? count : RETENTION_SEGMENTS_A_STEP;
     if (now)
@@ -270,6 +272,7 @@ static void plog_drop_last(struct plog *l, uint32_t ordinal)
 enum rc plog_reset(struct plog *l, int64_t offset)
 {
     const struct log_dir_mark at = {.offset = offset, .segment_base = offset, .leader_epoch = LEADER_EPOCH_NONE};
+    compact_cancel(l);
     ASSERT(plog_is_idle(l));
     if (plog_is_pinned_from(l, INT64_MIN))
         return RC_AGAIN;
@@ -305,6 +308,7 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     enum rc rc = plog_ready(l);
     if (rc || offset >= l->written)
         return rc;
+    compact_cancel(l);
     ASSERT(plog_is_idle(l));
     if (offset <= l->start)
         return plog_reset(l, offset);

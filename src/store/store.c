@@ -19,6 +19,7 @@ const struct store_config STORE_CONFIG_DEFAULT = {
     .mark_bytes = 8u << 20,
     .producers_max = 100000,
     .producer_expiry_ms = INT64_C(86400000),
+    .compact = COMPACT_CONFIG_DEFAULT,
 };
 
 enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, const struct store_config *config,
@@ -34,12 +35,14 @@ enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, con
     enum rc rc = file_cache_init(&s->files, config->files_max, seed);
     if (rc)
         return rc;
-    return trash_create(&s->trash, s);
+    rc = compactor_create(&s->compactor, s);
+    return rc ? rc : trash_create(&s->trash, s);
 }
 
 void store_deinit(struct store *s)
 {
     ASSERT(s->checkpoints == 0 && list_empty(&s->active_logs) && list_empty(&s->unsynced_logs));
+    compactor_destroy(s->compactor);
     trash_destroy(s->trash);
     file_cache_deinit(&s->files);
     free(s->spare_write);
@@ -267,9 +270,14 @@ bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns)
         next = earlier(next, store_serve_rest(s, now, deadline, &more));
     if (!more)
         next = earlier(next, trash_step(s->trash, now, deadline, &more));
+    uint64_t compact_next;
+    bool compacts = compactor_step(s->compactor, deadline, &compact_next);
     // A deadline that has passed and could not be met (an open transaction, a busy log) is looked at again in a minute.
     if (!more && next <= now)
         next = now + STORE_RETRY_NS;
+    if (compact_next < next)
+        next = compact_next;
+    more = more || compacts;
     *next_ns = more ? now : next;
     return more;
 }

@@ -11,6 +11,7 @@
 #include "base/rc.h"
 #include "base/trace.h"
 #include "io/io.h"
+#include "store/compact.h"
 #include "store/file_cache.h"
 #include "store/producer_state.h"
 
@@ -26,6 +27,7 @@ struct store_config {
     uint64_t mark_bytes;             // a written mark is made past this: 8 MiB
     uint32_t producers_max;          // producer entries of the shard; the oldest idle ones are forgotten beyond it
     int64_t producer_expiry_ms;      // producer.id.expiration.ms
+    struct compact_config compact;
 };
 
 extern const struct store_config STORE_CONFIG_DEFAULT;
@@ -61,6 +63,7 @@ struct store {
     uint64_t unsynced_bytes;
     uint32_t checkpoints; // recovery points under way that the store started
     struct store_trash *trash;
+    struct compactor *compactor;
     struct producer_registry producers;
     bool work_known;
     struct plog_write *spare_write; // one kept, so that the usual inline write allocates nothing

@@ -105,6 +105,26 @@ enum rc plog_cut_txn_index(struct plog *l, int64_t segment_base, int64_t end)
     return io_file_truncate(&file->file, keep);
 }
 
+struct txn_index_all {
+    void (*visit)(void *context, const struct plog_aborted *a);
+    void *context;
+};
+
+static bool txn_index_visit(void *context, const struct plog_aborted *a)
+{
+    const struct txn_index_all *all = context;
+    all->visit(all->context, a);
+    return true;
+}
+
+enum rc plog_each_aborted_of(struct plog *l, int64_t segment_base,
+                             void (*visit)(void *context, const struct plog_aborted *a), void *context)
+{
+    struct txn_index_all all = {visit, context};
+    uint64_t bytes;
+    return txn_index_walk(l, segment_base, txn_index_visit, &all, &bytes);
+}
+
 struct txn_index_range {
     int64_t from, to;
     void (*visit)(void *context, const struct plog_aborted *a);

@@ -60,7 +60,8 @@ void fixture_settle(struct fixture *f)
     for (int i = 0; i < 100000; i++) {
         bool more = store_work(&f->store, 1000000, &next);
         io_poll(f->io, 0);
-        quiet = !more && !fixture_busy(f) && list_empty(&f->store.due_logs) ? quiet + 1 : 0;
+        bool idle = !fixture_busy(f) && compactor_is_idle(f->store.compactor);
+        quiet = !more && idle && list_empty(&f->store.due_logs) ? quiet + 1 : 0;
         if (quiet == 2)
             return;
         if (!more)
