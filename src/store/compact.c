@@ -92,6 +92,8 @@ void compact_look(struct plog *l, int64_t wall_ms, struct compact_look *out)
         struct plog_segment s = plog_segment_at(l, i);
         if (s.next_base > l->high_watermark)
             l->compaction->waits_for = s.next_base;
+        if (s.next_base > l->recovery_base && s.next_base <= l->high_watermark) // its end brings the log back here
+            store_want_checkpoint(l->store, l);
         if (s.next_base > l->high_watermark || s.next_base > l->recovery_base ||
             (unstable != OFFSET_NONE && s.next_base > unstable))
             break;

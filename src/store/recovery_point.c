@@ -266,7 +266,8 @@ enum rc plog_checkpoint(struct plog *l, struct plog_checkpoint *op)
     if (l->checkpointing)
         return RC_FULL;
     enum rc rc = plog_ready(l);
-    if (rc || !plog_is_made(l) || l->recovery_point == l->written)
+    if (rc || !plog_is_made(l) ||
+        (l->recovery_point == l->written && l->recovery_base == l->active.base_offset))
         return rc;
     rc = plog_write_derived(l);
     if (rc)

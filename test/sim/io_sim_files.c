@@ -373,6 +373,12 @@ static enum rc name_call(struct io *io)
     return take(&io->node->faults.write_errors, &io->node->faults.taken_write_errors) ? RC_IO : RC_OK;
 }
 
+static bool is_named(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), k = strlen(suffix);
+    return n >= k && strcmp(path + n - k, suffix) == 0;
+}
+
 enum rc io_rename(struct io *io, const char *from, const char *to)
 {
     enum rc rc = name_call(io);
@@ -382,6 +388,8 @@ enum rc io_rename(struct io *io, const char *from, const char *to)
     sim_say(io->sim, io->node, "rename %s to %s: %s", from, to, rc_name(rc));
     if (rc == RC_OK && io->sim->mutation == SIM_MUTATION_CHECKPOINT_EARLY && is_checkpoint(to))
         checkpoint_early(io->node, sim_disk_find(&io->node->disk, to));
+    if (rc == RC_OK && io->sim->mutation == SIM_MUTATION_SWAP_EARLY && is_named(to, ".log.swap"))
+        sim_disk_names_write_through(&io->node->disk);
     disk_changed(io->node);
     sim_note(io->sim, SIM_NOTE_NAME, io->node, rc, io->node->disk.name_serial);
     return rc;
@@ -488,9 +496,29 @@ static void flight_free(struct sim_flight *f)
     sim_free(f);
 }
 
+static void visit_cleaned(void *context, const char *path, struct sim_inode *i)
+{
+    struct sim_sync *sync = context;
+    for (size_t k = 0; is_named(path, ".log.cleaned") && k < sync->file_count; k++)
+        if (sync->files[k].inode == i) {
+            sim_free(sync->files[k].sectors);
+            sim_inode_unref(i);
+            sync->files[k] = sync->files[--sync->file_count];
+            return;
+        }
+}
+
+// The mutation: a compacted segment is left out of the sync before its rename, see io_rename().
+static void swap_early(struct sim_node *node, struct sim_sync *sync)
+{
+    if (node->sim->mutation == SIM_MUTATION_SWAP_EARLY)
+        sim_disk_walk(&node->disk, visit_cleaned, sync);
+}
+
 static void flight_sync(struct sim_flight *f)
 {
     struct sim *sim = f->io->sim;
+    swap_early(f->io->node, &f->sync);
     bool drop = sim->mutation == SIM_MUTATION_SYNC_DROPPED ||
                 (sim->mutation == SIM_MUTATION_RENAME_DROPPED && f->inode && f->inode->is_dir);
     if (drop)

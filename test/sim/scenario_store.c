@@ -10,11 +10,22 @@
 
 // ------------------------------------------------------------------------------------------------ topics
 
+static void make_compacted(struct sim *sim, struct plog_config *c)
+{
+    c->compacts = true;
+    c->deletes = sim_chance(sim, 1, 3);
+    c->segment_bytes = (uint32_t)1 << sim_between(sim, 14, 16);
+    c->min_cleanable_dirty_ratio = (double)sim_between(sim, 0, 50) / 100;
+    c->delete_retention_ms = sim_chance(sim, 1, 2) ? 0 : (int64_t)sim_between(sim, 0, 3000);
+    c->min_compaction_lag_ms = sim_chance(sim, 1, 4) ? (int64_t)sim_between(sim, 0, 500) : 0;
+}
+
 void store_world_make_topic(struct store_world *w, uint32_t slot)
 {
     struct store_slot *s = &w->slots[slot];
     struct sim *sim = &w->sim;
     model_log_deinit(&s->model);
+    model_keys_deinit(&s->keys);
     uint32_t generation = s->generation + 1;
     *s = (struct store_slot){.used = true, .generation = generation};
     snprintf(s->topic, sizeof(s->topic), "topic%u", ++w->topics_made);
@@ -29,8 +40,10 @@ void store_world_make_topic(struct store_world *w, uint32_t slot)
     s->config.flush_messages = flushes[sim_between(sim, 0, ARRAY_COUNT(flushes) - 1)];
     if (sim_chance(sim, 1, 3))
         s->config.retention_bytes = (int64_t)sim_between(sim, 20 << 10, 1 << 20);
+    if (sim_chance(sim, 1, 2))
+        make_compacted(sim, &s->config);
     model_log_init(&s->model, s->topic, s->config.flush_messages);
-    s->model.retention = s->config.retention_bytes >= 0;
+    s->model.retention = s->config.retention_bytes >= 0 && s->config.deletes;
     s->model.tainted = s->model.tainted_ever = w->tainted;
     for (int k = 0; k < STORE_PRODUCERS; k++)
         s->producers[k] = (struct store_producer){.id = (int64_t)(w->topics_made * 10) + k};
@@ -43,6 +56,7 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     struct store_world *w = container_of(e, struct store_world, restart);
     sim_node_power_on(w->node);
     w->faults_seen = store_faults_taken(w);
+    w->swap_hit = false;
     if (w->faults_left && !w->draining && !w->options->whole_starts &&
         sim_chance(sim, 1, 4)) { // in the middle of recovery
         w->faults_left--;
@@ -262,8 +276,10 @@ static void run(const struct sim_options *options, struct sim_result *result)
     result->simulated_ns = sim->now_ns;
     if (w->process.running)
         sim_process_end(&w->process, SIM_DEATH_KILL);
-    for (uint32_t k = 0; k < w->slot_count; k++)
+    for (uint32_t k = 0; k < w->slot_count; k++) {
         model_log_deinit(&w->slots[k].model);
+        model_keys_deinit(&w->slots[k].keys);
+    }
     sim_deinit(sim);
 }
 

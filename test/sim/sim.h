@@ -42,6 +42,7 @@ enum sim_mutation {
     SIM_MUTATION_CHECKPOINT_EARLY, // checkpoint files reach the disk before the log's sync that they rest on
     SIM_MUTATION_ACK_BEFORE_WRITE, // a write answers before its bytes are in the page cache
     SIM_MUTATION_RENAME_DROPPED,   // the sync of a folder makes no name durable
+    SIM_MUTATION_SWAP_EARLY,       // a compacted segment gets its name before it is synced
     SIM_MUTATIONS
 };
 extern const char *const sim_mutation_names[SIM_MUTATIONS];

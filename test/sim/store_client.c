@@ -71,6 +71,7 @@ static void append_done(struct plog_append *op, enum rc rc)
     }
     if (rc == RC_OK) {
         w->result->acked++;
+        plog_note_high_watermark(&g->logs[job->slot], plog_offered_end(&g->logs[job->slot]));
         if (!model_log_acked(&s->model, op->base_offset))
             model_fail(&s->model, &w->sim, "%s: an append at offset %lld was answered that was never asked for",
                        s->topic, (long long)op->base_offset);
@@ -95,6 +96,8 @@ static bool build_batch(struct store_world *w, struct store_slot *s, struct appe
         o.base_sequence = s->producers[producer].next_sequence;
     }
     struct batch_builder b;
+    if (s->config.compacts)
+        o.codec = (enum codec)sim_between(sim, 0, CODEC_COUNT - 1);
     batch_builder_init(&b, &o, 128 << 10);
     uint64_t records = sim_chance(sim, 1, 2) ? 1 : sim_between(sim, 1, 12);
     uint64_t value_max = sim_chance(sim, 1, 20) ? 6000 : 300;
@@ -104,11 +107,20 @@ static bool build_batch(struct store_world *w, struct store_slot *s, struct appe
     bool fine = true;
     for (uint64_t k = 0; k < records; k++) {
         size_t n = (size_t)sim_between(sim, 8, value_max);
+        char key[16] = "";
+        int64_t timestamp = now_ms - (int64_t)sim_between(sim, 0, 50);
         uint64_t tag = prng_next(&sim->prng);
         memcpy(value, noise, n);
         memcpy(value, &tag, sizeof(tag));
-        fine &= batch_builder_add(&b, now_ms - (int64_t)sim_between(sim, 0, 50), bytes_of(NULL, 0), bytes_of(value, n),
-                                  NULL, 0) == RC_OK;
+        struct bytes v = bytes_of(value, n), no = bytes_of(NULL, 0);
+        if (s->config.compacts) {
+            uint8_t which = (uint8_t)sim_between(sim, 0, MODEL_KEYS - 1);
+            if (sim_chance(sim, 1, 6))
+                v = no;
+            model_key_text(which, key);
+            model_keys_sent(&s->keys, model_log_next(&s->model) + (int64_t)k, which, v, timestamp);
+        }
+        fine &= batch_builder_add(&b, timestamp, key[0] ? bytes_str(key) : no, v, NULL, 0) == RC_OK;
     }
     buf_init(&job->bytes, 256 << 10);
     fine &= batch_builder_finish(&b, &job->bytes) == RC_OK;
@@ -203,6 +215,10 @@ static void read_some(struct store_program *g, uint32_t slot)
                        (long long)read.offset, (long long)read.bound, rc_name(rc));
         return;
     }
+    if (s->config.compacts) {
+        plog_slice_release(&slice);
+        return;
+    }
     if (slice.first_offset != b->base_offset)
         model_fail(&s->model, &w->sim, "%s: offset %lld was looked up at batch %lld, it lies in batch %lld..%lld",
                    s->topic, (long long)read.offset, (long long)slice.first_offset, (long long)b->base_offset,
@@ -239,6 +255,11 @@ static void find_time(struct store_program *g, uint32_t slot)
         return;
     }
     // After a failed sync the time index may have lost entries that no start looks at again.
+    if (s->config.compacts) { // what lay there may be gone
+        if (found.found)
+            plog_slice_release(&found.batch);
+        return;
+    }
     bool right = found.found && found.batch.first_offset == s->model.v[expected].base_offset;
     if (!right && !s->model.tainted_ever)
         model_fail(&s->model, &w->sim,

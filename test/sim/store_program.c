@@ -92,6 +92,11 @@ static void boot(struct sim_process *p)
     config.unsynced_log_bytes_max = sim_between(&w->sim, 4 << 10, 256 << 10);
     config.unsynced_bytes_max = sim_between(&w->sim, 16 << 10, 1 << 20);
     config.mark_bytes = sim_between(&w->sim, 4 << 10, 128 << 10);
+    config.compact.backoff_ms = (int64_t)sim_between(&w->sim, 0, 200);
+    config.compact.io_buffer_bytes = (uint32_t)sim_between(&w->sim, 0, 256 << 10);
+    config.compact.map_bytes_max = sim_between(&w->sim, 0, 3000); // some tables hold less than there are keys
+    if (sim_chance(&w->sim, 1, 4))
+        config.compact.io_bytes_a_second_max = (double)sim_between(&w->sim, 100 << 10, 10 << 20);
     enum rc rc = store_init(&g->store, g->io, &w->sim.sink, &config, g->dir_list, w->dir_count);
     ASSERT(rc == RC_OK);
     for (uint32_t k = 0; k < w->dir_count; k++) {
@@ -132,7 +137,7 @@ static bool damaged(struct model_check *c, const char *what)
     return false;
 }
 
-static bool check_slice(struct model_check *c, const uint8_t *p, size_t n)
+static bool check_slice(struct model_check *c, struct model_keys *keys, const uint8_t *p, size_t n)
 {
     while (n) {
         struct batch_header h;
@@ -141,7 +146,7 @@ static bool check_slice(struct model_check *c, const uint8_t *p, size_t n)
         size_t k = batch_bytes(&h);
         if (!batch_crc_ok(bytes_of(p, k)))
             return damaged(c, "a batch has a bad checksum");
-        if (!model_check_batch(c, bytes_of(p, k)))
+        if (!(keys ? model_keys_check_batch(keys, c, bytes_of(p, k)) : model_check_batch(c, bytes_of(p, k))))
             return false;
         p += k;
         n -= k;
@@ -240,7 +245,10 @@ void store_program_check(struct store_program *g, uint32_t slot)
         return; // it must be recovered after all, or the disk failed: tried again later
     w->result->checks++;
     int64_t end = plog_written_end(l);
-    if (!model_check_begin(&check, &w->sim, &s->model, s->since, plog_start_offset(l)))
+    struct model_keys *keys = s->config.compacts ? &s->keys : NULL;
+    int64_t start = plog_start_offset(l);
+    if (!(keys ? model_keys_check_begin(keys, &check, s->since, &w->sim, &s->model, start)
+               : model_check_begin(&check, &w->sim, &s->model, s->since, start)))
         return;
     int64_t offset = plog_start_offset(l);
     while (offset < end) {
@@ -259,14 +267,14 @@ void store_program_check(struct store_program *g, uint32_t slot)
                            (long long)offset, (long long)end, rc_name(rc));
             return; // not checked: tried again later
         }
-        bool fine = check_slice(&check, p, slice.bytes);
+        bool fine = check_slice(&check, keys, p, slice.bytes);
         free(p);
         offset = slice.next_offset;
         plog_slice_release(&slice);
         if (!fine)
             return;
     }
-    if (!model_check_end(&check, end))
+    if (!(keys ? model_keys_check_end(keys, &check, start, end) : model_check_end(&check, end)))
         return;
     s->model.tainted |= w->tainted; // a sync failed again before the power cut was checked
     s->since = SIM_DEATH_NONE;
@@ -295,6 +303,7 @@ static void recover(struct store_program *g, uint32_t slot)
 void store_program_replace(struct store_program *g, uint32_t slot)
 {
     struct store_world *w = g->w;
+    compact_cancel(&g->logs[slot]);
     if (!plog_is_idle(&g->logs[slot]))
         return;
     // The metadata knows first: whatever becomes of the folder, the old topic is gone from here on.
@@ -316,6 +325,11 @@ static bool turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)
         if (!g->attached[k])
             continue;
         struct plog *l = &g->logs[k];
+        if (compact_is_swapping(l) && !w->swap_hit && !w->draining && sim_chance(&w->sim, 1, 8)) {
+            w->swap_hit = true; // in the middle of a swap
+            sim_node_die_in(w->node, sim_between(&w->sim, 1, 16),
+                            sim_chance(&w->sim, 1, 3) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
+        }
         if (w->slots[k].model.given_up && !g->dirty[k]) { // what is queued has to end first
             store_program_replace(g, k);
         } else if (l->state == PLOG_UNCLEAN) {

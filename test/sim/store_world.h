@@ -5,7 +5,7 @@
 // the metadata image will be.
 #pragma once
 
-#include "model_log.h"
+#include "model_keys.h"
 #include "process.h"
 #include "scenario.h"
 #include "store/log.h"
@@ -26,6 +26,7 @@ struct store_slot { // one partition, over all lives of the process
     uint32_t generation;
     struct plog_config config;
     struct model_log model;
+    struct model_keys keys; // of a compacted log
     enum sim_death since; // the worst that happened since the log was last checked
     struct store_producer producers[STORE_PRODUCERS];
 };
@@ -45,6 +46,7 @@ struct store_world {
     uint64_t capacity_bytes;
     uint64_t faults_left;
     bool draining;
+    bool swap_hit; // this process was struck in the middle of a swap
 };
 
 struct store_program { // in the process's memory

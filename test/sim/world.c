@@ -15,6 +15,7 @@ const char *const sim_mutation_names[SIM_MUTATIONS] = {
     [SIM_MUTATION_CHECKPOINT_EARLY] = "checkpoint-early",
     [SIM_MUTATION_ACK_BEFORE_WRITE] = "ack-before-write",
     [SIM_MUTATION_RENAME_DROPPED] = "rename-dropped",
+    [SIM_MUTATION_SWAP_EARLY] = "swap-early",
 };
 
 static const char *const note_names[SIM_NOTE_KINDS] = {
