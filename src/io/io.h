@@ -295,7 +295,8 @@ const struct io_counters *io_counters(const struct io *io);
 
 // ------------------------------------------------------------------------------------------------ process
 
-// Raises the open-file limit to the hard limit; returns the limit in force.
+// Raises the open-file limit to the hard limit and makes room for as many (for at most 65,536) while that is quick;
+// returns the limit in force. [boot], before there are threads.
 uint64_t io_files_limit(struct io *io);
 // CPUs this process may run on, at least 1, and memory of the machine or its control group.
 unsigned io_cpu_count(struct io *io);

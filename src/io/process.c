@@ -4,6 +4,7 @@
 #include "io/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { FILES_TABLE_MAX = 1 << 16 }; // 512 KiB of the kernel's memory
+
+// The kernel doubles a process's table of descriptors when it is full, and where threads share it, waits for a grace
+// period of all CPUs each time: 2 to 20 ms inside an open() or accept(). Before there are threads it costs nothing.
+static void files_table_grow(rlim_t files)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    int last = fcntl(fd, F_DUPFD_CLOEXEC, (int)(files < FILES_TABLE_MAX ? files : FILES_TABLE_MAX) - 1);
+    if (last >= 0)
+        close(last);
+    close(fd);
+}
+
 uint64_t io_files_limit(struct io *io)
 {
     (void)io;
@@ -23,7 +39,9 @@ uint64_t io_files_limit(struct io *io)
         return 1024;
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
+    rlim_t files = setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
+    files_table_grow(files);
+    return files;
 }
 
 // ------------------------------------------------------------------------------------------------ processors, memory
