@@ -19,9 +19,24 @@ static void fetch_leg_warm(struct plog_wait *wait)
     fetch_leg_continue(container_of(wait, struct fetch_leg, wait));
 }
 
+static enum shard_job_state fetch_leg_job(struct shard_job *j, uint64_t budget_ns)
+{
+    (void)budget_ns;
+    fetch_leg_continue(container_of(j, struct fetch_leg, job)); // may be gone now, or in line again
+    return SHARD_JOB_DONE;
+}
+
+// Reads on, within one turn's share: thousands of partitions, each of which may have to be opened, go over several.
 static void fetch_leg_continue(struct fetch_leg *leg)
 {
-    for (; leg->at; leg->at = leg->at->next_in_leg) {
+    enum { LOOK_AT_CLOCK_EVERY = 8 };
+    struct io *io = leg->shard->shard->io;
+    uint64_t until_ns = io_clock_ns(io) + SHARD_JOB_BUDGET_NS;
+    for (uint32_t n = 1; leg->at; leg->at = leg->at->next_in_leg, n++) {
+        if (n % LOOK_AT_CLOCK_EVERY == 0 && io_clock_ns(io) >= until_ns) {
+            shard_job_start(leg->shard->shard, &leg->job, fetch_leg_job);
+            return;
+        }
         struct fetch_item *item = leg->at;
         uint64_t limit = item->bytes_max < leg->bytes_left ? item->bytes_max : leg->bytes_left;
         item->read.bytes_max = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
@@ -30,9 +45,9 @@ static void fetch_leg_continue(struct fetch_leg *leg)
         if (!partition_read(leg->shard, &item->read, &leg->wait))
             return; // fetch_leg_warm() goes on
         memset(&leg->wait, 0, sizeof(leg->wait));
-        uint64_t n = item->read.slice.bytes;
-        leg->read_something = leg->read_something || n > 0;
-        leg->bytes_left -= n < leg->bytes_left ? n : leg->bytes_left;
+        uint64_t got = item->read.slice.bytes;
+        leg->read_something = leg->read_something || got > 0;
+        leg->bytes_left -= got < leg->bytes_left ? got : leg->bytes_left;
     }
     engine_call_finish(&leg->read_call);
 }

@@ -33,6 +33,7 @@ struct fetch_leg {
     struct fetch_item *at;   // the next to read
     struct plog_wait wait;   // for the disk
     struct shard_task task;  // wakes
+    struct shard_job job;    // reads on in the turns that follow
     uint64_t bytes_left;     // of the answer, as this leg sees it
     uint64_t bytes_watched;  // seen below the bound while waiting
     bool watching, woken, read_something;

@@ -231,7 +231,7 @@ def file_limit(weir):
 
 
 def first_appends(weir):
-    """A request to 500 partitions that have no files yet, and to 500 at rest: in order, and others are served in between."""
+    """Requests to 500 partitions without files, and at rest: in order, and others are served in between."""
     with Node(weir) as node:
         with node.raw(60) as many, node.raw(60) as few:
             assert many.create('many', 500) == 0 and few.create('few') == 0
@@ -251,13 +251,24 @@ def first_appends(weir):
                 for n in range(2):
                     for part in many.read('Produce', 7)[1]['responses'][0]['partition_responses']:
                         assert part['error_code'] == 0 and part['base_offset'] == 2 * life + n, (life, n, part)
-                if life == 0:
-                    assert node.stop() == 0
-                    node.start()
-                    many, few = node.raw(60), node.raw(60)
+                assert node.stop() == 0
+                node.start()
+                many, few = node.raw(60), node.raw(60)
+            many.send('Fetch', 11, {'max_wait_ms': 0, 'min_bytes': 1, 'max_bytes': 1 << 25, 'topics': [{
+                'topic': 'many', 'partitions': [{'partition': p, 'fetch_offset': 3, 'partition_max_bytes': 1000}
+                                                for p in range(500)]}]})
+            waits = []
+            while len(waits) < 20:
+                begin = time.monotonic()
+                assert few.fetch('few', 0, max_wait_ms=0)['records']
+                waits.append(time.monotonic() - begin)
+            longest.append(max(waits))
+            parts = many.read('Fetch', 11)[1]['responses'][0]['partitions']
+            assert [values(part['records']) for part in parts] == [[b'%d:3' % p] for p in range(500)], parts[:2]
             got = [value for p in range(500) for value in values(many.fetch('many', 0, partition=p)['records'])]
             assert got == [b'%d:%d' % (p, n) for p in range(500) for n in range(4)], got[:10]
-    return 'longest wait of another produce: %d ms making files, %d ms opening them' % tuple(1000 * s for s in longest)
+    return 'longest wait of others: %d ms making files, %d ms opening them to write, %d ms to read' % tuple(
+        1000 * s for s in longest)
 
 
 def one_address(weir):
