@@ -163,7 +163,7 @@ static enum rc apply_group(struct groups *g, struct bytes id, struct bytes store
     struct group *gr = group_ensure(g, id);
     if (gr && gr->type == GROUP_CONSUMER) {
         // A broker that knows nothing of the new protocol wrote it: the later record counts.
-        consumer_stop(gr, RC_COORDINATOR_NOT_AVAILABLE);
+        consumer_group_stop(gr, RC_COORDINATOR_NOT_AVAILABLE);
         consumer_free(gr);
         gr->type = GROUP_UNTYPED;
     }

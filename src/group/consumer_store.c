@@ -140,7 +140,7 @@ void consumer_free(struct group *gr)
         gr->type = GROUP_UNTYPED;
 }
 
-void consumer_stop(struct group *gr, enum rc rc)
+void consumer_group_stop(struct group *gr, enum rc rc)
 {
     (void)gr;
     (void)rc; // nothing is parked inside

@@ -246,7 +246,7 @@ void classic_free(struct group *gr);
 void consumer_free(struct group *gr);
 // Answers with rc everything parked inside.
 void classic_stop(struct group *gr, enum rc rc);
-void consumer_stop(struct group *gr, enum rc rc);
+void consumer_group_stop(struct group *gr, enum rc rc);
 enum rc classic_snapshot(const struct group *gr, struct buf *out);
 enum rc consumer_snapshot(const struct group *gr, struct buf *out);
 

@@ -150,7 +150,7 @@ static void group_stop(struct group *gr, enum rc rc)
     if (gr->type == GROUP_CLASSIC)
         classic_stop(gr, rc);
     else if (gr->type == GROUP_CONSUMER)
-        consumer_stop(gr, rc);
+        consumer_group_stop(gr, rc);
     gr->deciding = NULL;
     gr->commits_in_flight = 0;
 }
