@@ -110,6 +110,33 @@ static void server_default_listener(struct server *s)
     server_default_pair(s, "listeners", text);
 }
 
+// What several keys must say together (Kafka's KafkaConfig.validateValues).
+static void server_check_groups(struct server *s)
+{
+    static const char *const timed[] = {"session.timeout.ms", "heartbeat.interval.ms"};
+    int64_t value[ARRAY_COUNT(timed)];
+    for (size_t i = 0; i < ARRAY_COUNT(timed); i++) {
+        char name[80], low[80], high[80];
+        snprintf(name, sizeof(name), "group.consumer.%s", timed[i]);
+        snprintf(low, sizeof(low), "group.consumer.min.%s", timed[i]);
+        snprintf(high, sizeof(high), "group.consumer.max.%s", timed[i]);
+        int64_t min = config_broker_int(&s->layers, low, 0), max = config_broker_int(&s->layers, high, INT32_MAX);
+        value[i] = config_broker_int(&s->layers, name, min);
+        if (value[i] < min || value[i] > max)
+            settings_problem(&s->settings, "%s=%lld must lie between %s=%lld and %s=%lld", name, (long long)value[i],
+                             low, (long long)min, high, (long long)max);
+    }
+    if (value[1] >= value[0])
+        settings_problem(&s->settings, "group.consumer.%s must be less than group.consumer.%s", timed[1], timed[0]);
+    const char *protocols = config_broker_text(&s->layers, "group.coordinator.rebalance.protocols");
+    struct bytes element;
+    bool classic = false;
+    while (config_list_next(&protocols, &element))
+        classic = classic || bytes_eq(element, bytes_str("classic"));
+    if (!classic)
+        settings_problem(&s->settings, "group.coordinator.rebalance.protocols: the classic protocol cannot be disabled");
+}
+
 // Reads file, environment and flags into s->layers. The exit code, or -1 to go on.
 static int server_configure(struct server *s, int argc, char **argv)
 {
@@ -124,12 +151,15 @@ static int server_configure(struct server *s, int argc, char **argv)
     settings_read_environment(t, environ);
     arguments_apply(&s->arguments, t, argc, argv);
     server_default_data(s);
+    if (argc <= 1) // somebody who tries it out waits for nobody
+        server_default_pair(s, "group.initial.rebalance.delay.ms", "0");
     s->properties = settings_finish(t);
     s->layers = (struct config_layers){.properties = s->properties};
     server_read_peers(s);
     server_default_listener(s);
     s->properties = settings_finish(t);
     s->layers = (struct config_layers){.properties = s->properties};
+    server_check_groups(s);
     listeners_resolve(t, s->ios[0], &s->layers, s->peers.self ? s->peers.self->host : NULL, &s->config.broker);
     for (size_t i = 0; i < t->problem_count; i++)
         fprintf(stderr, "weir server: %s\n", t->problems[i]);
