@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/compaction.h"
+#include "engine/coordinator.h"
 #include "engine/engine_core.h"
 #include "engine/partition.h"
 
@@ -51,6 +52,7 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
                 partition_follow_topic(es, c->topic_id, image) != RC_OK)
                 trace_error(es->engine->config.trace, "no memory for the partitions of a changed topic");
         }
+    coordinators_image_changed(es, old, image);
     if (es->image_changed)
         es->image_changed(es, image);
 }
@@ -149,7 +151,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     map_init(&es->graves);
     list_init(&es->opening);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
-    if (!es->calls)
+    if (!es->calls || coordinators_init(es) != RC_OK)
         return RC_NOMEM;
     for (uint32_t to = 0; to < e->shard_count; to++)
         engine_call_queue_init(&es->calls[to], es, to);

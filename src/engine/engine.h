@@ -20,6 +20,7 @@
 #include "wire/batch_check.h"
 
 struct engine;
+struct coordinators;
 
 // One topic's settings on one shard, shared by its partitions there and replaced as a whole; counted.
 struct engine_settings {
@@ -91,6 +92,7 @@ struct engine_shard {
     struct shard_timer doomed_timer, waiting_timer; // looks again at what could not be done at once
     struct list_node *retention_at; // the partition retention looks at next
     struct engine_counters counters;
+    struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
     // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.
     void (*image_changed)(struct engine_shard *es, const struct image *image);
     void *owner;

@@ -4,6 +4,7 @@
 // image at boot may be old; only an image that holds this process's own registration says which folders are whose. Then,
 // in rounds that every shard finishes before the next begins: logs are attached, shards are told that they own what they
 // have, unclean logs are read, background work starts. Clients are not served before the last round.
+#include "engine/coordinator.h"
 #include "engine/engine_core.h"
 
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static bool join_round_over(struct engine_call *c)
 static void join_background(struct engine_call *c)
 {
     engine_start_background(c->target);
+    coordinators_begin(c->target);
     engine_call_finish(c);
 }
 

@@ -4,6 +4,7 @@
 // is left running and everything is freed.
 #include <stdlib.h>
 
+#include "engine/coordinator.h"
 #include "engine/engine_core.h"
 #include "engine/partition.h"
 
@@ -20,8 +21,8 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     struct engine_settle *s = container_of(j, struct engine_settle, job);
     struct engine_shard *es = s->call.target;
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
-    if (!list_empty(&es->doomed))
-        return SHARD_JOB_MORE; // deletions that were answered are finished first
+    if (!list_empty(&es->doomed) || !coordinators_settled(es))
+        return SHARD_JOB_MORE; // deletions that were answered are finished first, and snapshots
     for (; s->at; s->at = list_next(&es->all, s->at)) {
         struct partition *p = list_entry(s->at, struct partition, all_link);
         if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir))
@@ -51,6 +52,7 @@ static void engine_settle_run(struct engine_call *c)
     struct engine_shard *es = c->target;
     es->settling = true;
     compactor_pause(es->store.compactor);
+    coordinators_settle(es);
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_job_cancel(es->shard, &es->retention_job);
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
@@ -128,6 +130,7 @@ static void engine_shard_deinit(struct engine_shard *es)
     for (size_t i = 0; i < ARRAY_COUNT(jobs); i++)
         if (jobs[i]->started)
             shard_job_cancel(es->shard, jobs[i]);
+    coordinators_deinit(es);
     shard_defer_cancel(es->shard, &es->flush_task);
     partition_free_all(es);
     if (es->reader.image)

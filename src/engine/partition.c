@@ -2,6 +2,7 @@
 //
 // Partitions as the image wants them: made, given a new leader epoch or new settings, and removed.
 #include "engine/partition.h"
+#include "engine/coordinator.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,6 +319,7 @@ static void partition_doom(struct partition *p)
     list_push_back(&es->doomed, &p->doomed_link);
     if (list_node_linked(&p->opening_link))
         list_remove(&es->opening, &p->opening_link);
+    coordinator_forget(p);
     partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
     partition_end_watches(p);
     if (!es->doomed_job.started)
@@ -386,6 +388,7 @@ static void partition_follow(struct partition *p, const struct image_partition *
     p->leads = ip->leader == p->es->engine->config.node_id;
     if (!p->leads)
         partition_end_watches(p);
+    coordinator_follow(p);
 }
 
 // The image wants it here, and somebody asks for it the first time.
@@ -405,6 +408,11 @@ static struct partition *partition_make(struct engine_shard *es, struct topic_pa
     else
         topic_unlink_if_empty(es, topic);
     return p;
+}
+
+struct partition *partition_peek(struct engine_shard *es, struct topic_partition id)
+{
+    return partition_lookup(es, id);
 }
 
 struct partition *partition_find(struct engine_shard *es, struct topic_partition id)

@@ -34,12 +34,15 @@ struct partition {
     struct shard_timer flush_timer; // flush.ms
     struct list appends; // struct partition_append in validation or waiting behind one, in order
     struct list watches; // struct partition_watch
+    struct coordinator *coordinator; // of this leader epoch, where the topic is __consumer_offsets; coordinator.h
     struct plog log;
 };
 
 // The partition, or NULL when this shard does not have it (deleted, or not assigned here, or memory is short). One that
 // is new since boot is made by the first call: until then it exists in the image only.
 struct partition *partition_find(struct engine_shard *es, struct topic_partition id);
+// The same, and one that nobody has asked for stays in the image only: NULL.
+struct partition *partition_peek(struct engine_shard *es, struct topic_partition id);
 // RC_OK when requests may be served here under current_leader_epoch (LEADER_EPOCH_NONE: not given), else
 // RC_FENCED_LEADER_EPOCH, RC_UNKNOWN_LEADER_EPOCH, RC_STORAGE_ERROR, RC_NOT_LEADER_OR_FOLLOWER.
 enum rc partition_check(const struct partition *p, int32_t current_leader_epoch);
@@ -76,6 +79,10 @@ struct partition_append {
     size_t bytes;
     int16_t version; // of the Produce request
     bool all;        // acks=-1
+    // Of a coordinator, on the partition's own shard: done when it is written (the high watermark is the sender's to
+    // watch), transactional and control batches are allowed, and nothing is appended but under internal_epoch.
+    bool internal;
+    int32_t internal_epoch;
     // result
     enum rc rc;
     int64_t base_offset, log_append_time_ms, log_start_offset;
@@ -90,6 +97,8 @@ struct partition_append {
 };
 
 void partition_append_run(struct engine_call *c);
+// The sender is done with op->refusal.
+void partition_refusal_free(struct partition_append *op);
 
 // ------------------------------------------------------------------------------------------------ read
 

@@ -54,6 +54,12 @@ static void append_refuse(struct partition_append *op, const struct batch_check 
     append_finish(op, rc);
 }
 
+void partition_refusal_free(struct partition_append *op)
+{
+    free(op->refusal);
+    op->refusal = NULL;
+}
+
 // ------------------------------------------------------------------------------------------------ shares of a turn
 
 static void turn_counters(struct engine_shard *es)
@@ -112,6 +118,7 @@ static void append_queue(struct partition *p, struct partition_append *op)
     bool other = op->recompressed.n > 0;
     op->log = (struct plog_append){.batch = other ? op->recompressed.p : op->records,
                                    .bytes = other ? op->recompressed.n : op->bytes,
+                                   .flags = op->internal ? PLOG_APPEND_INTERNAL : 0,
                                    .leader_epoch = p->leader_epoch,
                                    .done = append_written};
     rc = plog_append(&p->log, &op->log);
@@ -282,7 +289,7 @@ static void append_judged(struct partition *p, struct partition_append *op, cons
     list_remove(&p->appends, &op->link);
     if (rc != RC_OK)
         append_refuse(op, check, rc == RC_MALFORMED ? RC_INVALID_RECORD : rc);
-    else if (check->header.attributes & BATCH_ATTR_TRANSACTIONAL)
+    else if (check->header.attributes & BATCH_ATTR_TRANSACTIONAL && !op->internal)
         append_finish(op, RC_INVALID_TXN_STATE); // nobody can have begun a transaction here
     else if (op->recompressed.n > (size_t)p->settings->topic.max_message_bytes)
         append_finish(op, RC_MESSAGE_TOO_LARGE);
@@ -358,7 +365,8 @@ void partition_append_run(struct engine_call *c)
     op->log_start_offset = OFFSET_NONE;
     op->leader_epoch = LEADER_EPOCH_NONE;
     op->p = p;
-    enum rc rc = p ? partition_check(p, LEADER_EPOCH_NONE) : RC_NOT_LEADER_OR_FOLLOWER;
+    int32_t epoch = op->internal ? op->internal_epoch : LEADER_EPOCH_NONE;
+    enum rc rc = p ? partition_check(p, epoch) : RC_NOT_LEADER_OR_FOLLOWER;
     if (rc == RC_OK && c->target->settling)
         rc = RC_NOT_LEADER_OR_FOLLOWER; // it was on its way from another shard when the stop began
     if (rc != RC_OK) {
