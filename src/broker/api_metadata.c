@@ -7,6 +7,8 @@
 
 #include "broker/admin_op.h"
 #include "broker/api.h"
+#include "broker/offsets_topic.h"
+#include "engine/coordinator.h"
 
 #define CREATE_WAIT_NS UINT64_C(1000000000)
 
@@ -57,6 +59,11 @@ static enum rc metadata_create(struct request *rq, const struct metadata_request
     create_topics_response_init(&op->created);
     for (uint32_t i = 0; i < count; i++) {
         create_topics_request_topic_init(&topics[i]);
+        if (bytes_eq(names[i], COORDINATOR_TOPIC)) {
+            if (offsets_topic_spec(rq->bs->engine, &rq->arena, &topics[i]) != RC_OK)
+                return RC_NOMEM;
+            continue;
+        }
         topics[i].name = names[i];
         topics[i].num_partitions = -1;
         topics[i].replication_factor = -1;

@@ -15,7 +15,7 @@ enum metadata_scope metadata_scope_of(const struct metadata_request *in, int16_t
 enum rc metadata_request_check(const struct metadata_request *in, int16_t version);
 
 // The names of in that the image does not have and that could be created, each once. At most *count of
-// in->topics_count. Internal topics are left to their coordinators. RC_NOMEM.
+// in->topics_count. Internal topics that nothing uses yet are left out. RC_NOMEM.
 enum rc metadata_missing(const struct image *image, const struct metadata_request *in, struct arena *a,
                          struct bytes **out, uint32_t *count);
 

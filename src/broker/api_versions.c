@@ -4,10 +4,13 @@
 // future never comes here: request.c answers it with our range (KIP-511).
 #include "broker/api.h"
 #include "broker/api_versions.h"
+#include "engine/coordinator.h"
 #include "meta/controller.h"
 #include "model/kerr.h"
 
-enum { FEATURES_VERSION = 3, FEATURES_FROM_ZERO_VERSION = 4 };
+enum { FEATURES_VERSION = 3, FEATURES_FROM_ZERO_VERSION = 4, FEATURES_MAX = 2, GROUP_VERSION_CONSUMER = 1 };
+
+#define FEATURE_GROUP_VERSION "group.version"
 
 static bool software_char_inner(uint8_t c)
 {
@@ -24,33 +27,36 @@ bool api_versions_software_valid(struct bytes s)
     return true;
 }
 
-// Feature ranges with minimum 0 would break clients that read 0 as an error; they appear from version 4 on only.
-static enum rc versions_features(const struct image *image, int16_t version, struct arena *a,
+// Ranges with minimum 0 would break clients that read 0 as an error; they appear from version 4 on only. A level of 0 is
+// left out.
+static void feature_add(struct api_versions_response *out, int16_t version, const char *name, int16_t min, int16_t max,
+                        int16_t level)
+{
+    if (min > 0 || version >= FEATURES_FROM_ZERO_VERSION)
+        out->supported_features[out->supported_features_count++] = (struct api_versions_response_supported_feature){
+            .name = bytes_str(name), .min_version = min, .max_version = max};
+    if (level > 0)
+        out->finalized_features[out->finalized_features_count++] = (struct api_versions_response_finalized_feature){
+            .name = bytes_str(name), .max_version_level = level, .min_version_level = level};
+}
+
+static enum rc versions_features(const struct image *image, bool consumer_groups, int16_t version, struct arena *a,
                                  struct api_versions_response *out)
 {
-    if (version < FEATURES_FROM_ZERO_VERSION && METADATA_VERSION_MIN == 0)
-        return RC_OK;
-    out->supported_features = arena_array(a, 1, sizeof(*out->supported_features));
-    out->finalized_features = arena_array(a, 1, sizeof(*out->finalized_features));
+    out->supported_features = arena_array(a, FEATURES_MAX, sizeof(*out->supported_features));
+    out->finalized_features = arena_array(a, FEATURES_MAX, sizeof(*out->finalized_features));
     if (!out->supported_features || !out->finalized_features)
         return RC_NOMEM;
-    out->supported_features_count = 1;
-    *out->supported_features =
-        (struct api_versions_response_supported_feature){.name = bytes_str(FEATURE_METADATA_VERSION),
-                                                         .min_version = METADATA_VERSION_MIN,
-                                                         .max_version = METADATA_VERSION_MAX};
     out->finalized_features_epoch = (int64_t)image->index;
-    int16_t level = image_feature_level(image, FEATURE_METADATA_VERSION);
-    if (level > 0) {
-        out->finalized_features_count = 1;
-        *out->finalized_features = (struct api_versions_response_finalized_feature){
-            .name = bytes_str(FEATURE_METADATA_VERSION), .max_version_level = level, .min_version_level = level};
-    }
+    feature_add(out, version, FEATURE_GROUP_VERSION, 0, GROUP_VERSION_CONSUMER,
+                consumer_groups ? GROUP_VERSION_CONSUMER : 0);
+    feature_add(out, version, FEATURE_METADATA_VERSION, METADATA_VERSION_MIN, METADATA_VERSION_MAX,
+                image_feature_level(image, FEATURE_METADATA_VERSION));
     return RC_OK;
 }
 
-enum rc api_versions_build(const struct image *image, const struct api_versions_request *in, int16_t version,
-                           struct arena *a, struct api_versions_response *out)
+enum rc api_versions_build(const struct image *image, bool consumer_groups, const struct api_versions_request *in,
+                           int16_t version, struct arena *a, struct api_versions_response *out)
 {
     api_versions_response_init(out);
     if (version >= 3 && (!api_versions_software_valid(in->client_software_name) ||
@@ -65,13 +71,15 @@ enum rc api_versions_build(const struct image *image, const struct api_versions_
     for (size_t i = 0; i < api_row_count; i++)
         out->api_keys[i] = (struct api_versions_response_api_key){
             .api_key = api_rows[i].key, .min_version = api_rows[i].version_min, .max_version = api_rows[i].version_max};
-    return version >= FEATURES_VERSION ? versions_features(image, version, a, out) : RC_OK;
+    return version >= FEATURES_VERSION ? versions_features(image, consumer_groups, version, a, out) : RC_OK;
 }
 
 void api_api_versions_begin(struct request *rq, const void *message)
 {
     struct api_versions_response out;
-    if (api_versions_build(engine_image(rq->bs->engine), message, rq->version, &rq->arena, &out) == RC_OK)
+    const struct engine_shard *es = rq->bs->engine;
+    bool consumer_groups = coordinator_consumer_protocol(es);
+    if (api_versions_build(engine_image(es), consumer_groups, message, rq->version, &rq->arena, &out) == RC_OK)
         request_answer(rq, &out);
     else
         api_fail_memory(rq);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "broker/offsets_topic.h"
 #include "broker/request.h"
 #include "broker/session_core.h"
 
@@ -47,6 +48,7 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     buf_init(&bs->tx_scratch, ANSWER_BYTES_MAX);
     fetch_session_cache_init(&bs->fetch_sessions, b->config.fetch_sessions_max / b->shard_count, &bs->shard->prng);
     producer_ids_init(&bs->producer_ids, bs->engine);
+    offsets_topic_init(&bs->offsets_topic, bs->engine);
     bs->rx = (struct rx_slab *)(void *)io_buffer_acquire(bs->shard->io, sizeof(struct rx_slab));
     bs->fetch_scratch = io_buffer_acquire(bs->shard->io, SCRATCH_BYTES);
     if (!bs->rx || !bs->fetch_scratch)
@@ -180,6 +182,7 @@ void broker_destroy(struct broker *b)
         shard_defer_cancel(bs->shard, &bs->relief_task);
         fetch_session_cache_deinit(&bs->fetch_sessions);
         producer_ids_deinit(&bs->producer_ids);
+        offsets_topic_deinit(&bs->offsets_topic);
         buf_deinit(&bs->tx_scratch);
         io_buffer_release(bs->shard->io, (uint8_t *)bs->rx, sizeof(struct rx_slab));
         io_buffer_release(bs->shard->io, bs->fetch_scratch, SCRATCH_BYTES);

@@ -47,6 +47,18 @@ struct broker_config {
 
 struct broker;
 
+// __consumer_offsets being made; see offsets_topic.h.
+struct offsets_topic_create;
+struct offsets_topic {
+    struct engine_shard *es;
+    struct list waiters; // struct offsets_topic_waiter
+    bool creating;
+    uint64_t wanted_ns; // since when; 0: nobody asked
+    struct quorum_op op;
+    struct offsets_topic_create *create; // in the arena
+    struct arena arena;
+};
+
 // Receive slab: connections read into what is left of the current one; a request that outlives its turn keeps a
 // reference on the slab its frame lies in.
 struct rx_slab {
@@ -105,6 +117,7 @@ struct broker_shard {
     struct budget produce, control, large, huge;
     struct fetch_session_cache fetch_sessions;
     struct producer_ids producer_ids;
+    struct offsets_topic offsets_topic;
     struct broker_counters counters;
     size_t backlog_bytes, backlog_bytes_max; // of all sessions: requests read and not started
     size_t answer_bytes, answer_bytes_max;   // of all sessions: answers not sent, with what they stand in

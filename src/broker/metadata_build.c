@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/api_metadata.h"
+#include "engine/coordinator.h"
 #include "model/kerr.h"
 
 enum { IDS_VERSION = 12, NULL_MEANS_ALL_VERSION = 1, ALIVE_ONLY_VERSION_MAX = 0 };
@@ -66,6 +67,12 @@ static enum rc wanted_list(const struct metadata_request *in, struct arena *a,
     return RC_OK;
 }
 
+// Of the internal topics those that have a use today.
+static bool metadata_creatable(struct bytes name)
+{
+    return !topic_name_internal(name) || bytes_eq(name, COORDINATOR_TOPIC);
+}
+
 enum rc metadata_missing(const struct image *image, const struct metadata_request *in, struct arena *a,
                          struct bytes **out, uint32_t *count)
 {
@@ -82,7 +89,7 @@ enum rc metadata_missing(const struct image *image, const struct metadata_reques
         return RC_NOMEM;
     for (uint32_t i = 0; i < list_count; i++) {
         struct bytes name = list[i]->name;
-        if (!image_topic_by_name(image, name) && topic_name_valid(name) && !topic_name_internal(name))
+        if (!image_topic_by_name(image, name) && topic_name_valid(name) && metadata_creatable(name))
             (*out)[(*count)++] = name;
     }
     return RC_OK;
@@ -209,7 +216,7 @@ static int16_t absent_error(const struct metadata_builder *b, struct bytes name)
 {
     if (!topic_name_valid(name))
         return kerr_of(RC_INVALID_TOPIC);
-    if (!b->created || topic_name_internal(name))
+    if (!b->created || !metadata_creatable(name))
         return kerr_of(RC_UNKNOWN_TOPIC_OR_PARTITION);
     for (uint32_t i = 0; i < b->created->topics_count; i++) {
         const struct create_topics_response_topic *t = &b->created->topics[i];

@@ -84,6 +84,23 @@ bool request_forget_frame(struct request *rq)
     return rq->budget != NULL;
 }
 
+const void *request_own_frame(struct request *rq, const void *message)
+{
+    if (!rq->slab)
+        return message;
+    uint8_t *copy = arena_copy(&rq->arena, rq->body.p, rq->body.n);
+    void *again = request_alloc(rq, schema_size(rq->api->request));
+    struct dec d;
+    struct frame_request frame;
+    if (!copy || !again || frame_request_parse(bytes_of(copy, rq->body.n), &frame, &d) != RC_OK ||
+        schema_decode(rq->api->request, &d, rq->version, &rq->arena, again) != RC_OK)
+        return NULL;
+    request_free_frame(rq);
+    rq->body = bytes_of(copy, rq->body.n);
+    rq->client_id = frame.client_id;
+    return again;
+}
+
 const char *request_client(const struct request *rq, char out[REQUEST_CLIENT_TEXT_BYTES])
 {
     char id[CLIENT_ID_BYTES_SHOWN_MAX + 8], addr[IO_ADDR_TEXT_MAX] = "a closed connection";

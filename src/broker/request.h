@@ -86,6 +86,9 @@ void request_answer_none(struct request *rq, bool fail);
 // holds, so that requests that wait stay inside the shares. The decoded message's strings and bytes are gone then. False:
 // that much cannot be had; the frame is gone nevertheless.
 bool request_forget_frame(struct request *rq);
+// For a request that may wait for minutes: its frame in memory of its own instead of the shard's slab, decoded anew from
+// there. message is what it was decoded to; returns what to use instead. NULL: memory is short, nothing changed.
+const void *request_own_frame(struct request *rq, const void *message);
 // The request's share of memory does not allow an answer: ends the connection, says so, frees rq. Nothing of rq may be in
 // flight.
 void request_give_up(struct request *rq);

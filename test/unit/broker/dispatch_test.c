@@ -60,7 +60,7 @@ Test(api_versions, every_row_is_told)
     fixture_open(&f);
     struct api_versions_request in = client("raw", "1.0");
     struct api_versions_response out;
-    cr_assert_eq(api_versions_build(f.image, &in, 0, &f.arena, &out), RC_OK);
+    cr_assert_eq(api_versions_build(f.image, true, &in, 0, &f.arena, &out), RC_OK);
     cr_assert_eq(out.error_code, 0);
     cr_assert_eq(out.api_keys_count, api_row_count);
     cr_assert_eq(out.api_keys[0].api_key, 0);
@@ -75,16 +75,22 @@ Test(api_versions, feature_levels_come_with_version_3)
     fixture_open(&f);
     struct api_versions_request in = client("raw", "1.0");
     struct api_versions_response out;
-    cr_assert_eq(api_versions_build(f.image, &in, 3, &f.arena, &out), RC_OK);
-    cr_assert_eq(out.supported_features_count, 1);
+    cr_assert_eq(api_versions_build(f.image, true, &in, 3, &f.arena, &out), RC_OK);
+    cr_assert_eq(out.supported_features_count, 1, "a range from 0 on comes with version 4");
     cr_assert_eq(out.finalized_features_epoch, (int64_t)f.image->index);
     int16_t level = image_feature_level(f.image, FEATURE_METADATA_VERSION);
-    cr_assert_eq(out.finalized_features_count, level > 0);
+    cr_assert_eq(out.finalized_features_count, 1 + (level > 0));
 
     cr_assert_eq(fixture_decide(&f, CONTROLLER_FORMAT, NULL, NULL), RC_OK);
-    cr_assert_eq(api_versions_build(f.image, &in, 4, &f.arena, &out), RC_OK);
+    cr_assert_eq(api_versions_build(f.image, true, &in, 4, &f.arena, &out), RC_OK);
+    cr_assert_eq(out.supported_features_count, 2);
+    cr_assert_eq(out.finalized_features_count, 2);
+    cr_assert(bytes_eq(out.finalized_features[0].name, bytes_str("group.version")));
+    cr_assert_eq(out.finalized_features[0].max_version_level, 1);
+    cr_assert_eq(out.finalized_features[1].max_version_level, METADATA_VERSION_MAX);
+    cr_assert_eq(api_versions_build(f.image, false, &in, 4, &f.arena, &out), RC_OK);
+    cr_assert_eq(out.supported_features_count, 2, "it could be switched on");
     cr_assert_eq(out.finalized_features_count, 1);
-    cr_assert_eq(out.finalized_features[0].max_version_level, METADATA_VERSION_MAX);
     fixture_close(&f);
 }
 
@@ -101,7 +107,7 @@ Test(api_versions, the_name_of_the_client_is_checked)
     fixture_open(&f);
     struct api_versions_request in = client("no good", "1.0");
     struct api_versions_response out;
-    cr_assert_eq(api_versions_build(f.image, &in, 3, &f.arena, &out), RC_OK);
+    cr_assert_eq(api_versions_build(f.image, true, &in, 3, &f.arena, &out), RC_OK);
     cr_assert_eq(out.error_code, kerr_of(RC_INVALID_REQUEST));
     cr_assert_eq(out.api_keys_count, 0);
     fixture_close(&f);

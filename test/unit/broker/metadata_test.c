@@ -103,17 +103,19 @@ Test(metadata, ids_are_answered_from_version_12)
 
 Test(metadata, missing_names_are_those_that_could_be_created)
 {
-    struct metadata_request_topic names[5] = {{.name = bytes_str("beta")},
+    struct metadata_request_topic names[6] = {{.name = bytes_str("beta")},
                                               {.name = bytes_str("new")},
                                               {.name = bytes_str("new")},
                                               {.name = bytes_str("no good")},
-                                              {.name = bytes_str("__consumer_offsets")}};
-    struct metadata_request in = {.topics = names, .topics_count = 5};
+                                              {.name = bytes_str("__consumer_offsets")},
+                                              {.name = bytes_str("__transaction_state")}};
+    struct metadata_request in = {.topics = names, .topics_count = 6};
     struct bytes *missing;
     uint32_t count;
     cr_assert_eq(metadata_missing(f.image, &in, &f.arena, &missing, &count), RC_OK);
-    cr_assert_eq(count, 1);
-    cr_assert(is(missing[0], "new"));
+    cr_assert_eq(count, 2);
+    cr_assert(is(missing[0], "__consumer_offsets"));
+    cr_assert(is(missing[1], "new"));
 }
 
 Test(metadata, what_became_of_a_creation_is_told)
