@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compatibility suite: real, unmodified Kafka clients against a broker.
 
-    run.py [--bootstrap HOST:PORT] [--weir FILE] [--set KEY=VALUE] [--only CLIENT[,CLIENT]] [--json] [--groups] [--data DIR]
+    run.py [--bootstrap HOST:PORT] [--weir FILE] [--set KEY=VALUE] [--only CLIENT[,CLIENT]] [--json] [--no-groups] [--transactions] [--data DIR]
 
 Without --bootstrap a fresh `weir server` is started on a free port with an empty data folder, and stopped at the end. Every
 client is installed first (install.sh, cached) and reported as skipped by name when that fails. The last line is
@@ -177,7 +177,7 @@ def run_program(name, command, totals, data, weir, environment=None):
         totals.add(dict(client=name, case='program', result='failed', detail='exit %d after %d cases: %s' % (code, lines, tail)))
 
 
-def client_command(name, bootstrap, groups, data, broker, weir):
+def client_command(name, bootstrap, arguments, data, broker, weir):
     prefix = 'c%d-%s' % (os.getpid() % 10000, name.replace('.', '-'))
     command = CLIENTS[name]() + [bootstrap, prefix, name]
     if name == 'java-tools':
@@ -188,8 +188,10 @@ def client_command(name, bootstrap, groups, data, broker, weir):
         command += ['--data', data]
     if name == 'raw' and broker:
         command += ['--weir', '--pid', str(broker.process.pid), '--log', broker.log_path]
-    if groups:
+    if arguments.groups:
         command.append('--groups')
+    if arguments.transactions:
+        command.append('--transactions')
     return command
 
 
@@ -207,7 +209,7 @@ def run_client(name, broker, totals, arguments, weir):
     environment = dict(os.environ, NODE_PATH=cached('node-' + name, 'node_modules'))
     bootstrap = broker.bootstrap if broker else arguments.bootstrap
     data = broker.data if broker else arguments.data
-    run_program(name, client_command(name, bootstrap, arguments.groups, data, broker, weir), totals, data, weir, environment)
+    run_program(name, client_command(name, bootstrap, arguments, data, broker, weir), totals, data, weir, environment)
 
 
 def main():
@@ -216,7 +218,8 @@ def main():
     parser.add_argument('--weir', metavar='FILE', default=os.path.join(REPOSITORY, 'build', 'weir'), help='default: build/weir')
     parser.add_argument('--only', metavar='CLIENT', help='these of: ' + ', '.join(list(CLIENTS) + list(OWN)))
     parser.add_argument('--json', action='store_true', help='one JSON object a case')
-    parser.add_argument('--groups', action='store_true', help='the cases of consumer groups and transactions too')
+    parser.add_argument('--no-groups', dest='groups', action='store_false', help='without the cases of consumer groups')
+    parser.add_argument('--transactions', action='store_true', help='the cases of transactions too')
     parser.add_argument('--data', metavar='DIR', help="the broker's data folder, to check stored codecs (with --bootstrap)")
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the weir that is started')
     arguments = parser.parse_args()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compatibility cases with confluent-kafka, that is the newest librdkafka.
 
-    compat.py HOST:PORT PREFIX NAME [--groups]"""
+    compat.py HOST:PORT PREFIX NAME [--groups] [--transactions]"""
 
 import os
 import sys
@@ -306,4 +306,5 @@ if '--groups' in sys.argv:
     report.run('group-consume', case_group, 'classic')
     report.run('group-consume-848', case_group, 'consumer')
     report.run('group-admin', case_group_admin)
+if '--transactions' in sys.argv:
     report.run('transaction', case_transaction)

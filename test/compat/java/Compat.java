@@ -2,7 +2,7 @@
 //
 // The compatibility cases with the Java client. Runs with 3.9 and with the newest release.
 //
-//   java -cp ... Compat HOST:PORT PREFIX NAME [--groups]
+//   java -cp ... Compat HOST:PORT PREFIX NAME [--groups] [--transactions]
 
 import java.time.Duration;
 import java.util.ArrayList;
@@ -278,6 +278,9 @@ public final class Compat {
             admin.deleteConsumerGroups(List.of(group)).all().get();
             return described.toString();
         });
+    }
+
+    static void transactionCases() {
         cases.run("transaction", () -> {
             String name = create(prefix + "-transaction", 1, Map.of());
             Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "transactional.id", prefix);
@@ -307,6 +310,9 @@ public final class Compat {
         adminCases();
         if (List.of(arguments).contains("--groups")) {
             groupCases();
+        }
+        if (List.of(arguments).contains("--transactions")) {
+            transactionCases();
         }
         admin.close();
     }

@@ -14,6 +14,7 @@ sys.path[:0] = [os.path.join(HERE, '..'), HERE]
 import cases                                                                        # noqa: E402
 import admin                                                                        # noqa: E402
 import frames                                                                       # noqa: E402
+import groups                                                                       # noqa: E402
 import produce                                                                      # noqa: E402
 import reading                                                                      # noqa: E402
 import versions                                                                     # noqa: E402
@@ -33,6 +34,8 @@ def main():
     produce.run(report, bootstrap, prefix, weir)
     reading.run(report, bootstrap, prefix, weir)
     admin.run(report, bootstrap, prefix, weir)
+    if '--groups' in sys.argv:
+        groups.run(report, bootstrap, prefix, weir)
 
 
 main()
