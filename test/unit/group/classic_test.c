@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rig.h"
+#include "consumer_rig.h"
 
 static const char *const range_only[] = {"range"};
 static const char *const both[] = {"range", "roundrobin"};
@@ -788,5 +788,43 @@ Test(classic, records_that_cannot_be_read_are_skipped)
     cr_assert_eq(rig_heartbeat(r, "h", "m", 5), 0);
     cr_assert_eq(apply_hex(&r->g, "0002000167", NULL), RC_OK);
     cr_assert_str_eq(rig_state(r, "g"), "Dead");
+    rig_end(r);
+}
+
+// ------------------------------------------------------------------------------------------------ the other protocol
+
+Test(classic, an_empty_group_of_the_new_protocol_becomes_a_classic_one_and_back)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m", "orders"), "m 1 orders:0-11");
+    EXPECT(r, BEAT("m", -1), "m -1 -");
+    cr_assert_str_eq(rig_state(r, "g"), "Dead"); // for DescribeGroups
+    cr_assert_eq(rig_commit_error(rig_commit(r, "g", "", -1, "orders", 0, 5)), 0);
+    const char *id = rig_stable(r, "g");
+    cr_assert_str_eq(rig_state(r, "g"), "Stable");
+    cr_assert_eq(rig_committed(r, "g", "orders", 0), 5);
+    rig_reload(r);
+    cr_assert_str_eq(rig_state(r, "g"), "Stable");
+    cr_assert_eq(leave(r, "g", 5, id, NULL), 0);
+    EXPECT(r, JOIN("m", "orders"), "m 1 orders:0-11");
+    cr_assert_str_eq(rig_state(r, "g"), "Dead");
+    cr_assert_eq(rig_committed(r, "g", "orders", 0), 5);
+    rig_reload(r);
+    cr_assert_str_eq(rig_state(r, "g"), "Dead");
+    cr_assert_eq(rig_committed(r, "g", "orders", 0), 5);
+    rig_end(r);
+}
+
+Test(classic, a_conversion_that_cannot_be_stored_changes_nothing)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m", "orders"), "m 1 orders:0-11");
+    EXPECT(r, BEAT("m", -1), "m -1 -");
+    r->fail = RC_NOT_ENOUGH_REPLICAS;
+    cr_assert_eq(join_code(rig_join(r, "g", "", NULL, 9)), kerr_of(RC_COORDINATOR_NOT_AVAILABLE));
+    cr_assert_eq(group_find(&r->g, bytes_str("g"))->type, GROUP_CONSUMER);
+    r->fail = RC_OK;
+    cr_assert_eq(join_code(rig_join(r, "g", "", NULL, 9)), kerr_of(RC_MEMBER_ID_REQUIRED));
+    cr_assert_eq(group_find(&r->g, bytes_str("g"))->type, GROUP_CLASSIC);
     rig_end(r);
 }

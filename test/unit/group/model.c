@@ -7,7 +7,7 @@
 #include "model.h"
 #include "rig.h"
 
-enum { GROUPS = 3, ACTORS = 12, PARTITIONS = 3, OFFSETS_MAX = 20000, GENERATIONS_MAX = 4000 };
+enum { GROUPS = 3, ACTORS = 12, PARTITIONS = 3, OFFSETS_MAX = 400000, GENERATIONS_MAX = 40000 };
 
 enum actor_state { OUT, JOINING, SYNCING, MEMBER, GONE };
 enum verdict { SENT, ACKNOWLEDGED, REFUSED };
@@ -605,7 +605,7 @@ void model_run(const struct model_config *config, struct model_figures *figures)
     rig_begin(&m->rig);
     for (uint32_t i = 0; i < config->steps; i++) {
         step(m);
-        if (i % 500 == 499)
+        if (i % (config->steps / 6) == 0)
             check_replay(m);
     }
     settle(m);

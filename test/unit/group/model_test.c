@@ -6,17 +6,17 @@
 
 #include "model.h"
 
-// WEIR_GROUP_SEEDS asks for more seeds than a run of the units has time for; WEIR_GROUP_SEED for one.
+// WEIR_GROUP_SEEDS and WEIR_GROUP_STEPS ask for more than a run of the units has time for; WEIR_GROUP_SEED for one seed.
 static void campaign(struct model_config c, uint64_t first)
 {
     struct model_figures f = {0};
-    const char *many = getenv("WEIR_GROUP_SEEDS"), *one = getenv("WEIR_GROUP_SEED");
+    const char *many = getenv("WEIR_GROUP_SEEDS"), *one = getenv("WEIR_GROUP_SEED"), *steps = getenv("WEIR_GROUP_STEPS");
     uint64_t count = many ? strtoull(many, NULL, 10) : 60;
     if (one) {
         first = strtoull(one, NULL, 10);
         count = 1;
     }
-    c.steps = 3000;
+    c.steps = steps ? (uint32_t)strtoul(steps, NULL, 10) : 3000;
     for (uint64_t i = 0; i < count; i++) {
         c.seed = first + i;
         model_run(&c, &f);
