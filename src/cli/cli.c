@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/program.h"
+#include "cli/tool.h"
 #include "model/kerr.h"
 
 enum { CLI_ARENA_BYTES_MAX = 1 << 30 };
@@ -212,6 +213,12 @@ int cli_main(int argc, char **argv, cli_server_fn server)
         printf("weir %s\n", cli_version());
         close_all(&cli);
         return CLI_OK;
+    }
+    const struct cli_command *tool = argc > 0 ? tool_find(argv[0]) : NULL;
+    if (tool) {
+        code = tool_main(&cli, tool, argc, argv);
+        close_all(&cli);
+        return code;
     }
     enum cli_outcome outcome = cli_parse(&cli_root, argc, argv, &cli.arena, &parsed, &message);
     cli.path = parsed.path;

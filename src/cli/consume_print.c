@@ -163,34 +163,39 @@ static void console_headers(const struct consume_console *f, struct buf *out, co
         put(out, bytes_str("NO_HEADERS"));
 }
 
-// As kafka-console-consumer's default formatter has it: a separator between any two of what is printed.
+// What stands behind a field: the separator when another follows, else the end of the line.
+static void console_separate(const struct consume_console *f, struct buf *out, bool more)
+{
+    put(out, more ? f->key_separator : f->line_separator);
+}
+
+// As kafka-console-consumer's default formatter has it.
 static void print_console(struct consume *s, const struct consume_console *f, int32_t partition, const struct record *r)
 {
     struct buf *out = &s->cli->out;
-    struct bytes none = bytes_of(NULL, 0);
     if (f->timestamp) {
         buf_printf(out, "%s:%lld", s->append_time ? "LogAppendTime" : "CreateTime", (long long)r->timestamp);
-        put(out, f->partition || f->offset || f->headers || f->key || f->value ? f->key_separator : none);
+        console_separate(f, out, f->partition || f->offset || f->headers || f->key || f->value);
     }
     if (f->partition) {
         buf_printf(out, "Partition:%d", partition);
-        put(out, f->offset || f->headers || f->key || f->value ? f->key_separator : none);
+        console_separate(f, out, f->offset || f->headers || f->key || f->value);
     }
     if (f->offset) {
         buf_printf(out, "Offset:%lld", (long long)r->offset);
-        put(out, f->headers || f->key || f->value ? f->key_separator : none);
+        console_separate(f, out, f->headers || f->key || f->value);
     }
     if (f->headers) {
         console_headers(f, out, r);
-        put(out, f->key || f->value ? f->key_separator : none);
+        console_separate(f, out, f->key || f->value);
     }
     if (f->key) {
         console_data(f, out, r->key);
-        put(out, f->value ? f->key_separator : none);
+        console_separate(f, out, f->value);
     }
     if (f->value) {
         console_data(f, out, r->value);
-        put(out, f->line_separator);
+        console_separate(f, out, false);
     }
 }
 

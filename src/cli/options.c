@@ -134,6 +134,7 @@ static const char *kind_text(enum cli_option_kind kind)
     case CLI_TEXT:
     case CLI_CHOICE:
     case CLI_LIST:
+    case CLI_OPTIONAL:
         break;
     }
     UNREACHABLE();
@@ -158,6 +159,7 @@ static enum cli_outcome set_value(struct parse *p, const struct cli_option *o, v
         *(bool *)place = true;
         return CLI_RUN;
     case CLI_TEXT:
+    case CLI_OPTIONAL:
         *(const char **)place = value;
         return CLI_RUN;
     case CLI_LIST:
@@ -183,7 +185,9 @@ static enum cli_outcome take_option(struct parse *p, const struct cli_command *c
         return unknown_option(p, c, word);
     if (o->kind == CLI_FLAG && value)
         return wrong(p, "--%s takes no value.", o->name);
-    if (o->kind != CLI_FLAG && !value) {
+    if (o->kind == CLI_OPTIONAL && !value && (*at + 1 >= p->argc || p->argv[*at + 1][0] == '-')) {
+        value = "";
+    } else if (o->kind != CLI_FLAG && !value) {
         if (*at + 1 >= p->argc)
             return wrong(p, "--%s needs a value: --%s %s.", o->name, o->name, o->value_name);
         value = p->argv[++*at];
@@ -321,7 +325,8 @@ static bool asks_for_help(const struct parse *p, const struct cli_command *c)
         if (is_help(word))
             return true;
         const struct cli_option *o = word[0] == '-' && word[1] ? look_up(c, word, &value) : NULL;
-        if (o && o->kind != CLI_FLAG && !value)
+        bool bare = o && o->kind == CLI_OPTIONAL && (i + 1 >= p->argc || p->argv[i + 1][0] == '-');
+        if (o && o->kind != CLI_FLAG && !value && !bare)
             i++;
     }
     return false;

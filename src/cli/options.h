@@ -19,6 +19,7 @@ enum cli_option_kind {
     CLI_DURATION, // int64_t milliseconds; 500ms, 10s, 5m, 2h, 7d; a plain number is seconds
     CLI_CHOICE,   // int64_t, the place in choices
     CLI_LIST,     // struct cli_list; may be given many times
+    CLI_OPTIONAL, // const char *, "" when given without a value; the next word is one unless it begins with a dash
 };
 
 struct cli_list {

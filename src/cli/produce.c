@@ -30,53 +30,85 @@ int produce_record(struct produce *s, const struct producer_record *r)
     return cli_fail(s->cli, "%s", rc == RC_CLOSED ? s->cli->client.error : rc_text(rc));
 }
 
+// Where text stands in b, or NULL; what an option left out means is `otherwise`.
+static const uint8_t *find(struct bytes b, const char *text, const char *otherwise, size_t *n)
+{
+    const char *wanted = text ? text : otherwise;
+    *n = strlen(wanted);
+    return memmem(b.p, b.n, wanted, *n);
+}
+
+static struct bytes null_if_marked(const struct produce *s, struct bytes b)
+{
+    const char *marker = s->options->null_marker;
+    return marker && bytes_eq(b, bytes_str(marker)) ? bytes_of(NULL, 0) : b;
+}
+
 // "a:1,b:2" in front of the tab.
 static int take_headers(struct produce *s, struct bytes text, uint32_t *count)
 {
+    const struct produce_options *o = s->options;
     while (text.n > 0) {
-        const uint8_t *comma = memchr(text.p, ',', text.n);
+        size_t comma_bytes, colon_bytes;
+        const uint8_t *comma = find(text, o->headers_separator, ",", &comma_bytes);
         size_t n = comma ? (size_t)(comma - text.p) : text.n;
-        const uint8_t *colon = memchr(text.p, ':', n);
+        const uint8_t *colon = find(bytes_of(text.p, n), o->headers_key_separator, ":", &colon_bytes);
         if (!colon || *count == PRODUCE_HEADERS_MAX)
-            return cli_fail(s->cli, "line %llu: headers are KEY:VALUE,..., at most %d of them",
-                            (unsigned long long)s->line, PRODUCE_HEADERS_MAX);
+            return cli_fail(s->cli, "line %llu: headers are KEY%sVALUE%s..., at most %d of them",
+                            (unsigned long long)s->line, o->headers_key_separator ? o->headers_key_separator : ":",
+                            o->headers_separator ? o->headers_separator : ",", PRODUCE_HEADERS_MAX);
         size_t key = (size_t)(colon - text.p);
+        struct bytes value = bytes_of(colon + colon_bytes, n - key - colon_bytes);
         s->headers[(*count)++] =
-            (struct record_header){.key = bytes_of(text.p, key), .value = bytes_of(colon + 1, n - key - 1)};
-        n += comma != NULL;
+            (struct record_header){.key = bytes_of(text.p, key), .value = null_if_marked(s, value)};
+        n += comma ? comma_bytes : 0;
         text = bytes_of(text.p + n, text.n - n);
     }
     return CLI_OK;
+}
+
+// Takes what stands before a delimiter off the front of *rest. False: it is not in it; said, unless that is no error.
+static bool take_front(struct produce *s, struct bytes *rest, const char *delimiter, size_t delimiter_bytes,
+                       const char *what, struct bytes *front)
+{
+    const uint8_t *at = memmem(rest->p, rest->n, delimiter, delimiter_bytes);
+    if (!at) {
+        if (!s->options->keep_going)
+            cli_fail(s->cli, "line %llu has no %s: '%.*s' is not in it", (unsigned long long)s->line, what,
+                     (int)delimiter_bytes, delimiter);
+        return false;
+    }
+    size_t n = (size_t)(at - rest->p);
+    *front = bytes_of(rest->p, n);
+    *rest = bytes_of(at + delimiter_bytes, rest->n - n - delimiter_bytes);
+    return true;
 }
 
 // [headers TAB] [key DELIMITER] value
 static int send_line(struct produce *s, struct bytes line)
 {
     const struct produce_options *o = s->options;
+    const char *tab = o->headers_delimiter ? o->headers_delimiter : "\t";
+    struct bytes front;
     struct producer_record r = {.partition = (int32_t)o->partition,
                                 .timestamp = s->timestamp_ms,
                                 .headers = s->headers,
                                 .header_count = s->fixed_headers,
                                 .value = line};
-    if (o->headers) {
-        const uint8_t *tab = memchr(line.p, '\t', line.n);
-        if (!tab)
-            return cli_fail(s->cli, "line %llu has no tab behind its headers", (unsigned long long)s->line);
-        size_t n = (size_t)(tab - line.p);
-        if (take_headers(s, bytes_of(line.p, n), &r.header_count) != CLI_OK)
+    if (o->headers && take_front(s, &r.value, tab, strlen(tab), "headers", &front)) {
+        front = null_if_marked(s, front);
+        if (take_headers(s, front, &r.header_count) != CLI_OK)
             return CLI_FAILED;
-        r.value = bytes_of(tab + 1, line.n - n - 1);
+    } else if (o->headers && !o->keep_going) {
+        return CLI_FAILED;
     }
     if (s->key_delimiter.p) {
-        size_t delimiter = s->key_delimiter.n;
-        const uint8_t *at = memmem(r.value.p, r.value.n, s->key_delimiter.p, delimiter);
-        if (!at)
-            return cli_fail(s->cli, "line %llu has no key: '%s' is not in it", (unsigned long long)s->line,
-                            o->key_delimiter);
-        size_t n = (size_t)(at - r.value.p);
-        r.key = bytes_of(r.value.p, n);
-        r.value = bytes_of(at + delimiter, r.value.n - n - delimiter);
+        if (take_front(s, &r.value, (const char *)s->key_delimiter.p, s->key_delimiter.n, "key", &front))
+            r.key = null_if_marked(s, front);
+        else if (!o->keep_going)
+            return CLI_FAILED;
     }
+    r.value = null_if_marked(s, r.value);
     if (o->empty_is_null && r.value.n == 0)
         r.value.p = NULL;
     if (o->empty_is_null && r.key.n == 0)
@@ -175,20 +207,20 @@ static int read_input(struct produce *s, struct io_file *file)
     }
 }
 
-static int read_all(struct produce *s, const struct cli_parsed *parsed)
+static int read_all(struct produce *s, const char *const *files, uint32_t count)
 {
     int code = CLI_OK;
-    if (parsed->argument_count < 2)
+    if (count == 0)
         return read_input(s, NULL);
-    for (uint32_t i = 1; i < parsed->argument_count && code == CLI_OK; i++) {
+    for (uint32_t i = 0; i < count && code == CLI_OK; i++) {
         struct io_file file = {0};
-        if (strcmp(parsed->arguments[i], "-") == 0) {
+        if (strcmp(files[i], "-") == 0) {
             code = read_input(s, NULL);
             continue;
         }
-        enum rc rc = io_file_open(s->cli->io, &file, parsed->arguments[i], IO_OPEN_READ, IO_FILE_OTHER);
+        enum rc rc = io_file_open(s->cli->io, &file, files[i], IO_OPEN_READ, IO_FILE_OTHER);
         if (rc != RC_OK)
-            return cli_fail(s->cli, "%s: %s", parsed->arguments[i], rc_text(rc));
+            return cli_fail(s->cli, "%s: %s", files[i], rc_text(rc));
         code = read_input(s, &file);
         io_file_close(&file);
     }
@@ -274,18 +306,19 @@ static void summary(struct produce *s)
                 (double)p->bytes_sent / 1e6, seconds, p->retries ? ", after retries" : "");
 }
 
-int cli_produce(struct cli *cli, const struct cli_parsed *parsed)
+int produce_run(struct cli *cli, const struct produce_options *options, const char *topic, const char *const *files,
+                uint32_t file_count)
 {
-    struct produce s = {.cli = cli, .options = parsed->options};
+    struct produce s = {.cli = cli, .options = options};
     int code = check_options(cli, &s);
     if (code != CLI_OK)
         return code;
     if (!cli_connect(cli, &s.options->common))
         return CLI_FAILED;
     s.started_ns = io_clock_ns(cli->io);
-    code = open_producer(&s, parsed->arguments[0]);
+    code = open_producer(&s, topic);
     if (code == CLI_OK)
-        code = read_all(&s, parsed);
+        code = read_all(&s, files, file_count);
     if (s.topic) {
         bool sent = producer_flush(&s.producer) == RC_OK;
         summary(&s);
@@ -298,6 +331,11 @@ int cli_produce(struct cli *cli, const struct cli_parsed *parsed)
     produce_json_deinit(&s);
     free(s.input);
     return code;
+}
+
+int cli_produce(struct cli *cli, const struct cli_parsed *parsed)
+{
+    return produce_run(cli, parsed->options, parsed->arguments[0], parsed->arguments + 1, parsed->argument_count - 1);
 }
 
 #define PLACE(member) offsetof(struct produce_options, member)

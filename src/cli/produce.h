@@ -18,6 +18,9 @@ struct produce_options {
     struct cli_list header;
     int64_t partition, codec, level_given, acks, linger_ms, batch_bytes;
     bool headers, idempotent, not_idempotent, empty_is_null, no_create, quiet;
+    const char *null_marker; // of kafka-console-producer: this text is null; NULL: none
+    bool keep_going;         // a line that cannot be taken apart is a value, as ignore.error has it
+    const char *headers_delimiter, *headers_separator, *headers_key_separator; // NULL: tab, comma, colon
 };
 
 struct produce {
@@ -37,6 +40,9 @@ struct produce {
     struct buf decoded[2]; // of one JSON line: key and value that were not plain text
 };
 
+// The whole command, for tools of other names too: into topic, from files (none: standard input).
+int produce_run(struct cli *cli, const struct produce_options *options, const char *topic, const char *const *files,
+                uint32_t file_count);
 // Sends one record; waits while memory is full. CLI_FAILED after a message.
 int produce_record(struct produce *s, const struct producer_record *r);
 // One line of --json input.

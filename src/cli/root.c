@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/consume.h"
 #include "cli/produce.h"
+#include "cli/tool.h"
 
 // What follows is the server's own business; it gets "server" as its name and everything behind it.
 static int run_server(struct cli *cli, const struct cli_parsed *parsed)
@@ -107,6 +108,12 @@ static const struct cli_command commands[] = {
      .summary = "Write or read and say what happened, in JSON: Kafka's verifiable clients.",
      .children = cli_verify_commands,
      .shared = cli_common_options},
+    {.name = "tools",
+     .summary = "Stand in for Kafka's command-line tools under their own names.",
+     .details = "Called as kafka-consumer-groups or kafka-console-consumer.sh, this program takes that tool's options, "
+                "prints what it prints and ends with its exit codes.",
+     .children = cli_tools_commands,
+     .examples = "weir tools install ~/bin"},
     {.name = "help",
      .arguments = "[COMMAND...]",
      .summary = "Explain a command.",

@@ -198,6 +198,26 @@ enum rc io_make_dir(struct io *io, const char *path)
     return mkdir(path, 0755) == 0 ? RC_OK : io_rc_of_errno(errno);
 }
 
+enum rc io_symlink(struct io *io, const char *target, const char *path)
+{
+    (void)io;
+    if (!path_fits(target) || !path_fits(path))
+        return RC_INVALID;
+    return symlink(target, path) == 0 ? RC_OK : io_rc_of_errno(errno);
+}
+
+enum rc io_program_path(struct io *io, char *out, size_t n)
+{
+    (void)io;
+    ssize_t got = readlink("/proc/self/exe", out, n);
+    if (got < 0)
+        return io_rc_of_errno(errno);
+    if ((size_t)got >= n)
+        return RC_INVALID;
+    out[got] = 0;
+    return RC_OK;
+}
+
 enum rc io_remove_now(struct io *io, const char *path)
 {
     (void)io;

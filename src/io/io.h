@@ -148,6 +148,10 @@ enum rc io_make_dir(struct io *io, const char *path);     // RC_EXISTS when it i
 enum rc io_remove_now(struct io *io, const char *path);   // [boot] a file or an empty folder
 enum rc io_sync_dir_now(struct io *io, const char *path); // [boot] makes names in it durable
 bool io_exists(struct io *io, const char *path);
+// A symbolic link at path that leads to target. RC_EXISTS when something is there. The command line's alone.
+enum rc io_symlink(struct io *io, const char *target, const char *path);
+// Where the running program's file lies, in out of n bytes. The command line's alone.
+enum rc io_program_path(struct io *io, char *out, size_t n);
 
 // Calls visit(context, name, is_dir) for every entry but "." and "..", in byte order of the names. [boot]
 enum rc io_list_dir(struct io *io, const char *path, void (*visit)(void *context, const char *name, bool is_dir),

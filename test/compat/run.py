@@ -61,6 +61,7 @@ CLIENTS = {
     'kafkajs': lambda: ['node', local('kafkajs', 'compat.js')],
     'platformatic': lambda: ['node', local('platformatic', 'compat.js')],
     'weir-cli': lambda: [sys.executable, local('weir-cli', 'compat.py')],
+    'weir-tools': lambda: [sys.executable, local('weir-tools', 'compat.py')],
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
 # What needs nothing but Python and the product. kill9 and readme run only when they are named: tools/test has stages for them.
@@ -184,6 +185,8 @@ def client_command(name, bootstrap, arguments, data, broker, weir):
         command.append(cached('kafka-4.1.1.classpath'))
     if name == 'weir-cli':
         command.append(weir)
+    if name == 'weir-tools':
+        command += [weir, cached('kafka-4.1.1.classpath')]
     if name in ('java-tools', 'raw', 'weir-cli') and data:
         command += ['--data', data]
     if name == 'raw' and broker:
@@ -197,13 +200,14 @@ def client_command(name, bootstrap, arguments, data, broker, weir):
 
 def run_client(name, broker, totals, arguments, weir):
     """Installs and runs one client."""
-    if name == 'weir-cli' and not weir:
+    if name in ('weir-cli', 'weir-tools') and not weir:
         totals.add(dict(client=name, case='all', result='skipped', detail='%s is not built' % arguments.weir))
         return
     if name not in ('raw', 'weir-cli'):
-        subprocess.run([local('install.sh'), name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if os.path.exists(cached(name + '.missing')):
-            reason = open(cached(name + '.missing')).read().strip()
+        needed = 'java-tools' if name == 'weir-tools' else name
+        subprocess.run([local('install.sh'), needed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if os.path.exists(cached(needed + '.missing')):
+            reason = open(cached(needed + '.missing')).read().strip()
             totals.add(dict(client=name, case='install', result='skipped', detail='cannot be installed: ' + reason))
             return
     environment = dict(os.environ, NODE_PATH=cached('node-' + name, 'node_modules'))

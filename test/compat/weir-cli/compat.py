@@ -6,8 +6,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..'), os.path.join(HERE, '..', 'raw')]
@@ -192,6 +194,152 @@ def case_perf():
         '%s %s' % (k, v) for k, v in list(read.items())[:3])
 
 
+class Member:
+    """`weir consume --group` in the background; ^C ends it."""
+
+    def __init__(self, group, *more):
+        self.group, self.process = group, None
+        self.out = tempfile.TemporaryFile('w+')
+        self.command = [weir, 'consume', topic, '--group', group, '--from-beginning', '--format', '%p %o\\n', *more]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=self.out, env=environment)
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=20) == 0
+
+    def lines(self):
+        self.out.seek(0)
+        return self.out.read().splitlines()
+
+
+def state(group):
+    return [g['state'] for g in admin('groups', 'list') if g['group'] == group]
+
+
+def settled(group, count):
+    """Until the group has that many members and every partition is somebody's."""
+    def look():
+        if not state(group):
+            return False
+        described, = admin('groups', 'describe', group, '--no-time')
+        return described['state'] == 'Stable' and len(described['members']) == count and \
+            sum(len(m['assigned']) for m in described['members']) == len(admin('topics', 'describe', topic)[0]['partitions'])
+    assert cases.retry(look, seconds=20), admin('groups', 'describe', group, '--no-time')
+
+
+def written():
+    described, = admin('topics', 'describe', topic)
+    return {'%d %d' % (p['partition'], o) for p in described['partitions'] for o in range(p['start_offset'], p['end_offset'])}
+
+
+def group_of_members(group, *more):
+    """Two members, then three, then two, over clean joins and leaves: every record once."""
+    members = [Member(group, *more) for _ in range(3)]
+    with members[0], members[1]:
+        settled(group, 2)
+        run('produce', topic, stdin=''.join('%d\n' % i for i in range(200)), *['--batch-bytes', 256])
+        with members[2]:
+            settled(group, 3)
+            run('produce', topic, stdin=''.join('%d\n' % i for i in range(200)), *['--batch-bytes', 256])
+        settled(group, 2)
+        assert cases.retry(lambda: set().union(*(m.lines() for m in members)) == written(), seconds=15)
+    got = sum((m.lines() for m in members), [])
+    assert len(got) == len(set(got)), '%d lines, %d of them different' % (len(got), len(set(got)))
+    return '%d records, once each' % len(got)
+
+
+def case_group_static():
+    """A static member that is back in time has its partitions again without a rebalance."""
+    group = prefix + '-static'
+    generations = []
+    for _ in range(2):
+        with Member(group, '--group-instance-id', 'one'):
+            settled(group, 1)
+            described, = admin('groups', 'describe', group, '--no-time')
+            assert [m['instance'] for m in described['members']] == ['one'], described
+            generations.append(described['members'][0]['member'])
+    assert state(group) == ['Stable'], 'its place stays'
+    run('admin', 'groups', 'remove-members', group, '--instance', 'one')
+    assert cases.retry(lambda: state(group) == ['Empty'])
+
+
+def case_group_describe():
+    group = prefix + '-described'
+    run('consume', topic, '--group', group, '--from-beginning', '--exit-at-end', '--output', 'none')
+    run('produce', topic, '--partition', 0, stdin='late\n' * 3)
+    described, = admin('groups', 'describe', group)
+    rows = {p['partition']: p for p in described['partitions']}
+    assert described['state'] == 'Empty' and rows[0]['lag'] == 3 and rows[1]['lag'] == 0, described
+    assert 0 <= rows[0]['lag_seconds'] < 60 and rows[1]['lag_seconds'] == 0, rows
+    assert described['retention_ms'] > 0, described
+    text = run('admin', 'groups', 'describe', group)
+    assert 'expire' in text and 'BEHIND' in text, text
+    assert 'no group' in run('admin', 'groups', 'describe', prefix + '-none', code=1)
+    with Member(group):
+        settled(group, 1)
+        described, = admin('groups', 'describe', group)
+        assert described['state'] == 'Stable' and len(described['members']) == 1, described
+        assert group in [g['group'] for g in admin('groups', 'list', '--state', 'stable')]
+        assert group not in [g['group'] for g in admin('groups', 'list', '--state', 'Empty')]
+
+
+def case_group_reset():
+    group = prefix + '-described'
+    offset = lambda p: {r['partition']: r['offset'] for r in admin('groups', 'describe', group)[0]['partitions']}[p]
+    log = admin('topics', 'describe', topic)[0]['partitions'][0]
+    start, end = log['start_offset'], log['end_offset']
+    reset = lambda *arguments, code=0: run('admin', 'groups', 'reset', group, *arguments, code=code)
+    before = offset(0)
+    reset('--topic', topic, '--to-earliest')
+    assert offset(0) == before, 'shown, not done'
+    reset('--topic', topic + ':0', '--to-earliest', '--execute')
+    assert (offset(0), offset(1) > start) == (start, True)
+    for arguments, want in ((('--to-latest',), end), (('--shift-by', '-2'), end - 2), (('--to-offset', end + 1000), end),
+                            (('--to-datetime', '2020-01-01T00:00:00.000'), start), (('--by-duration', 'PT10H'), start)):
+        reset('--topic', topic + ':0', *arguments, '--execute')
+        assert offset(0) == want, (arguments, offset(0), want)
+    csv = reset('--all-topics', '--to-current', '--export')
+    with tempfile.NamedTemporaryFile('w', suffix='.csv') as file:
+        file.write(csv.replace('%s,0,%d' % (topic, start), '%s,0,%d' % (topic, start + 1)))
+        file.flush()
+        reset('--from-file', file.name, '--execute')
+    assert offset(0) == start + 1, csv
+    with Member(group):
+        settled(group, 1)
+        assert 'can only be reset if the group' in reset('--topic', topic, '--to-latest', '--execute', code=1)
+        assert 'has members' in run('admin', 'groups', 'delete', group, code=1)
+        assert 'stop them first' in run('admin', 'groups', 'delete-offsets', group, '--topic', topic + ':0', code=1)
+    reset('--topic', topic, code=2)
+    reset('--to-latest', code=2)
+    run('admin', 'groups', 'delete-offsets', group, '--topic', topic + ':0')
+    assert 0 not in {r['partition'] for r in admin('groups', 'describe', group)[0]['partitions']}
+    run('admin', 'groups', 'delete', group)
+    assert not state(group)
+
+
+def case_verify():
+    out = run('verify', 'produce', '--topic', topic, '--max-messages', 20, '--repeating-keys', 3, '--value-prefix', 1)
+    events = [json.loads(line) for line in out.splitlines()]
+    names = [e['name'] for e in events]
+    assert names[0] == 'startup_complete' and names.count('producer_send_success') == 20 and names[-1] == 'tool_data', names
+    assert (events[-1]['sent'], events[-1]['acked']) == (20, 20), events[-1]
+    assert sorted(e['value'] for e in events if 'value' in e) == sorted('1.%d' % i for i in range(20))
+
+
+def case_verify_consume():
+    out = run('verify', 'consume', '--topic', topic, '--group-id', prefix + '-verify', '--max-messages', 20, '--verbose')
+    events = [json.loads(line) for line in out.splitlines()]
+    names = [e['name'] for e in events]
+    assert names[:2] == ['startup_complete', 'partitions_assigned'] and names[-2:] == ['partitions_revoked', 'shutdown_complete'], names
+    assert names.count('record_data') == sum(e['count'] for e in events if e['name'] == 'records_consumed') == 20, names
+    assert all(e['success'] for e in events if e['name'] == 'offsets_committed') and 'offsets_committed' in names, events
+    rest = run('consume', topic, '--group', prefix + '-verify', '--exit-at-end', '--format', '%p %o\\n')
+    assert not set(rest.splitlines()) & {'%(partition)d %(offset)d' % e for e in events if e['name'] == 'record_data'}
+
+
 def case_delete():
     run('admin', 'topics', 'delete', topic)
     assert cases.retry(lambda: topic not in [t['topic'] for t in admin('topics', 'list')])
@@ -212,4 +360,13 @@ for each in cases.CODECS:
     report.run('produce-' + each, case_codec, each, topic='%s-codec-%s' % (prefix, each), codec=each)
 report.run('json', case_json)
 report.run('perf', case_perf)
+report.run('verify-produce', case_verify)
+if '--groups' in sys.argv:
+    report.run('verify-consume', case_verify_consume)
+    report.run('group-range', group_of_members, prefix + '-range')
+    report.run('group-cooperative', group_of_members, prefix + '-cooperative', '--partition-assignment-strategy', 'cooperative-sticky')
+    report.run('group-consumer-protocol', group_of_members, prefix + '-new', '--group-protocol', 'consumer')
+    report.run('group-static', case_group_static)
+    report.run('group-describe', case_group_describe)
+    report.run('group-reset-delete', case_group_reset)
 report.run('topics-delete', case_delete)

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "cli/tool.h"
 
 struct values {
     bool flag;
-    const char *text;
+    const char *text, *maybe;
     int64_t number, size, duration, choice;
     struct cli_list list;
 };
@@ -35,6 +36,7 @@ static const struct cli_option own[] = {
     {.name = "wait", .kind = CLI_DURATION, .offset = PLACE(duration), .value_name = "TIME", .help = "how long"},
     {.name = "codec", .kind = CLI_CHOICE, .offset = PLACE(choice), .choices = "none|gzip|zstd", .help = "which"},
     {.name = "config", .letter = 'c', .kind = CLI_LIST, .offset = PLACE(list), .value_name = "K=V", .help = "what"},
+    {.name = "state", .kind = CLI_OPTIONAL, .offset = PLACE(maybe), .value_name = "[STATE]", .help = "in which state"},
     {.name = "dry-run", .letter = 'n', .kind = CLI_FLAG, .offset = PLACE(flag), .help = "only ask"},
     {0},
 };
@@ -94,6 +96,34 @@ static enum cli_outcome parse(const char *line)
 static bool says(const char *text)
 {
     return strstr((const char *)message.p, text) != NULL;
+}
+
+Test(options, a_value_may_be_left_out)
+{
+    cr_assert_eq(parse("weir topics create a --state --dry-run"), CLI_RUN);
+    const struct values *v = parsed.options;
+    cr_assert_str_eq(v->maybe, "");
+    cr_assert(v->flag);
+    cr_assert_eq(parse("weir topics create a --state Stable --dry-run"), CLI_RUN);
+    v = parsed.options;
+    cr_assert_str_eq(v->maybe, "Stable");
+    cr_assert_eq(parse("weir topics create a --dry-run --state"), CLI_RUN);
+    v = parsed.options;
+    cr_assert_str_eq(v->maybe, "");
+    cr_assert_eq(parse("weir topics create a --state --help"), CLI_HELP);
+    cr_assert_eq(parse("weir topics create a"), CLI_RUN);
+    v = parsed.options;
+    cr_assert_null(v->maybe);
+}
+
+Test(tools, are_found_by_the_name_they_are_called_by)
+{
+    cr_assert_str_eq(tool_find("kafka-groups")->name, "kafka-groups");
+    cr_assert_str_eq(tool_find("/usr/local/bin/kafka-console-consumer.sh")->name, "kafka-console-consumer");
+    cr_assert_str_eq(tool_find("./kafka-consumer-groups")->name, "kafka-consumer-groups");
+    cr_assert_null(tool_find("weir"));
+    cr_assert_null(tool_find("kafka-consumer-groups.bat"));
+    cr_assert_null(tool_find(""));
 }
 
 Test(options, every_kind_of_value)
