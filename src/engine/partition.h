@@ -117,6 +117,7 @@ struct partition_read {
     int32_t diverging_epoch; // LEADER_EPOCH_NONE: none
     int64_t diverging_end;
     struct plog_slice slice; // release with plog_slice_release() on the partition's shard
+    bool older_segment;      // the slice ends with its segment, and more is there
 };
 
 // Reads for a fetch. True: *r is filled (rc tells). False: the log must come from the disk first, wait->done() will

@@ -46,6 +46,7 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
 {
     struct partition *p = partition_find(es, r->id);
     r->slice = (struct plog_slice){0};
+    r->older_segment = false;
     r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
     r->diverging_epoch = LEADER_EPOCH_NONE;
     r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
@@ -72,6 +73,7 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
     r->rc = plog_read(&p->log, &read, &r->slice, wait);
     if (r->rc == RC_AGAIN)
         return false;
+    r->older_segment = r->rc == RC_OK && plog_is_on_older_segment(&p->log, r->fetch_offset, bound);
     if (r->rc == RC_CORRUPT || r->rc == RC_IO || r->rc == RC_OFFLINE || r->rc == RC_NO_FILES)
         trace_error(es->engine->config.trace, "reading %s-%d at %lld: %s", p->topic->name, p->id.partition,
                     (long long)r->fetch_offset, rc_text(r->rc));

@@ -311,6 +311,9 @@ enum rc plog_read(struct plog *l, const struct plog_read *read, struct plog_slic
 // How many bytes a read of [offset, bound) could give, for min_bytes; an estimate upwards to the next index entry,
 // never 0 when there is something. No disk access; 0 for a log at rest at its end.
 uint64_t plog_bytes_between(struct plog *l, int64_t offset, int64_t bound);
+// Whether offset lies in an older segment than the last one below bound: a read there ends with its segment, however
+// much follows. No disk access.
+bool plog_is_on_older_segment(const struct plog *l, int64_t offset, int64_t bound);
 
 // The answer to a question by time.
 struct plog_time_found {

@@ -357,6 +357,11 @@ static uint64_t plog_position_guess(struct plog *l, const struct plog_segment *s
     return (uint64_t)((double)s->bytes * ((double)(offset - s->base_offset) / (double)offsets));
 }
 
+bool plog_is_on_older_segment(const struct plog *l, int64_t offset, int64_t bound)
+{
+    return l->state == PLOG_OPEN && plog_segment_of(l, offset).next_base < bound;
+}
+
 uint64_t plog_bytes_between(struct plog *l, int64_t offset, int64_t bound)
 {
     if (offset >= bound || l->state != PLOG_OPEN)

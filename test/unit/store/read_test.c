@@ -161,3 +161,19 @@ Test(read, reads_little_to_find_much)
               (unsigned long long)(io->read_bytes[IO_FILE_LOG] - before), (unsigned long long)sent);
     fixture_close(&f);
 }
+
+Test(read, says_when_more_lies_in_a_newer_segment)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    f.config.segment_bytes = 5000; // four batches
+    fixture_open(&f);
+    fixture_fill(&f, 9, 1000);
+    cr_assert_eq(f.log.sealed_count, 2);
+    cr_assert(plog_is_on_older_segment(&f.log, 0, 9));
+    cr_assert(plog_is_on_older_segment(&f.log, 3, 5));
+    cr_assert_not(plog_is_on_older_segment(&f.log, 3, 4), "nothing of the next one may be seen");
+    cr_assert(plog_is_on_older_segment(&f.log, 7, 9));
+    cr_assert_not(plog_is_on_older_segment(&f.log, 8, 9));
+    cr_assert_not(plog_is_on_older_segment(&f.log, 9, 9));
+    fixture_close(&f);
+}
