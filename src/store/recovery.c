@@ -235,7 +235,7 @@ static enum rc recovery_load_small(struct plog *l, const char *name, struct buf 
     return rc ? rc : log_dir_read_file(l->store->io, path, out);
 }
 
-static enum rc recovery_load_epochs(struct plog *l, const struct plog_recovery *r)
+static enum rc recovery_load_epochs(struct plog *l, struct plog_recovery *r)
 {
     struct buf text;
     buf_init(&text, SMALL_FILE_BYTES_MAX);
@@ -243,13 +243,21 @@ static enum rc recovery_load_epochs(struct plog *l, const struct plog_recovery *
     if (rc == RC_OK)
         rc = epoch_cache_parse(&l->epochs, buf_bytes(&text));
     buf_deinit(&text);
-    if (rc == RC_CORRUPT)
-        trace_warn(l->store->trace, "%s/%s: leader-epoch-checkpoint is damaged; older epochs are forgotten",
-                   l->dir->path, l->folder);
+    // It is renamed into place unsynced: a power cut may leave the name and not what is in it. And it may know of a log
+    // start that the power cut took back.
+    int64_t first = r->count && r->segments[0].base_offset > l->start ? r->segments[0].base_offset : l->start;
+    bool late = l->epochs.count && l->epochs.entries[0].offset > first && first < r->from.offset;
+    r->rebuild_epochs =
+        rc == RC_CORRUPT || (rc == RC_NOT_FOUND && r->from.leader_epoch != LEADER_EPOCH_NONE) || (rc == RC_OK && late);
+    if (r->rebuild_epochs)
+        epoch_cache_clear(&l->epochs);
+    if (r->rebuild_epochs && rc != RC_OK)
+        trace_warn(l->store->trace, "%s/%s: leader-epoch-checkpoint is %s; it is built again from the batches",
+                   l->dir->path, l->folder, rc == RC_CORRUPT ? "damaged" : "missing");
     if (rc == RC_CORRUPT || rc == RC_NOT_FOUND)
         rc = RC_OK;
     epoch_cache_cut_end(&l->epochs, r->from.offset);
-    l->epochs.changed |= r->rewrite;
+    l->epochs.changed |= r->rewrite || r->rebuild_epochs;
     return rc;
 }
 
@@ -480,6 +488,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     plog_recovery_free(l);
     plog_hints_clear(l);
     epoch_cache_cut_end(&l->epochs, l->written);
+    epoch_cache_cut_start(&l->epochs, l->start);
     if (l->start > l->written) { // raised durably, then a power cut took what lay below it
         enum rc rc = plog_reset(l, l->start);
         if (rc)
@@ -531,7 +540,7 @@ enum rc plog_recovery_begin(struct plog *l)
         plog_recovery_free(l);
         return rc;
     }
-    bool rebuild = !whole;
+    bool rebuild = !whole || r->rebuild_epochs;
     for (uint32_t i = 0; i < r->current && i < r->count; i++)
         rebuild = rebuild || plog_indexes_missing(r, i);
     if (!whole) // of the active segment: what is left of them is not trusted
@@ -563,7 +572,9 @@ enum rc plog_recover_step(struct plog *l, uint64_t budget_ns, struct plog_recove
     struct plog_recovery *r = l->recovery;
     rc = RC_OK;
     if (r->phase == RECOVERY_REBUILD) {
-        rc = plog_rebuild_step(l, r, deadline);
+        rc = plog_epochs_step(l, r, deadline);
+        if (rc == RC_OK)
+            rc = plog_rebuild_step(l, r, deadline);
         if (rc == RC_OK)
             r->phase = RECOVERY_SCAN;
     }

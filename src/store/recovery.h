@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state of a recovery under way; shared by recovery.c and recovery_scan.c only.
+// The state of a recovery under way; shared by what begins like this file only.
 #pragma once
 
 #include "store/log_private.h"
@@ -30,6 +30,10 @@ struct plog_recovery {
     bool rewrite;   // what is past the point may be in the page cache only: it is written once more
     uint64_t scanned_bytes, cut_bytes;
     // REBUILD
+    bool rebuild_epochs; // the file of the leader epochs is damaged
+    uint32_t epochs;     // of segments
+    uint32_t epochs_at;  // position in it
+    int64_t epochs_end;  // behind the last batch seen
     uint32_t rebuild;    // of segments
     uint32_t rebuild_at; // position in it
     bool rebuilding;
@@ -47,6 +51,8 @@ struct plog_recovery {
 enum rc plog_scan_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
 // The same for the indexes to be rebuilt.
 enum rc plog_rebuild_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
+// The same for the leader epochs below the point, where r->rebuild_epochs says so.
+enum rc plog_epochs_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
 // True when the indexes of segment i are missing or cannot be right; only files that recovery opens anyway are opened.
 bool plog_indexes_missing(const struct plog_recovery *r, uint32_t i);
 // Refuses the log for good, with a line that names folder, offset and command. Frees the recovery. RC_CORRUPT.

@@ -17,6 +17,7 @@ struct model_batch {
     int64_t producer_id;
     int32_t base_sequence, last_sequence;
     int16_t producer_epoch;
+    int32_t leader_epoch;
     int64_t timestamp_max;
     uint32_t bytes;
     bool acked;

@@ -144,6 +144,7 @@ static void append_sent(struct store_world *w, struct store_slot *s, const struc
                             .hash = model_batch_hash(buf_bytes(&job->bytes)),
                             .producer_id = h.producer_id,
                             .producer_epoch = h.producer_epoch,
+                            .leader_epoch = job->op.leader_epoch,
                             .base_sequence = h.base_sequence,
                             .last_sequence = h.producer_id >= 0 ? batch_last_sequence(&h) : -1,
                             .timestamp_max = h.max_timestamp,
@@ -156,6 +157,8 @@ static void append(struct store_program *g, uint32_t slot)
     struct store_world *w = g->w;
     struct store_slot *s = &w->slots[slot];
     int producer = (int)sim_between(&w->sim, 0, STORE_PRODUCERS) - 1;
+    if (sim_chance(&w->sim, 1, 64)) // another leader, with what the one before has left
+        s->leader_epoch++;
     struct append_job *job = calloc(1, sizeof(*job));
     ASSERT(job);
     if (producer >= 0 && g->producer_out[slot][producer] >= PRODUCER_OUT_MAX)
@@ -166,7 +169,8 @@ static void append(struct store_program *g, uint32_t slot)
         g->producer_out[slot][producer]++;
     build_batch(w, s, job, producer);
     job->op =
-        (struct plog_append){.batch = job->bytes.p, .bytes = job->bytes.n, .leader_epoch = 1, .done = append_done};
+        (struct plog_append){.batch = job->bytes.p, .bytes = job->bytes.n, .leader_epoch = s->leader_epoch,
+                             .done = append_done};
     enum rc rc = plog_append(&g->logs[slot], &job->op);
     if (rc == RC_OK) {
         if (job->op.duplicate)

@@ -219,6 +219,23 @@ static void check_producer(void *context, const struct producer_entry *e)
         }
 }
 
+// The epochs must say what the batches say, those below the recovery point too.
+static void check_epochs(struct store_program *g, uint32_t slot)
+{
+    struct store_slot *s = &g->w->slots[slot];
+    for (size_t k = model_log_find(&s->model, s->model.start_seen); k < s->model.count; k++) {
+        const struct model_batch *b = &s->model.v[k];
+        int64_t at = b->base_offset > s->model.start_seen ? b->base_offset : s->model.start_seen;
+        int32_t epoch = plog_epoch_at(&g->logs[slot], at);
+        bool right = epoch == b->leader_epoch || (s->config.compacts && epoch > b->leader_epoch); // of what is gone
+        if (!right && !s->model.tainted_ever && !store_disk_failed(g->w)) {
+            model_fail(&s->model, &g->w->sim, "%s: offset %lld is said to be of leader epoch %d, its batch of %d",
+                       s->topic, (long long)at, epoch, b->leader_epoch);
+            return;
+        }
+    }
+}
+
 static void check_producers(struct store_program *g, uint32_t slot)
 {
     struct store_slot *s = &g->w->slots[slot];
@@ -280,6 +297,7 @@ void store_program_check(struct store_program *g, uint32_t slot)
     s->since = SIM_DEATH_NONE;
     g->checked[slot] = true;
     check_producers(g, slot);
+    check_epochs(g, slot);
 }
 
 // ------------------------------------------------------------------------------------------------ turns

@@ -29,6 +29,7 @@ struct store_slot { // one partition, over all lives of the process
     struct model_keys keys; // of a compacted log
     enum sim_death since; // the worst that happened since the log was last checked
     struct store_producer producers[STORE_PRODUCERS];
+    int32_t leader_epoch;
 };
 
 struct store_world {

@@ -221,7 +221,7 @@ enum rc fixture_append(struct fixture *f, struct batch_spec spec, struct plog_ap
     fixture_make(&b, spec);
     w.op.batch = b.bytes;
     w.op.bytes = b.n;
-    w.op.leader_epoch = 3;
+    w.op.leader_epoch = f->leader_epoch ? f->leader_epoch : 3;
     enum rc rc = plog_append(&f->log, &w.op);
     if (rc == RC_OK) {
         plog_flush(&f->log);

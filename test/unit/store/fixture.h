@@ -14,6 +14,7 @@ struct fixture {
     struct plog log;
     struct plog_config config;
     struct store_config store_config;
+    int32_t leader_epoch; // of what is appended; 0: 3
     struct trace_sink trace;
     char path[256];      // the log folder
     char last_line[512]; // the last warning or error

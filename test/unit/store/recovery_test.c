@@ -430,6 +430,41 @@ static void no_abort(void *context, const struct plog_aborted *a)
 
 // A power cut may lose the name of a segment's .log file and keep those beside it. What they hold must not become the
 // end of the next segment that begins there: a timestamp of zero is one that retention.ms deletes.
+Test(recovery, leader_epochs_are_built_again_from_the_batches)
+{
+    static const struct {
+        int32_t epoch;
+        unsigned batches;
+    } parts[] = {{1, 7}, {2, 1}, {4, 12}, {5, 1}, {9, 2}, {10, 30}};
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    int32_t before[53];
+    f.config.segment_bytes = 5000; // four batches
+    fixture_open(&f);
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        f.leader_epoch = parts[i].epoch;
+        fixture_fill(&f, parts[i].batches, 1000);
+    }
+    checkpoint_now(&f);
+    for (int64_t offset = 0; offset < 53; offset++)
+        before[offset] = plog_epoch_at(&f.log, offset);
+    cr_assert(before[6] == 1 && before[7] == 2 && before[8] == 4 && before[52] == 10);
+    for (int round = 0; round < 3; round++) {
+        if (round == 0)
+            fixture_flip(&f, "leader-epoch-checkpoint", 2);
+        else if (round == 1)
+            fixture_remove(&f, "leader-epoch-checkpoint");
+        else
+            fixture_truncate(&f, "leader-epoch-checkpoint", fixture_size(&f, "leader-epoch-checkpoint") - 1);
+        fixture_power_cut(&f);
+        fixture_recover(&f);
+        for (int64_t offset = 0; offset < 53; offset++)
+            cr_assert_eq(plog_epoch_at(&f.log, offset), before[offset], "round %d, offset %d", round, (int)offset);
+        f.log.recovery_point = 0; // asks for another
+        checkpoint_now(&f);
+    }
+    fixture_close(&f);
+}
+
 Test(recovery, indexes_without_their_log_do_not_come_back)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
