@@ -211,6 +211,8 @@ void classic_loaded(struct group *gr)
         classic_touch(m);
     if (cl->member_count > (uint32_t)gr->groups->config.size_max)
         classic_prepare(gr, "the group was loaded with more members than group.max.size");
+    else if (cl->leaderless)
+        classic_prepare(gr, "the group was loaded on its way from the consumer to the classic protocol");
 }
 
 void classic_stop(struct group *gr, enum rc rc)

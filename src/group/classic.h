@@ -58,6 +58,7 @@ struct classic_group {
     enum classic_state state;
     bool from_empty;   // PREPARING: was EMPTY before
     bool initial;      // PREPARING: the initial delay runs
+    bool leaderless;   // the record has members and no leader: nobody assigned this generation
     bool member_added; // since the initial delay began
     int32_t generation;
     int32_t initial_delay_ms, initial_left_ms;

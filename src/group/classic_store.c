@@ -123,6 +123,7 @@ static enum rc apply_members(struct group *gr, const struct group_metadata_value
     struct classic_member *leader = v->leader.p ? classic_find(cl, v->leader) : NULL;
     if (leader && !leader->pending)
         cl->leader = leader;
+    cl->leaderless = !v->leader.p && v->members_count > 0;
     return RC_OK;
 }
 
@@ -151,7 +152,7 @@ static enum rc apply_tombstone(struct groups *g, struct bytes id)
     if (!gr)
         return RC_OK;
     if (gr->type == GROUP_CLASSIC) {
-        classic_stop(gr, RC_COORDINATOR_NOT_AVAILABLE);
+        classic_stop(gr, RC_REBALANCE_IN_PROGRESS); // it becomes one of the new protocol: join again
         classic_free(gr);
     }
     group_drop_if_unused(gr);

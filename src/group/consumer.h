@@ -5,7 +5,8 @@
 // to its target by its own heartbeats, so that no partition is ever held by two.
 //
 //   consumer_heartbeat.c  requests into decisions       consumer_apply.c      records into state
-//   consumer_plan.c       a decision and its records    partition_set.c       sets of partitions
+//   consumer_member.c     what becomes of a member      partition_set.c       sets of partitions
+//   consumer_plan.c       a decision and its records
 //   consumer_target.c     topics, assignor, targets     consumer_store.c      snapshot, tombstones, free
 //   consumer_reconcile.c  one member's next step        consumer_leave.c      leave, time-outs
 //   consumer_regex.c      expressions into topics       consumer_describe.c   describe, state, may it commit
@@ -25,6 +26,7 @@ enum { CONSUMER_EPOCH_JOIN = 0, CONSUMER_EPOCH_LEAVE = -1, CONSUMER_EPOCH_LEAVE_
 
 // Values of stored records, decoded: one allocation each, never changed.
 typedef struct consumer_group_member_metadata_value consumer_sub;
+typedef struct consumer_group_member_metadata_value_classic_member_metadata consumer_classic;
 typedef struct consumer_group_partition_metadata_value consumer_topics;
 typedef struct consumer_group_regular_expression_value consumer_matches;
 
@@ -47,7 +49,6 @@ struct consumer_member {
     struct group_deadline join;      // soft: a classic member, to join again or to sync within
     uint32_t mark;                   // scratch of a decision
     bool in_instances;
-    bool must_sync;                  // soft: a classic member that has joined and not yet synced
     uint16_t id_bytes;
     char id[]; // zero-terminated
 };
@@ -141,6 +142,8 @@ void consumer_timeouts(const struct group *gr, int32_t *session_ms, int32_t *hea
 void consumer_touch(struct groups *g, struct consumer_member *m);
 // A member that was told to revoke has its rebalance timeout from now on.
 void consumer_arm_rebalance(struct groups *g, struct consumer_member *m);
+// A classic member has its rebalance timeout to join again, or to sync.
+void consumer_arm_join(struct groups *g, struct consumer_member *m);
 
 void consumer_add_member_tombstones(struct group_append *a, const struct consumer_member *m); // of all it has
 
@@ -194,6 +197,18 @@ bool plan_target(struct consumer_plan *p);
 // Expressions that no member is subscribed to any more go. Call after the members have been settled.
 void plan_drop_regexes(struct consumer_plan *p);
 
+// The member's id: as asked, or a new one. False: memory.
+bool plan_member_id(struct consumer_plan *p, struct bytes asked);
+// Topic names of a subscription in order, each once, so that what means the same is the same. False: memory.
+bool plan_names(struct consumer_plan *p, const struct bytes *names, uint32_t count, consumer_sub *sub);
+// The member's record if it changed, and whether the group must rebalance for that. False: memory.
+bool plan_member(struct consumer_plan *p, bool *bump);
+// The member's step from *now to *next towards p->target. False: memory.
+bool plan_step(struct consumer_plan *p, const struct partition_set *owned, struct consumer_current *now,
+               struct consumer_current *next);
+// Notes why the group rebalances, if it does.
+void plan_tell(struct consumer_plan *p);
+
 // The next step of a member towards its target: from *now to *next. owned: what it says it has, NULL: nothing was said.
 // self: who holds what the member has now. False: memory.
 bool consumer_reconcile(const struct consumer_group *cg, const struct consumer_member *self,
@@ -210,9 +225,31 @@ void consumer_leave(struct groups *g, struct group *gr, struct group_call *call)
 enum rc consumer_remove(struct groups *g, struct group *gr, struct group_call *call, const char *why);
 void consumer_session_fire(struct groups *g, struct group_deadline *d);
 void consumer_rebalance_fire(struct groups *g, struct group_deadline *d);
+// One of a member's deadlines has come: all members whose deadline of that kind has come leave.
+enum consumer_due { CONSUMER_DUE_SESSION, CONSUMER_DUE_REBALANCE, CONSUMER_DUE_JOIN };
+void consumer_due_fire(struct groups *g, struct group_deadline *d, enum consumer_due kind);
 // Answers an error with a text.
 void consumer_refuse(struct groups *g, struct group_call *call, enum rc rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+// JOIN, SYNC, HEARTBEAT, LEAVE of classic members in a group of the new protocol.
+void consumer_classic_call(struct groups *g, struct group *gr, struct group_call *call);
+// A member of the new protocol comes to a classic group with members: it becomes a group of the new protocol, if it
+// may; then the call is dispatched again.
+void consumer_upgrade(struct groups *g, struct group *gr, struct group_call *call);
+// A group that has classic members only becomes a classic one, if it may.
+void consumer_downgrade_if_due(struct groups *g, struct group *gr);
+
+// What consumers put into JoinGroup and find in SyncGroup, a version in front. RC_MALFORMED, RC_NOMEM; false: memory.
+enum rc consumer_subscription_decode(struct bytes in, struct arena *a, struct consumer_protocol_subscription *out);
+bool consumer_owned_set(const struct groups *g, const struct consumer_protocol_subscription *in, struct arena *a,
+                        struct partition_set *out);
+// user_data: there is some, of an assignor of the client's own.
+enum rc consumer_assignment_decode(const struct groups *g, struct bytes in, struct arena *a, struct partition_set *out,
+                                   bool *user_data);
+// In the version of the member's subscription; p NULL: memory.
+struct bytes consumer_assignment_encode(const struct groups *g, const struct partition_set *s,
+                                        struct bytes subscription, struct arena *a);
 
 // Looks whether expressions must be resolved, and when.
 void consumer_regex_schedule(struct groups *g, struct group *gr);

@@ -136,8 +136,10 @@ static struct consumer_group *group_make(struct groups *g, struct bytes id, stru
     struct consumer_group *cg = calloc(1, sizeof(*cg));
     if (!cg)
         return NULL;
-    if (gr->type == GROUP_CLASSIC)
-        classic_free(gr); // what is newer in the log counts
+    if (gr->type == GROUP_CLASSIC) { // without a tombstone: what is newer in the log counts
+        classic_stop(gr, RC_REBALANCE_IN_PROGRESS);
+        classic_free(gr);
+    }
     cg->gr = gr;
     map_init(&cg->members);
     map_init(&cg->instances);

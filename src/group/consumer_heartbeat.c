@@ -196,29 +196,6 @@ static bool find_member(struct consumer_plan *p, struct group_call *call, const 
 
 // ------------------------------------------------------------------------------------------------ what it wants
 
-static int bytes_order(const void *a, const void *b)
-{
-    return bytes_cmp(*(const struct bytes *)a, *(const struct bytes *)b);
-}
-
-// Names in order, each once: so that what means the same is the same.
-static bool copy_names(struct consumer_plan *p, const struct bytes *names, uint32_t count, consumer_sub *sub)
-{
-    sub->subscribed_topic_names = arena_array(&p->arena, count, sizeof(*names));
-    sub->subscribed_topic_names_count = 0;
-    if (!sub->subscribed_topic_names)
-        return false;
-    if (count)
-        memcpy(sub->subscribed_topic_names, names, count * sizeof(*names));
-    qsort(sub->subscribed_topic_names, count, sizeof(*names), bytes_order);
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes *kept = sub->subscribed_topic_names;
-        if (i == 0 || !bytes_eq(kept[i], kept[sub->subscribed_topic_names_count - 1]))
-            kept[sub->subscribed_topic_names_count++] = kept[i];
-    }
-    return true;
-}
-
 static consumer_sub *subscription(struct consumer_plan *p, struct group_call *call)
 {
     const struct consumer_group_heartbeat_request *in = call->request;
@@ -231,7 +208,7 @@ static consumer_sub *subscription(struct consumer_plan *p, struct group_call *ca
     else
         consumer_group_member_metadata_value_init(sub);
     if (in->subscribed_topic_names &&
-        !copy_names(p, in->subscribed_topic_names, in->subscribed_topic_names_count, sub))
+        !plan_names(p, in->subscribed_topic_names, in->subscribed_topic_names_count, sub))
         return NULL;
     if (in->instance_id.p)
         sub->instance_id = in->instance_id;
@@ -247,31 +224,6 @@ static consumer_sub *subscription(struct consumer_plan *p, struct group_call *ca
     sub->client_host = bytes_str(call->client_host);
     sub->classic_member_metadata = NULL;
     return sub;
-}
-
-static bool names_equal(const consumer_sub *a, const consumer_sub *b)
-{
-    if (a->subscribed_topic_names_count != b->subscribed_topic_names_count)
-        return false;
-    for (uint32_t i = 0; i < a->subscribed_topic_names_count; i++) {
-        if (!bytes_eq(a->subscribed_topic_names[i], b->subscribed_topic_names[i]))
-            return false;
-    }
-    return true;
-}
-
-static bool word_equal(struct bytes a, struct bytes b)
-{
-    return !a.p == !b.p && bytes_eq(a, b);
-}
-
-static bool sub_equal(const consumer_sub *a, const consumer_sub *b)
-{
-    return names_equal(a, b) && word_equal(a->subscribed_topic_regex, b->subscribed_topic_regex) &&
-           word_equal(a->instance_id, b->instance_id) && word_equal(a->rack_id, b->rack_id) &&
-           word_equal(a->server_assignor, b->server_assignor) && bytes_eq(a->client_id, b->client_id) &&
-           bytes_eq(a->client_host, b->client_host) && a->rebalance_timeout_ms == b->rebalance_timeout_ms &&
-           !a->classic_member_metadata && !b->classic_member_metadata;
 }
 
 static bool regex_valid(struct consumer_plan *p, struct group_call *call, const consumer_sub *old)
@@ -294,34 +246,6 @@ static bool regex_valid(struct consumer_plan *p, struct group_call *call, const 
 }
 
 // ------------------------------------------------------------------------------------------------ the decision
-
-// The member's record, and whether the group must rebalance for it. False: memory.
-static bool plan_member(struct consumer_plan *p, bool *bump, bool *regex_changed)
-{
-    const struct consumer_member *from = p->member ? p->member : p->replaces;
-    const consumer_sub *old = from ? from->sub : NULL;
-    *regex_changed = old && !bytes_eq(old->subscribed_topic_regex, p->sub->subscribed_topic_regex);
-    *bump = !old || *regex_changed || !names_equal(old, p->sub) || old->classic_member_metadata;
-    if (p->replaces)
-        plan_add_gone(p, p->replaces);
-    if (!p->member || !sub_equal(old, p->sub))
-        plan_add_member(p, p->member_id, p->sub);
-    return !p->failed;
-}
-
-static bool plan_step(struct consumer_plan *p, const struct partition_set *owned, struct consumer_current *now,
-                      struct consumer_current *next)
-{
-    const struct consumer_member *from = p->member ? p->member : p->replaces;
-    *now = from ? consumer_current_of(from) : (struct consumer_current){0};
-    if (p->replaces)
-        now->epoch = CONSUMER_EPOCH_JOIN;
-    if (!consumer_reconcile(p->cg, from, now, p->assignment_epoch, &p->target, owned, &p->arena, next))
-        return false;
-    if (!p->member || !p->member->current || !consumer_current_equal(now, next))
-        plan_add_current(p, p->member_id, next);
-    return !p->failed;
-}
 
 static bool respond(struct consumer_plan *p, struct group_call *call, const struct consumer_current *now,
                     const struct consumer_current *next)
@@ -347,37 +271,14 @@ static bool respond(struct consumer_plan *p, struct group_call *call, const stru
     return good;
 }
 
-static void tell(struct consumer_plan *p)
-{
-    if (!p->bumped)
-        return;
-    char id[64], instance[64];
-    trace_quote(id, sizeof(id), p->member_id);
-    if (p->replaces)
-        group_event(p->gr, p->epoch, "member %s took the place of instance %s with another subscription: rebalance", id,
-                    trace_quote(instance, sizeof(instance), p->sub->instance_id));
-    else if (!p->member)
-        group_event(p->gr, p->epoch, "member %s joined (%s): rebalance", id,
-                    trace_quote(instance, sizeof(instance), p->sub->client_host));
-    else if (p->member->sub->classic_member_metadata)
-        group_event(p->gr, p->epoch, "member %s went over to the consumer protocol: rebalance", id);
-    else if (!names_equal(p->member->sub, p->sub) ||
-             !bytes_eq(p->member->sub->subscribed_topic_regex, p->sub->subscribed_topic_regex))
-        group_event(p->gr, p->epoch, "member %s changed its subscription: rebalance", id);
-    else
-        group_event(p->gr, p->epoch, "topics changed, seen with a heartbeat of %s: rebalance", id);
-}
-
 // From a request that may go ahead to its answer or decision.
 static enum rc decide(struct consumer_plan *p, struct group_call *call, const struct partition_set *owned)
 {
-    bool bump, regex_changed;
+    bool bump;
     if (p->gr->type == GROUP_CLASSIC && plan_decision(p))
         classic_add_tombstones(p->decision, p->gr);
-    if (!plan_member(p, &bump, &regex_changed))
+    if (!plan_member(p, &bump))
         return RC_NOMEM;
-    if (regex_changed)
-        plan_drop_regexes(p);
     if ((bump || !p->cg || p->cg->topics_stale) && !plan_topics(p, bump))
         return RC_NOMEM;
     struct consumer_current now, next;
@@ -398,24 +299,8 @@ static enum rc decide(struct consumer_plan *p, struct group_call *call, const st
     group_decision_attach(p->decision, call);
     enum rc rc = plan_submit(p);
     if (rc == RC_OK)
-        tell(p);
+        plan_tell(p);
     return rc;
-}
-
-static bool make_member_id(struct consumer_plan *p, struct bytes asked)
-{
-    p->member_id = asked;
-    if (asked.n > 0)
-        return true;
-    struct uuid id;
-    do {
-        for (size_t i = 0; i < sizeof(id.b); i += 8)
-            put_be64(id.b + i, prng_next(&p->g->prng));
-    } while (uuid_is_reserved(id) || id.b[0] >> 2 == 62); // that begins with '-', like an option
-    char text[UUID_TEXT_CHARS + 1];
-    uuid_format(id, text);
-    p->member_id = bytes_of(arena_copy(&p->arena, text, UUID_TEXT_CHARS), UUID_TEXT_CHARS);
-    return p->member_id.p != NULL;
 }
 
 static void plan_heartbeat(struct groups *g, struct group *gr, struct group_call *call)
@@ -424,7 +309,7 @@ static void plan_heartbeat(struct groups *g, struct group *gr, struct group_call
     plan_begin(&p, gr);
     const struct consumer_group_heartbeat_request *in = call->request;
     struct partition_set *owned = owned_of(&p, in);
-    enum rc rc = p.failed || !make_member_id(&p, in->member_id) ? RC_NOMEM : RC_OK;
+    enum rc rc = p.failed || !plan_member_id(&p, in->member_id) ? RC_NOMEM : RC_OK;
     if (rc == RC_OK && find_member(&p, call, owned)) {
         const struct consumer_member *from = p.member ? p.member : p.replaces;
         p.sub = subscription(&p, call);
@@ -457,8 +342,12 @@ void consumer_heartbeat(struct groups *g, struct group *gr, struct group_call *c
         consumer_refuse(g, call, RC_GROUP_ID_NOT_FOUND, "Consumer group %s not found.", id);
         return;
     }
-    if (gr && gr->type == GROUP_CLASSIC && (in->member_epoch > 0 || !classic_is_empty(gr))) {
+    if (gr && gr->type == GROUP_CLASSIC && in->member_epoch > 0) {
         consumer_refuse(g, call, RC_GROUP_ID_NOT_FOUND, "Group %s is not a consumer group.", id);
+        return;
+    }
+    if (gr && gr->type == GROUP_CLASSIC && !classic_is_empty(gr)) {
+        consumer_upgrade(g, gr, call);
         return;
     }
     if (!gr)
@@ -475,8 +364,6 @@ void consumer_call(struct groups *g, struct group *gr, struct group_call *call)
 {
     if (call->kind == GROUP_CONSUMER_HEARTBEAT)
         consumer_heartbeat(g, gr, call);
-    else if (call->kind == GROUP_JOIN)
-        group_answer_error(g, call, RC_INCONSISTENT_GROUP_PROTOCOL, NULL);
     else
-        group_answer_error(g, call, RC_UNKNOWN_MEMBER_ID, NULL);
+        consumer_classic_call(g, gr, call);
 }

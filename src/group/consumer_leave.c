@@ -156,15 +156,30 @@ void consumer_leave(struct groups *g, struct group *gr, struct group_call *call)
 
 // ------------------------------------------------------------------------------------------------ out of time
 
-static bool due(const struct groups *g, const struct group_deadline *d, const struct group_deadline *fired)
+static struct group_deadline *deadline_of(struct consumer_member *m, enum consumer_due kind)
 {
-    return d == fired || d->node.key <= g->now.now_ns;
+    switch (kind) {
+    case CONSUMER_DUE_SESSION:
+        return &m->session;
+    case CONSUMER_DUE_REBALANCE:
+        return &m->rebalance;
+    case CONSUMER_DUE_JOIN:
+        return &m->join;
+    }
+    UNREACHABLE();
 }
 
-static void remove_or_retry(struct groups *g, struct group *gr, struct group_deadline *d, const char *why)
+static struct group *group_of(struct group_deadline *d, enum consumer_due kind)
 {
-    if (consumer_remove(g, gr, NULL, why) != RC_OK)
-        group_deadline_set(g, d, g->now.now_ns + GROUP_RETRY_NS, d->fire);
+    switch (kind) {
+    case CONSUMER_DUE_SESSION:
+        return container_of(d, struct consumer_member, session)->gr;
+    case CONSUMER_DUE_REBALANCE:
+        return container_of(d, struct consumer_member, rebalance)->gr;
+    case CONSUMER_DUE_JOIN:
+        return container_of(d, struct consumer_member, join)->gr;
+    }
+    UNREACHABLE();
 }
 
 // While the log is silent nobody's heartbeat is heard: afterwards everyone has time for one.
@@ -176,26 +191,33 @@ static uint64_t after_silence(const struct groups *g, const struct group *gr)
 }
 
 // All that are due go in one decision: when a machine with many members dies, that is one rebalance.
-void consumer_session_fire(struct groups *g, struct group_deadline *d)
+void consumer_due_fire(struct groups *g, struct group_deadline *d, enum consumer_due kind)
 {
-    struct group *gr = container_of(d, struct consumer_member, session)->gr;
+    static const char *const why[] = {
+        [CONSUMER_DUE_SESSION] = "sent no heartbeat within its session timeout",
+        [CONSUMER_DUE_REBALANCE] = "did not revoke its partitions within its rebalance timeout",
+        [CONSUMER_DUE_JOIN] = "did not join or sync within its rebalance timeout",
+    };
+    struct group *gr = group_of(d, kind);
     if (!group_may_decide(gr)) {
-        group_deadline_set(g, d, after_silence(g, gr), consumer_session_fire);
+        group_deadline_set(g, d, after_silence(g, gr), d->fire);
         return;
     }
-    for (struct consumer_member *m = consumer_member_first(gr->consumer); m; m = consumer_member_next(gr->consumer, m))
-        m->mark = due(g, &m->session, d) ? PLAN_GONE : 0;
-    remove_or_retry(g, gr, d, "sent no heartbeat within its session timeout");
+    const struct consumer_group *cg = gr->consumer;
+    for (struct consumer_member *m = consumer_member_first(cg); m; m = consumer_member_next(cg, m)) {
+        const struct group_deadline *own = deadline_of(m, kind);
+        m->mark = own == d || own->node.key <= g->now.now_ns ? PLAN_GONE : 0;
+    }
+    if (consumer_remove(g, gr, NULL, why[kind]) != RC_OK)
+        group_deadline_set(g, d, g->now.now_ns + GROUP_RETRY_NS, d->fire);
+}
+
+void consumer_session_fire(struct groups *g, struct group_deadline *d)
+{
+    consumer_due_fire(g, d, CONSUMER_DUE_SESSION);
 }
 
 void consumer_rebalance_fire(struct groups *g, struct group_deadline *d)
 {
-    struct group *gr = container_of(d, struct consumer_member, rebalance)->gr;
-    if (!group_may_decide(gr)) {
-        group_deadline_set(g, d, after_silence(g, gr), consumer_rebalance_fire);
-        return;
-    }
-    for (struct consumer_member *m = consumer_member_first(gr->consumer); m; m = consumer_member_next(gr->consumer, m))
-        m->mark = due(g, &m->rebalance, d) ? PLAN_GONE : 0;
-    remove_or_retry(g, gr, d, "did not revoke its partitions within its rebalance timeout");
+    consumer_due_fire(g, d, CONSUMER_DUE_REBALANCE);
 }

@@ -121,7 +121,16 @@ static void plan_applied(struct group_append *a, enum rc rc)
                 consumer_arm_rebalance(g, m);
         }
     }
+    for (struct list_node *n = list_first(&a->calls); n && rc == RC_OK; n = list_next(&a->calls, n)) {
+        const struct group_call *call = list_entry(n, struct group_call, link);
+        const struct join_group_response *out = call->kind == GROUP_JOIN ? call->response : NULL;
+        struct consumer_member *m = out ? consumer_member_find(cg, out->member_id) : NULL;
+        if (m)
+            consumer_arm_join(g, m);
+    }
     consumer_regex_schedule(g, gr);
+    if (rc == RC_OK)
+        consumer_downgrade_if_due(g, gr);
 }
 
 enum rc plan_submit(struct consumer_plan *p)

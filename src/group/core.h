@@ -132,6 +132,7 @@ enum rc group_append_error(enum group_call_kind kind, enum rc rc);
 bool group_may_decide(const struct group *gr);
 // Queues a call behind the decision in flight; it is dispatched anew afterwards.
 void group_wait(struct group *gr, struct group_call *call);
+void group_wait_first(struct group *gr, struct group_call *call); // before those that wait already
 
 struct group_append *group_decision_begin(struct group *gr, bool exclusive); // NULL: memory
 // One record: key and value as wire structs of proto/kafka/stored.schema with their versions, value_message NULL: a

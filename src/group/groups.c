@@ -311,6 +311,13 @@ void group_wait(struct group *gr, struct group_call *call)
     list_push_back(&gr->queue, &call->link);
 }
 
+void group_wait_first(struct group *gr, struct group_call *call)
+{
+    group_wait(gr, call);
+    list_remove(&gr->queue, &call->link);
+    list_push_front(&gr->queue, &call->link);
+}
+
 void groups_dispatch(struct groups *g, struct group_call *call)
 {
     if (g->broken) {

@@ -34,7 +34,7 @@ bool partition_set_subset(const struct partition_set *part, const struct partiti
 bool partition_set_meets(const struct partition_set *a, const struct partition_set *b); // have something in common
 uint32_t partition_set_size(const struct partition_set *s);
 
-// x = what both have, y = what only a has.
+// x = what both have, y = what only a has. Results are no arguments.
 bool partition_set_split(const struct partition_set *a, const struct partition_set *b, struct arena *arena,
                          struct partition_set *x, struct partition_set *y);
 bool partition_set_join(const struct partition_set *a, const struct partition_set *b, struct arena *arena,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Regular expressions over topic names, as Kafka's brokers read them (RE2/J's syntax, the whole name must match). PCRE2
-// does the work: what RE2 does not know is refused, what the two read differently is written out. A match that backtracks
-// too much is tried again following all alternatives at once (PCRE2's DFA), so that no pattern explodes. Pure; any thread.
+// does the work: what RE2 does not know is refused, what the two read differently is written out. A match that
+// backtracks too much is tried again following all alternatives at once (PCRE2's DFA), so that no pattern explodes.
+// Pure; any thread.
 #pragma once
 
 #include <stddef.h>
@@ -24,8 +25,8 @@ struct regex;
 enum rc regex_create(struct bytes pattern, struct regex **out, const char **why);
 void regex_destroy(struct regex *r); // NULL: nothing
 
-// RC_OK: matches; RC_NOT_FOUND: not. RC_FULL: more work or memory than it may cost; count it as no match. Under 1 ms, but
-// for a name that is hard up to 20 ms.
+// RC_OK: matches; RC_NOT_FOUND: not. RC_FULL: more work or memory than it may cost; count it as no match. Under 1 ms,
+// but for a name that is hard up to 50 ms.
 enum rc regex_match(struct regex *r, struct bytes name);
 // How many names have been hard so far: who matches many in a row ends a slice when this rises.
 uint32_t regex_hard(const struct regex *r);

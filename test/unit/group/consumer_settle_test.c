@@ -175,8 +175,8 @@ Test(consumer_settle, ten_thousand_partitions_of_many_members)
     rest = (cpu_us() - rest) / 20000;
     cr_assert_eq(rig.appends, appends);
     if (getenv("CONSUMER_TIMES"))
-        cr_log_warn("%u members, 10,000 partitions: join %.0f us (worst %.0f), settled after %lu ms with %.0f ms of CPU, "
-                    "a heartbeat at rest %.2f us, log %zu batches",
+        cr_log_warn("%u members, 10,000 partitions: join %.0f us (worst %.0f), settled after %lu ms with %.0f ms of "
+                    "CPU, a heartbeat at rest %.2f us, log %zu batches",
                     count, (joined - from) / count, worst, ms, (settled - joined) / 1e3, rest, rig.log.count);
     consumer_check(&rig, "g");
     end(count);

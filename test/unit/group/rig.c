@@ -276,7 +276,7 @@ struct bytes rig_subscription(struct arena *a, const char *topic)
 {
     size_t n = strlen(topic);
     uint8_t *p = arena_alloc(a, 2 + 4 + 2 + n + 4);
-    put_be16(p, 1);
+    put_be16(p, 0);
     put_be32(p + 2, 1);
     put_be16(p + 6, (uint16_t)n);
     memcpy(p + 8, topic, n);
