@@ -79,7 +79,9 @@ static bool look_min_lag(struct plog *l, uint32_t ordinal, int64_t wall_ms, int6
 
 void compact_look(struct plog *l, int64_t wall_ms, struct compact_look *out)
 {
-    uint32_t first = plog_segment_of(l, l->start).ordinal;
+    // From the durable start: one that a power cut or a full disk takes back must not find deletions gone and what they
+    // delete still there.
+    uint32_t first = plog_segment_of(l, l->start_durable).ordinal;
     int64_t unstable = plog_first_unstable_offset(l);
     uint64_t clean = 0, dirty = 0;
     struct plog_segment first_dirty = {0};

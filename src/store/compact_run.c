@@ -26,7 +26,7 @@ void compact_run_begin(struct compactor *c, struct plog *l, const struct compact
     memset(&c->tally, 0, sizeof(c->tally));
     uint32_t half = c->config.io_buffer_bytes / 2;
     c->input.chunk = c->output.flush_bytes = half > FLUSH_BYTES_MIN ? half : FLUSH_BYTES_MIN;
-    c->segment_base = plog_segment_of(l, l->start).base_offset;
+    c->segment_base = plog_segment_of(l, l->start_durable).base_offset;
     c->counters.runs++;
 }
 
