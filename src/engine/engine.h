@@ -79,6 +79,7 @@ struct engine_shard {
     uint32_t check_us;   // of validation
     uint32_t begin_us;   // of making or opening logs for their first append
     uint32_t begun;      // such logs
+    uint32_t beginners;  // partitions that wait for their turn to be begun
     struct list all;     // every partition, for sweeps
     struct list doomed;  // partitions of deleted topics whose folders are still to be renamed
     struct map graves;   // those of them that still have a folder, by its name

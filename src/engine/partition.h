@@ -26,6 +26,7 @@ struct partition {
     enum partition_state state;
     bool leads;
     bool in_graves;
+    bool begin_waits; // counted in engine_shard.beginners
     int32_t leader_epoch;
     int32_t begun_epoch; // the epoch the log knows of; the next append begins leader_epoch
     int64_t high_watermark;

@@ -85,6 +85,23 @@ static bool begin_budget(struct engine_shard *es)
     return es->begun < BEGIN_TURN_MAX && es->begin_us < BEGIN_TURN_US_MAX;
 }
 
+static void begin_waits(struct partition *p, bool waits)
+{
+    if (p->begin_waits == waits)
+        return;
+    p->begin_waits = waits;
+    p->es->beginners += waits ? 1 : UINT32_MAX;
+}
+
+// Whether p's log is ready for appends or may be made so now: who comes anew stands behind those who wait, or they
+// would wait for ever.
+static bool begin_may(struct partition *p)
+{
+    bool may = plog_is_begun(&p->log) || ((p->begin_waits || p->es->beginners == 0) && begin_budget(p->es));
+    begin_waits(p, !may);
+    return may;
+}
+
 // ------------------------------------------------------------------------------------------------ into the log
 
 static void append_written(struct plog_append *log, enum rc rc)
@@ -313,7 +330,7 @@ static void partition_appends_run(struct partition *p)
     struct engine_shard *es = p->es;
     for (struct list_node *n; (n = list_first(&p->appends));) {
         struct partition_append *op = list_entry(n, struct partition_append, link);
-        if (op->stage == APPEND_WAITING && !plog_is_begun(&p->log) && !begin_budget(es)) {
+        if (op->stage == APPEND_WAITING && !begin_may(p)) {
             partition_appends_wait(p);
             return;
         }
@@ -387,6 +404,7 @@ void partition_fail_appends(struct partition *p, enum rc rc)
         checker_release(k);
     if (list_node_linked(&p->checking_link))
         list_remove(&p->es->checking, &p->checking_link);
+    begin_waits(p, false);
     for (struct list_node *n; (n = list_pop_front(&p->appends));)
         append_finish(list_entry(n, struct partition_append, link), rc);
 }
