@@ -19,7 +19,8 @@
 // What stays (KIP-58, KIP-98, KIP-534; Kafka's rules):
 //   - a record past the end of the map; the record the map names for its key; a key the map does not know
 //   - a record without a value (tombstone) stays when it is the latest of its key until the batch's delete horizon:
-//     the first run that keeps it gives the batch one, delete.retention.ms from then (attribute bit 6)
+//     the first run that keeps it gives the batch one, delete.retention.ms from then (attribute bit 6); the first run
+//     after that drops it
 //   - records without a key do not (the topic was not compacted when they came)
 //   - control batches, as they are, and the entries of .txnindex with them; data of aborted transactions does not
 //   - a batch of which nothing stays leaves an empty one when it is the last its producer wrote (its sequence must stay
@@ -56,10 +57,10 @@
 // While COMMIT to END is under way segments are not dropped (retention waits) and the log is not idle (so nobody
 // truncates, detaches or deletes it). Before that, whatever happens to the log ends the run: it holds no promise yet.
 //
-// Failures: a read error, a full disk, short memory or descriptors end the run; it is counted and tried again after
-// log.cleaner.backoff.ms, the log is served as before. A damaged batch makes the log uncleanable until it is attached
-// anew, with a line that names file and offset; others go on. A failed write or sync takes the folder offline, as
-// everywhere.
+// Failures: a read error, a full disk (free space below the folder's reserve), short memory or descriptors end the run;
+// it is counted and tried again after log.cleaner.backoff.ms, the log is served as before. A damaged batch makes the log
+// uncleanable until it is attached anew, with a line that names file and offset; others go on. A failed write or sync
+// takes the folder offline, as everywhere.
 //
 // Memory: key map as log.cleaner.dedupe.buffer.size says, never more than the dirty section can need; one input and one
 // output buffer and, while a compressed batch is under work, two codec workspaces; all given back after a run.

@@ -107,6 +107,8 @@ static enum rc run_wrote(struct compactor *c, enum rc rc)
 static enum rc run_flush(struct compactor *c)
 {
     size_t bytes = c->output.pending.n;
+    if (log_dir_lacks_space(c->log->dir, c->store->io)) // the reserve is not for this
+        return RC_NO_SPACE;
     c->op.done = run_op_done;
     enum rc rc = compact_output_flush(&c->output, &c->op);
     c->waiting = rc == RC_AGAIN;
@@ -346,7 +348,7 @@ static enum rc group_tail(struct compactor *c)
         return RC_OK;
     const struct batch_header h = {
         .base_offset = next,
-        .leader_epoch = epoch_cache_at(&c->log->epochs, next),
+        .leader_epoch = epoch_cache_at(&c->log->epochs, c->group_end - 1),
         .magic = BATCH_MAGIC,
         .last_offset_delta = (int32_t)(c->group_end - 1 - next),
         .producer_id = -1,

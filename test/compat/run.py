@@ -64,10 +64,11 @@ CLIENTS = {
     'weir-tools': lambda: [sys.executable, local('weir-tools', 'compat.py')],
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
-# What needs nothing but Python and the product. kill9 and readme run only when they are named: tools/test has stages for them.
+# What needs nothing but Python and the product. kill9, compaction and readme run only when they are named: tools/test has stages for them.
 OWN = {
     'start': lambda weir: [sys.executable, local('start.py'), '--json', '--weir', weir],
     'kill9': lambda weir: [sys.executable, local('kill9.py'), '--json', '--weir', weir],
+    'compaction': lambda weir: [sys.executable, local('compaction.py'), '--json', '--weir', weir],
     'readme': lambda weir: [sys.executable, local('readme.py'), '--json', '--weir', weir],
 }
 

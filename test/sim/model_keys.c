@@ -69,6 +69,7 @@ static bool check_record(struct model_keys *k, struct model_check *c, const stru
 
 static bool check_records(struct model_keys *k, struct model_check *c, struct bytes batch, const struct batch_header *h)
 {
+    static _Alignas(16) uint8_t workspace[CODEC_WORKSPACE_BYTES];
     struct buf scratch;
     struct bytes records;
     struct batch_iter it;
@@ -78,7 +79,7 @@ static bool check_records(struct model_keys *k, struct model_check *c, struct by
     if (h->record_count == 0)
         return true;
     buf_init(&scratch, INFLATED_MAX);
-    if (batch_inflate(batch, &scratch, &records, NULL, 0) != RC_OK) {
+    if (batch_inflate(batch, &scratch, &records, workspace, sizeof(workspace)) != RC_OK) {
         fine = wrong(c, "records that cannot be inflated", h->base_offset);
     } else {
         batch_iter_init(&it, h, records);

@@ -96,7 +96,7 @@ static bool build_batch(struct store_world *w, struct store_slot *s, struct appe
         o.base_sequence = s->producers[producer].next_sequence;
     }
     struct batch_builder b;
-    if (s->config.compacts)
+    if (s->config.compacts && sim_chance(sim, 1, 8)) // the builder takes megabytes for each
         o.codec = (enum codec)sim_between(sim, 0, CODEC_COUNT - 1);
     batch_builder_init(&b, &o, 128 << 10);
     uint64_t records = sim_chance(sim, 1, 2) ? 1 : sim_between(sim, 1, 12);

@@ -149,6 +149,7 @@ static void read_record(struct reader *r, const struct record *got, const struct
 
 static void read_batch(struct reader *r, struct bytes batch, const struct batch_header *h)
 {
+    static _Alignas(16) uint8_t workspace[CODEC_WORKSPACE_BYTES];
     struct buf scratch;
     struct bytes records;
     struct batch_iter it;
@@ -161,7 +162,7 @@ static void read_batch(struct reader *r, struct bytes batch, const struct batch_
     }
     r->horizons += (h->attributes & BATCH_ATTR_DELETE_HORIZON) != 0;
     buf_init(&scratch, INFLATED_MAX * 2);
-    cr_assert_eq(batch_inflate(batch, &scratch, &records, NULL, 0), RC_OK);
+    cr_assert_eq(batch_inflate(batch, &scratch, &records, workspace, sizeof(workspace)), RC_OK);
     batch_iter_init(&it, h, records);
     while (batch_iter_next(&it, &rec)) {
         read_record(r, &rec, h);
@@ -541,6 +542,145 @@ Test(compact, a_damaged_batch_stops_compaction_of_its_log_and_nothing_else)
     cr_assert_eq(counters(&f)->runs, 1);
     cr_assert_not(fixture_exists(&f, "00000000000000000000.log.cleaned"));
     cr_assert_not(fixture_exists(&f, "00000000000000000000.index.swap"));
+    fixture_close(&f);
+}
+
+// ------------------------------------------------------------------------------------------------ half a swap
+
+static void shell(const char *format, const char *a, const char *b)
+{
+    char command[1200];
+    snprintf(command, sizeof(command), format, a, b);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+static void rename_in(struct fixture *f, const char *from, const char *to)
+{
+    char a[400], b[400];
+    snprintf(a, sizeof(a), "%s", fixture_file(f, from));
+    snprintf(b, sizeof(b), "%s", fixture_file(f, to));
+    cr_assert_eq(rename(a, b), 0, "%s to %s", a, b);
+}
+
+static void remove_segment(struct fixture *f, int64_t base)
+{
+    static const char *const suffixes[] = {".log", ".index", ".timeindex"};
+    for (unsigned i = 0; i < 3; i++) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_name(name, base, suffixes[i]);
+        fixture_remove(f, name);
+    }
+}
+
+// A log of small segments, and the same after they were merged: copies of the whole log folder in `old` and `new`.
+// Returns how many segments became the first one.
+static uint32_t make_old_and_new(struct fixture *f, struct model *m, const char *old, const char *new, int64_t bases[3])
+{
+    for (unsigned i = 0; i < 200; i++)
+        append(f, m, CODEC_NONE, false);
+    fixture_settle(f);
+    compactor_pause(f->store.compactor);
+    for (unsigned i = 0; i < 60; i++)
+        append(f, m, CODEC_NONE, false);
+    uint32_t before = f->log.sealed_count;
+    fixture_stop(f);
+    shell("cp -a '%s' '%s'", f->path, old);
+    fixture_start(f);
+    fixture_recover(f);
+    plog_note_high_watermark(&f->log, m->end);
+    bases[0] = f->log.sealed[1].base_offset;
+    fixture_settle(f);
+    verify(f, m);
+    uint32_t merged = before - f->log.sealed_count;
+    int64_t end = f->log.sealed[1].base_offset;
+    fixture_stop(f);
+    shell("cp -a '%s' '%s'", f->path, new);
+    bases[1] = end;
+    return merged;
+}
+
+// Every state in which a death or a power cut can leave the names of a swap ends in one of its two ends.
+Test(compact, a_start_completes_or_undoes_half_a_swap)
+{
+    static struct fixture f;
+    static struct model m;
+    char old[300], new[300];
+    int64_t bases[3];
+    setup(&f, &m, 27);
+    f.config.segment_bytes = 16384;
+    m.keys = 6;
+    fixture_open(&f);
+    snprintf(old, sizeof(old), "%s-old", f.path);
+    snprintf(new, sizeof(new), "%s-new", f.path);
+    uint32_t merged = make_old_and_new(&f, &m, old, new, bases);
+    cr_assert_gt(merged, 2);
+    for (unsigned state = 0; state <= 33; state += 3) {
+        char from[800];
+        bool committed = state != 33;
+        shell("rm -rf '%s'%s", f.path, "");
+        shell("cp -a '%s' '%s'", old, f.path);
+        const char *log = committed ? "00000000000000000000.log.swap" : "00000000000000000000.log.cleaned";
+        snprintf(from, sizeof(from), "%s/t-0/00000000000000000000.log", new);
+        shell("cp -a '%s' '%s'", from, fixture_file(&f, log));
+        snprintf(from, sizeof(from), "%s/t-0/00000000000000000000.index", new);
+        shell("cp -a '%s' '%s'", from, fixture_file(&f, "00000000000000000000.index.swap"));
+        snprintf(from, sizeof(from), "%s/t-0/00000000000000000000.timeindex", new);
+        shell("cp -a '%s' '%s'", from, fixture_file(&f, "00000000000000000000.timeindex.swap"));
+        if (committed && state & 1)
+            rename_in(&f, "00000000000000000000.log", "00000000000000000000.log.deleted");
+        if (committed && state & 2)
+            rename_in(&f, "00000000000000000000.index.swap", "00000000000000000000.index");
+        if (committed && state & 4)
+            rename_in(&f, "00000000000000000000.timeindex.swap", "00000000000000000000.timeindex");
+        if (committed && state & 8)
+            remove_segment(&f, bases[0]);
+        fixture_start(&f);
+        compactor_pause(f.store.compactor);
+        fixture_recover(&f);
+        cr_assert_eq(counters(&f)->swaps_completed_at_start, committed);
+        cr_assert_eq(f.log.sealed_count > 1 && f.log.sealed[1].base_offset == bases[1], committed, "state %u", state);
+        verify(&f, &m);
+        verify_lookups(&f, &m);
+        fixture_settle(&f);
+        cr_assert_not(fixture_exists(&f, "00000000000000000000.log.swap"));
+        cr_assert_not(fixture_exists(&f, "00000000000000000000.log.cleaned"));
+        cr_assert_not(fixture_exists(&f, "00000000000000000000.index.swap"));
+        cr_assert_not(fixture_exists(&f, "00000000000000000000.index.swap.deleted"));
+        fixture_stop(&f);
+    }
+    // A segment that is not whole must not be swapped in: what it would replace may be gone.
+    shell("rm -rf '%s'%s", f.path, "");
+    shell("cp -a '%s' '%s'", old, f.path);
+    rename_in(&f, "00000000000000000000.log", "00000000000000000000.log.swap");
+    fixture_truncate(&f, "00000000000000000000.log.swap", fixture_size(&f, "00000000000000000000.log.swap") - 7);
+    fixture_start(&f);
+    struct plog_recovery_report report;
+    cr_assert_eq(fixture_try_recover(&f, &report), RC_CORRUPT);
+    cr_assert(strstr(f.last_line, "not whole"), "%s", f.last_line);
+    cr_assert_eq(f.log.state, PLOG_DAMAGED);
+    fixture_close(&f);
+    shell("rm -rf '%s' '%s'", old, new);
+}
+
+Test(compact, reads_and_writes_no_faster_than_it_may)
+{
+    static struct fixture f;
+    static struct model m;
+    setup(&f, &m, 29);
+    f.store_config.compact.io_bytes_a_second_max = 1 << 20;
+    fixture_open(&f);
+    for (unsigned i = 0; i < 100; i++)
+        append(&f, &m, CODEC_NONE, false);
+    uint64_t next, began = io_clock_ns(f.io);
+    while (counters(&f)->runs == 0 || !compactor_is_idle(f.store.compactor)) {
+        store_work(&f.store, 1000000, &next);
+        io_poll(f.io, 1000000);
+    }
+    uint64_t bytes = counters(&f)->read_bytes + counters(&f)->write_bytes, took = io_clock_ns(f.io) - began;
+    cr_assert_gt(bytes, 300000);
+    cr_assert_gt(took, bytes * 1000000000 / (1 << 20) * 8 / 10, "%llu bytes in %llu ns", (unsigned long long)bytes,
+                 (unsigned long long)took);
+    verify(&f, &m);
     fixture_close(&f);
 }
 
