@@ -26,7 +26,8 @@ static void print_records(struct consume *s, const struct client_topic *topic, i
                           int64_t from, int64_t *position)
 {
     struct record r;
-    int64_t end = s->options->exit_at_end ? consume_topic_of(s, topic)->ends[partition] : INT64_MAX;
+    const struct consume_topic *t = consume_topic_of(s, topic);
+    int64_t end = s->options->exit_at_end && partition < t->end_count ? t->ends[partition] : INT64_MAX;
     end = end < 0 ? INT64_MAX : end;
     while (!s->stop && batch_iter_next(it, &r)) {
         if (r.offset < from || r.offset >= end)
@@ -127,6 +128,7 @@ static int open_topics(struct consume *s, const char *const *names, uint32_t cou
             continue;
         s->topics[s->topic_count].topic = t;
         s->topics[s->topic_count].ends = cli_alloc(s->cli, (size_t)t->partition_count, sizeof(int64_t));
+        s->topics[s->topic_count].end_count = t->partition_count;
         for (int32_t p = 0; p < t->partition_count; p++)
             s->topics[s->topic_count].ends[p] = -1;
         s->topic_count++;

@@ -39,7 +39,8 @@ struct consume_format {
 
 struct consume_topic {
     struct client_topic *topic;
-    int64_t *ends; // by partition: where --exit-at-end stops; -1: not looked up
+    int64_t *ends;     // by partition: where --exit-at-end stops; -1: not looked up
+    int32_t end_count; // partitions there were when it began; more may come
 };
 
 struct consume {

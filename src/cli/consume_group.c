@@ -3,6 +3,7 @@
 // weir consume --group: what a member of a group prints, commits and says at its end. What was printed is written out
 // before it counts as dealt with, so that a commit never covers what nobody saw.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/consume.h"
@@ -33,19 +34,21 @@ static void on_progress(struct reader *r, struct reader_partition *p)
 
 // ------------------------------------------------------------------------------------------------ --exit-at-end
 
-// Notes where the partitions that came end now.
-static void look_up_ends(struct consume *s)
+// Notes where the partitions of a topic that came end now: all of them with one question, because an answer comes
+// behind the fetch that waits on the same connection.
+static void look_up_ends(struct consume *s, struct consume_topic *t)
 {
-    for (struct reader_partition *p = s->reader.partitions; p; p = p->next) {
-        struct consume_topic *t = consume_topic_of(s, p->topic);
-        if (p->index >= p->topic->partition_count || t->ends[p->index] >= 0)
-            continue;
-        struct client_offset at = {.partition = p->index, .timestamp = OFFSET_SPEC_LATEST};
-        if (client_list_offsets(&s->cli->client, p->topic, &at, 1, s->options->isolation == 1) == RC_OK &&
-            at.error_code == 0)
-            t->ends[p->index] = at.offset;
-        return; // one at a time: the list may have changed while it waited
-    }
+    int32_t count = t->topic->partition_count;
+    struct client_offset *list = calloc((size_t)count + 1, sizeof(*list));
+    uint32_t n = 0;
+    for (struct reader_partition *p = list ? s->reader.partitions : NULL; p; p = p->next)
+        if (p->topic == t->topic && p->index < t->end_count && p->index < count && t->ends[p->index] < 0)
+            list[n++] = (struct client_offset){.partition = p->index, .timestamp = OFFSET_SPEC_LATEST};
+    if (n > 0 && client_list_offsets(&s->cli->client, t->topic, list, n, s->options->isolation == 1) == RC_OK)
+        for (uint32_t i = 0; i < n; i++)
+            if (list[i].error_code == 0)
+                t->ends[list[i].partition] = list[i].offset;
+    free(list);
 }
 
 static bool at_the_end(struct consume *s)
@@ -53,7 +56,8 @@ static bool at_the_end(struct consume *s)
     if (s->reader.membership.state != MEMBERSHIP_STABLE || s->reader.membership.event != MEMBERSHIP_NOTHING)
         return false;
     for (struct reader_partition *p = s->reader.partitions; p; p = p->next) {
-        int64_t end = consume_topic_of(s, p->topic)->ends[p->index];
+        const struct consume_topic *t = consume_topic_of(s, p->topic);
+        int64_t end = p->index < t->end_count ? t->ends[p->index] : 0; // one that has come since: nothing to wait for
         if (end < 0 || p->position < end)
             return false;
     }
@@ -119,7 +123,8 @@ static int read_on(struct consume *s)
             return cli_fail(s->cli, "%s", s->cli->client.error);
         if (!s->options->exit_at_end)
             continue;
-        look_up_ends(s);
+        for (uint32_t i = 0; i < s->topic_count; i++)
+            look_up_ends(s, &s->topics[i]);
         if (at_the_end(s))
             return s->code;
     }

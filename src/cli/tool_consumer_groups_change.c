@@ -213,11 +213,14 @@ int tool_consumer_groups_delete_offsets(struct cli *cli, const struct tool_consu
         buf_printf(&cli->out, "\nError: Encountered some partition-level error, see the follow-up details.\n");
     else
         buf_printf(&cli->out, "Request succeeded for deleting offsets from group %s.\n", group);
-    buf_printf(&cli->out, "\n%-15s %-10s %-15s\n", "TOPIC", "PARTITION", "STATUS");
+    size_t width = 15;
+    for (uint32_t i = 0; i < d.count; i++)
+        width = d.list[i].topic.n > width ? d.list[i].topic.n : width;
+    buf_printf(&cli->out, "\n%-*s %-10s %-15s\n", (int)width, "TOPIC", "PARTITION", "STATUS");
     for (uint32_t i = 0; i < d.count; i++) {
         char index[16];
         snprintf(index, sizeof(index), "%d", d.list[i].index);
-        tool_cell(cli, 15, groups_text(cli, d.list[i].topic));
+        tool_cell(cli, width, groups_text(cli, d.list[i].topic));
         tool_cell(cli, 10, d.list[i].index < 0 ? "-" : index);
         if (d.codes[i])
             buf_printf(&cli->out, "Error: %s\n", tool_error(cli, d.codes[i]));

@@ -127,21 +127,30 @@ static const char *assignment(struct cli *cli, const struct groups_partition *li
     return text;
 }
 
-static void show_member(struct cli *cli, const struct groups_group *g, const struct groups_member *m, bool verbose)
+static const char *target(struct cli *cli, const struct groups_group *g, const struct groups_member *m)
+{
+    return g->new_protocol ? assignment(cli, m->target, m->target_count) : "-";
+}
+
+static void show_member(struct cli *cli, const struct groups_group *g, const struct groups_member *m, bool verbose,
+                        size_t assigned_width, size_t target_width)
 {
     number(cli, m->assigned_count);
     if (!verbose)
         return;
     number(cli, m->epoch);
-    tool_cell(cli, WIDE, assignment(cli, m->assigned, m->assigned_count));
+    tool_cell(cli, assigned_width, assignment(cli, m->assigned, m->assigned_count));
     number(cli, g->new_protocol ? g->assignment_epoch : -1);
-    buf_printf(&cli->out, "%-20s", g->new_protocol ? assignment(cli, m->target, m->target_count) : "-");
+    buf_printf(&cli->out, "%-*s", (int)target_width, target(cli, g, m));
 }
 
 static void show_members(struct cli *cli, const struct groups_group *g, bool verbose)
 {
-    size_t group = wider(NARROW, bytes_str(g->id)), consumer = NARROW, host = NARROW, client = NARROW, instance = 0;
+    size_t group = NARROW, consumer = NARROW, host = NARROW, client = NARROW, instance = 0, assigned = WIDE, aim = WIDE;
     for (uint32_t i = 0; i < g->member_count; i++) {
+        group = wider(group, bytes_str(g->id)); // only then: so it is there
+        assigned = wider(assigned, bytes_str(assignment(cli, g->members[i].assigned, g->members[i].assigned_count)));
+        aim = wider(aim, bytes_str(target(cli, g, &g->members[i])));
         consumer = wider(consumer, g->members[i].id);
         host = wider(host, g->members[i].host);
         client = wider(client, g->members[i].client_id);
@@ -157,8 +166,8 @@ static void show_members(struct cli *cli, const struct groups_group *g, bool ver
     tool_cell(cli, client, "CLIENT-ID");
     tool_cell(cli, NARROW, "#PARTITIONS");
     if (verbose)
-        buf_printf(&cli->out, "%-15s %-20s %-15s %-20s", "CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH",
-                   "TARGET-ASSIGNMENT");
+        buf_printf(&cli->out, "%-15s %-*s %-15s %-*s", "CURRENT-EPOCH", (int)assigned, "CURRENT-ASSIGNMENT",
+                   "TARGET-EPOCH", (int)aim, "TARGET-ASSIGNMENT");
     buf_printf(&cli->out, "\n");
     for (uint32_t i = 0; i < g->member_count; i++) {
         const struct groups_member *m = &g->members[i];
@@ -168,7 +177,7 @@ static void show_members(struct cli *cli, const struct groups_group *g, bool ver
             tool_cell(cli, instance, groups_text(cli, m->instance_id));
         tool_cell(cli, host, groups_text(cli, m->host));
         tool_cell(cli, client, groups_text(cli, m->client_id));
-        show_member(cli, g, m, verbose);
+        show_member(cli, g, m, verbose, assigned, aim);
         buf_printf(&cli->out, "\n");
     }
 }
@@ -209,6 +218,20 @@ static void remark(struct cli *cli, const struct groups_group *g)
         fprintf(stderr, "\nWarning: Consumer group '%s' is rebalancing.\n", g->id);
 }
 
+// Brokers that know DescribeGroups 6 have an error for it (KIP-1043), the others a group that is dead.
+static void say_missing(struct cli *cli, const struct groups_group *g)
+{
+    enum { ERROR_SINCE = 6 };
+    const struct client_connection *at = client_connection_of(&cli->client, g->coordinator_id);
+    if (at && at->versions[describe_groups_request_message.key].max >= ERROR_SINCE)
+        buf_printf(&cli->out,
+                   "\nError: Executing consumer group command failed due to "
+                   "org.apache.kafka.common.errors.GroupIdNotFoundException: Group %s not found.\n",
+                   g->id);
+    else
+        buf_printf(&cli->out, "\nError: Consumer group '%s' does not exist.\n", g->id);
+}
+
 int tool_consumer_groups_describe(struct cli *cli, const struct tool_consumer_groups_options *o)
 {
     struct cli_list chosen;
@@ -220,10 +243,7 @@ int tool_consumer_groups_describe(struct cli *cli, const struct tool_consumer_gr
         if (!groups_gather(cli, chosen.items[i], &g) || (offsets && !groups_gather_rows(cli, &g, false)))
             return CLI_FAILED;
         if (!g.exists) {
-            buf_printf(&cli->out,
-                       "\nError: Executing consumer group command failed due to "
-                       "org.apache.kafka.common.errors.GroupIdNotFoundException: Group %s not found.\n",
-                       g.id);
+            say_missing(cli, &g);
             return CLI_OK; // so it is: exit code 0
         }
         remark(cli, &g);

@@ -103,11 +103,32 @@ static void raise_event(struct membership *m, enum membership_event event)
     m->event = event;
 }
 
+// Words for codes whose names do not say what to do.
+static const char *explanation(int16_t code)
+{
+    switch (code) {
+    case 23:
+        return "INCONSISTENT_GROUP_PROTOCOL: its members use other assignors, or another protocol; use one that all of "
+               "them have";
+    case 24:
+        return "INVALID_GROUP_ID: the broker does not accept this name";
+    case 26:
+        return "INVALID_SESSION_TIMEOUT: it must lie between the broker's group.min.session.timeout.ms and "
+               "group.max.session.timeout.ms";
+    case 81:
+        return "GROUP_MAX_SIZE_REACHED: it has as many members as the broker's group.max.size allows";
+    default:
+        return NULL;
+    }
+}
+
 void membership_fail(struct membership *m, int16_t code, const char *what)
 {
     if (m->state == MEMBERSHIP_ENDED)
         return;
     m->code = code;
+    if (!what)
+        what = explanation(code);
     if (what)
         client_explain(m->client, "group '%s': %s", m->config.group_id, what);
     else

@@ -304,6 +304,14 @@ enum rc membership_assign(struct membership *m)
     return rc == RC_OK ? keep_snapshot(&s) : rc;
 }
 
+static struct client_topic *subscribed_topic(struct membership *m, struct bytes name)
+{
+    for (uint32_t i = 0; i < m->topic_count; i++)
+        if (bytes_eq(bytes_str(m->topics[i]->name), name))
+            return m->topics[i];
+    return NULL;
+}
+
 enum rc membership_read_assignment(struct membership *m, struct bytes assignment)
 {
     struct consumer_protocol_assignment in;
@@ -312,16 +320,9 @@ enum rc membership_read_assignment(struct membership *m, struct bytes assignment
         return RC_OK;
     enum rc rc = read_message(assignment, &consumer_protocol_assignment_message, &m->arena, &in);
     for (uint32_t i = 0; rc == RC_OK && i < in.assigned_partitions_count; i++) {
-        char name[TOPIC_NAME_BYTES_MAX + 1];
-        struct bytes b = in.assigned_partitions[i].topic;
-        if (b.n == 0 || b.n > TOPIC_NAME_BYTES_MAX)
-            return RC_MALFORMED;
-        memcpy(name, b.p, b.n);
-        name[b.n] = 0;
-        struct client_topic *t = client_topic(m->client, name);
-        if (!t)
-            return RC_NOMEM;
-        for (uint32_t k = 0; rc == RC_OK && k < in.assigned_partitions[i].partitions_count; k++)
+        struct client_topic *t = subscribed_topic(m, in.assigned_partitions[i].topic);
+        // What we never asked for is the leader's mistake; nobody reads it then.
+        for (uint32_t k = 0; t && rc == RC_OK && k < in.assigned_partitions[i].partitions_count; k++)
             rc = in.assigned_partitions[i].partitions[k] < 0
                      ? RC_MALFORMED
                      : membership_set_add(&m->target, t, in.assigned_partitions[i].partitions[k]);

@@ -246,19 +246,21 @@ static void reset_topic(struct reader *r, struct client_topic *t)
     }
 }
 
+// One topic a poll: where its leaders are away this waits, and the group may have something to say meanwhile.
 static void reset_some(struct reader *r)
 {
-    for (struct reader_partition *p = r->partitions; p && !r->failed; p = p->next) {
-        if (!p->reset)
-            continue;
-        if (r->config.reset == READER_RESET_NONE) {
-            client_explain(r->client, "group '%s' has no offset for %s partition %d, and no policy says where to begin",
-                           r->membership.config.group_id, p->topic->name, p->index);
-            fail(r, -1);
-            return;
-        }
+    struct reader_partition *p = r->partitions;
+    while (p && !p->reset)
+        p = p->next;
+    if (!p)
+        return;
+    if (r->config.reset != READER_RESET_NONE) {
         reset_topic(r, p->topic);
+        return;
     }
+    client_explain(r->client, "group '%s' has no offset for %s partition %d, and no policy says where to begin",
+                   r->membership.config.group_id, p->topic->name, p->index);
+    fail(r, -1);
 }
 
 static uint32_t gather_unknown(struct reader *r, struct group_offset *list)

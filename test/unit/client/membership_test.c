@@ -3,6 +3,7 @@
 // A member against a coordinator that refuses, forgets, moves and cuts: what it asks next, what it tells its owner, and
 // that it always ends up in the group or says why not.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/membership.h"
@@ -205,6 +206,18 @@ Test(membership, a_cooperative_member_gives_up_only_what_moves_and_joins_again)
     cr_assert_eq(seen.counts[2], 0, "nothing new");
     cr_assert_eq(group.joins, 3, "and once more for whoever is due it");
     cr_assert_eq(member.owned.count, 2);
+    end();
+}
+
+Test(membership, takes_nothing_that_it_does_not_subscribe_to)
+{
+    struct membership_config c = config();
+    prepare();
+    snprintf(group.topic, sizeof(group.topic), "other");
+    group.assigned_count = 1;
+    begin(&c);
+    cr_assert(run_until("A"), "%s", seen.events);
+    cr_assert_eq(member.owned.count, 0);
     end();
 }
 
