@@ -11,7 +11,8 @@ enum {
     GREETING_MS = 2000, // for connecting, and again for their Hello
     BACKOFF_MS_MIN = 20,
     BACKOFF_MS_MAX = 1000,
-    SILENCE_MS = 4000, // something was sent and that node has said nothing since: the connection is tried anew
+    ECHO_AFTER_MS = 3000, // something is sent and nothing has come back on this connection for so long: ask for an echo
+    ECHO_WAIT_MS = 2000,  // without one, the connection is tried anew
 };
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -85,7 +86,7 @@ static void down(struct peer *peer, uint64_t delay_ms)
 {
     peer_link_close(&peer->link);
     peer->state = PEER_DOWN;
-    peer->silent_since = 0;
+    peer->echo_ns = 0;
     arm(peer, delay_ms);
 }
 
@@ -160,6 +161,7 @@ static void dialled_stands(struct peer_link *l)
 {
     struct peer *peer = peer_of(l);
     peer->state = PEER_GREETING;
+    peer->said = peer->owner->news;
     arm(peer, GREETING_MS);
     if (peers_say_hello(peer->owner, l) != RC_OK)
         down(peer, backoff_ms(peer));
@@ -181,10 +183,12 @@ static void greeted(struct peer *peer, const struct peer_hello *h)
         peer->hello = *h;
         peer->state = PEER_UP;
         peer->tries = 0;
-        peer->silent_since = 0;
         peer->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
         shard_timer_cancel(p->config.shard, &peer->timer);
         say(peer, "");
+        if (peer->said != p->news) // ours has changed while it was on its way
+            (void)peers_say_hello(p, &peer->link);
+        peer->said = p->news;
         p->config.hooks->changed(p->config.context, peer);
         return;
     }
@@ -210,7 +214,8 @@ static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
 {
     struct peer *peer = peer_of(l);
     struct peers *p = peer->owner;
-    peer->silent_since = 0;
+    peer->heard_ns = peers_now_ns(p);
+    peer->echo_ns = 0;
     if (f->key == PEER_HELLO) {
         dialled_hello(peer, f);
     } else if (f->key == PEER_REFUSAL) {
@@ -219,7 +224,7 @@ static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
         say(peer, why);
         peer->was_up = false;
         fell(peer, BACKOFF_MS_MAX);
-    } else if (peer->state == PEER_UP) {
+    } else if (peer->state == PEER_UP && f->key != PEER_ECHO) {
         p->config.hooks->message(p->config.context, NULL, (struct peer_route){.node = peer->node}, f);
     }
 }
@@ -249,10 +254,27 @@ static const struct peer_link_hooks dial_hooks = {
 void peers_heard(struct peers *p, int32_t node)
 {
     struct peer *peer = peers_find(p, node);
-    if (!peer)
-        return;
-    peer->silent_since = 0;
-    peers_retry_now(peer); // who speaks can be reached
+    if (peer)
+        peers_retry_now(peer); // who speaks can be reached
+}
+
+// A network that was cut leaves connections behind on which TCP tries again too rarely, and what the other node sends on
+// its own says nothing about them. False: given up, a new one is made.
+static bool echoes(struct peer *peer)
+{
+    struct echo_request m = {0};
+    uint64_t now = peers_now_ns(peer->owner);
+    if (peer->echo_ns && now - peer->echo_ns > ECHO_WAIT_MS * NS_PER_MS) {
+        // Not inside this call, whose caller may be in the middle of a step.
+        if (!shard_timer_is_set(&peer->timer))
+            arm(peer, 0);
+        return false;
+    }
+    if (!peer->echo_ns && now - peer->heard_ns > ECHO_AFTER_MS * NS_PER_MS) {
+        (void)peer_link_send(&peer->link, &echo_request_message, 0, &m, PEER_URGENT); // full: as bad as unanswered
+        peer->echo_ns = now;
+    }
+    return true;
 }
 
 enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m, int32_t correlation,
@@ -261,16 +283,8 @@ enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m
     struct peer *peer = peers_find(p, node);
     if (!peer || peer->state != PEER_UP)
         return RC_CLOSED;
-    uint64_t now = peers_now_ns(p);
-    if (peer->silent_since && now - peer->silent_since > SILENCE_MS * NS_PER_MS) {
-        // Nothing came back for long: the network may have been cut, and TCP tries again too rarely. Not inside this
-        // call, whose caller may be in the middle of a step.
-        if (!shard_timer_is_set(&peer->timer))
-            arm(peer, 0);
+    if (!echoes(peer))
         return RC_CLOSED;
-    }
-    if (!peer->silent_since)
-        peer->silent_since = now;
     return peer_link_send(&peer->link, m, correlation, message, class);
 }
 

@@ -58,9 +58,11 @@ struct peer {
     struct peer_link link;
     struct shard_timer timer;
     uint32_t tries;        // since it was UP
-    uint64_t silent_since; // when what has had no echo was first sent, 0: nothing
+    uint64_t heard_ns; // anything on the connection made here
+    uint64_t echo_ns;  // when an echo was asked for that has not come, 0: none
     bool was_up;           // broke since it was last UP
     bool dead;             // proved so, and not met since
+    uint32_t said;         // of peers.news, when our Hello left
 };
 
 // One accepted connection.
@@ -115,6 +117,7 @@ struct peers {
     uint32_t count;
     struct list inlets, buried; // struct peer_inlet
     uint64_t serial;
+    uint32_t news; // how often our Hello has changed
     struct trace_limit limit_refused;
 };
 

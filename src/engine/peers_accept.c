@@ -88,9 +88,13 @@ enum rc peers_say_hello(struct peers *p, struct peer_link *l)
 
 void peers_greet_again(struct peers *p)
 {
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->table[i].state == PEER_UP)
-            (void)peers_say_hello(p, &p->table[i].link);
+    p->news++;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->table[i].state != PEER_UP)
+            continue;
+        p->table[i].said = p->news;
+        (void)peers_say_hello(p, &p->table[i].link);
+    }
     for (struct peer_inlet *in = peers_inlet_first(p); in; in = peers_inlet_next(p, in))
         if (in->greeted)
             (void)peers_say_hello(p, &in->link);
@@ -180,6 +184,8 @@ static void inlet_frame(struct peer_link *l, const struct peer_frame *f)
     peers_heard(p, in->hello.node);
     if (f->key == PEER_REFUSAL)
         inlet_end(in);
+    else if (f->key == PEER_ECHO)
+        (void)peer_link_send(l, &echo_request_message, f->correlation, &(struct echo_request){0}, PEER_URGENT);
     else
         p->config.hooks->message(p->config.context, in,
                                  (struct peer_route){.node = in->hello.node, .serial = in->serial}, f);

@@ -124,7 +124,8 @@ static void decide_queue(struct quorum *q, struct controller_batch *b)
                                  .properties = q->config.properties,
                                  .new_uuid = new_uuid,
                                  .context = q,
-                                 .trace = q->config.trace};
+                                 .trace = q->config.trace,
+                                 .replicates = q->config.replicates};
     while (!list_empty(&q->queue)) {
         struct quorum_op *op = container_of(q->queue.head.next, struct quorum_op, link);
         enum controller_kind kind = (enum controller_kind)op->kind;
@@ -176,8 +177,8 @@ static void pump(struct quorum *q)
     asked_of_raft(q);
     if (list_empty(&q->queue))
         return;
-    if (q->image->index < q->raft.commit)
-        return; // acts only on what is applied
+    if (q->image->index < q->raft.commit || raft_hands_over(&q->raft))
+        return; // acts only on what is applied, and not while another is to lead
     struct controller_batch b;
     if (controller_batch_begin(&b, q->image, raft_last_index(&q->raft) + 1, q->raft.hard.term) != RC_OK) {
         quorum_finish_all(q, &q->queue, RC_NOMEM);
@@ -432,6 +433,11 @@ const struct quorum_identity *quorum_identity(const struct quorum *q)
 const struct raft *quorum_raft(const struct quorum *q)
 {
     return &q->raft;
+}
+
+const struct image *quorum_image(const struct quorum *q)
+{
+    return q->image;
 }
 
 int32_t quorum_leader(const struct quorum *q)

@@ -113,6 +113,7 @@ struct quorum_config {
     // metadata.log.max.record.bytes.between.snapshots).
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t snapshot_log_bytes; // a snapshot after this much log
+    bool replicates;             // followers fetch: topics may have more than one replica
     struct bytes cluster_id;     // asked for when formatting; empty: draw one
     // --peers, rising by id, the own one included; kept by the caller. None: a cluster of one, nothing listens.
     const struct peer_address *peers;
@@ -204,6 +205,8 @@ struct quorum_status {
 };
 void quorum_status(const struct quorum *q, struct quorum_status *out);
 const struct raft *quorum_raft(const struct quorum *q);
+// What is applied here, newer than what readers were told while they are held back.
+const struct image *quorum_image(const struct quorum *q);
 // The other nodes, for what is shown of them; NULL without peers.
 struct peers *quorum_peers(struct quorum *q);
 // The Raft leader as last known, from any shard (an atomic read).

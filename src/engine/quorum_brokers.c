@@ -8,7 +8,7 @@
 
 #include "model/kerr.h"
 
-enum { HINT_MEMORY_MS = 60000, ARENA_BYTES_MAX = 4 << 20 };
+enum { HINT_MEMORY_MS = 60000, AGAIN_MS = 100, ARENA_BYTES_MAX = 4 << 20 };
 
 static struct quorum_broker *broker_find(const struct quorum *q, int32_t node)
 {
@@ -47,7 +47,8 @@ void quorum_brokers_free(struct quorum *q)
 static void state_done(struct quorum_op *op, enum rc rc)
 {
     struct quorum_broker *b = container_of(op, struct quorum_broker, op);
-    (void)rc; // what was not decided is wanted again at the next look
+    // What was not decided is wanted again, a little later.
+    b->retry_ns = rc == RC_OK ? 0 : shard_now_ns(b->quorum->shard) + AGAIN_MS * QUORUM_NS_PER_MS;
     b->busy = false;
     arena_reset(&b->arena);
     quorum_wake(b->quorum);
@@ -55,7 +56,7 @@ static void state_done(struct quorum_op *op, enum rc rc)
 
 static void state_ask(struct quorum *q, struct quorum_broker *b, const struct image_node *n, bool fenced)
 {
-    if (b->busy)
+    if (b->busy || shard_now_ns(q->shard) < b->retry_ns)
         return;
     b->busy = true;
     b->state = (struct controller_node_state){
@@ -101,6 +102,16 @@ uint64_t quorum_brokers_work(struct quorum *q, uint64_t now)
     }
     if (!q->controlling)
         begin(q, now);
+    // Fenced by the controller before it, and now the controller itself: it is caught up, for it leads.
+    const struct image_node *self = image_node(q->image, q->config.node_id);
+    struct quorum_broker *own = self && self->fenced && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving
+                                    ? broker_get(q, self->id)
+                                    : NULL;
+    if (own) {
+        state_ask(q, own, self, false);
+        if (!own->busy && own->retry_ns < next)
+            next = own->retry_ns;
+    }
     for (uint32_t i = 0; i < q->image->node_count; i++) {
         const struct image_node *n = q->image->nodes[i];
         struct quorum_broker *b = n->id == q->config.node_id ? NULL : broker_get(q, n->id);
@@ -113,6 +124,8 @@ uint64_t quorum_brokers_work(struct quorum *q, uint64_t now)
                 trace_warn(q->config.trace, "node %d has been silent for %llu ms: fenced", n->id,
                            (unsigned long long)((now - b->heard_ns) / QUORUM_NS_PER_MS));
             state_ask(q, b, n, true);
+            if (!b->busy && b->retry_ns < next)
+                next = b->retry_ns;
         } else if (b->heard_ns + q->session_ns < next) {
             next = b->heard_ns + q->session_ns;
         }

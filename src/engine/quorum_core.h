@@ -86,6 +86,7 @@ struct quorum_broker {
     uint64_t target; // a fenced one is caught up once it has applied this; 0: not looked at
     uint64_t hint_at_ns[2]; // when it was last fenced by a mistaken hint
     bool hinted;     // fenced by a hint that is not proved yet
+    uint64_t retry_ns; // when it may be asked for again
     bool busy;       // a change of its state is being decided
     struct quorum *quorum;
     struct quorum_op op;
@@ -117,7 +118,7 @@ struct quorum_self {
     // leaving
     void (*left)(void *context);
     bool leaving;
-    uint64_t leave_until_ns;
+    uint64_t leave_until_ns, leave_look_ns;
     struct quorum_op leave_op;
     struct arena leave_arena;
     struct controller_node_state leave_state;
@@ -161,6 +162,9 @@ struct quorum {
     struct quorum_self self;
     uint64_t observers_set; // index of the voter set the observers were taken for
     struct quorum_transfer transfers[QUORUM_TRANSFERS_MAX];
+    struct raft_id refused[RAFT_PEERS_MAX]; // transfers that could not begin
+    uint32_t refused_count;
+    struct shard_timer refused_timer;
     struct quorum_arrival arrival;
     struct quorum_broker *brokers[IMAGE_NODES_MAX];
     uint32_t broker_count;

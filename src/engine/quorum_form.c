@@ -114,6 +114,7 @@ static void begin(struct quorum *q, bool first)
 static void begin_prepared(struct quorum *q, bool first)
 {
     char text[512] = "";
+    memcpy(q->identity.cluster_id, q->form.cluster_id, sizeof(q->identity.cluster_id)); // it may be of an earlier process
     enum rc rc = quorum_format_end(q, text, sizeof(text));
     if (rc == RC_OK)
         begin(q, first);

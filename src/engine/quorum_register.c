@@ -15,6 +15,7 @@ enum {
     REGISTER_PATIENCE_MS = 60000, // initial.broker.registration.timeout.ms
     BEAT_PATIENCE_MS = 3000,
     LEAVE_MS = 2000,
+    LOOK_MS = 10, // how often, meanwhile
 };
 
 static void retry_later(struct quorum *q)
@@ -281,8 +282,11 @@ static uint64_t leave_work(struct quorum *q, uint64_t now)
     if (others && now < q->self.leave_until_ns) {
         if (q->self.stage == QUORUM_SELF_SERVING && !q->self.leave_asked && q->image->node_count > 1)
             leave_ask(q);
+        if (now < q->self.leave_look_ns)
+            return q->self.leave_look_ns;
+        q->self.leave_look_ns = now + LOOK_MS * QUORUM_NS_PER_MS;
         if ((q->self.leave_asked && !q->self.leave_moved) || !leads_alone_or_not(q))
-            return now + 20 * QUORUM_NS_PER_MS;
+            return q->self.leave_look_ns;
     }
     void (*left)(void *context) = q->self.left;
     q->self.left = NULL;

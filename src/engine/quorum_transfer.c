@@ -7,7 +7,7 @@
 
 #include "model/kerr.h"
 
-enum { PIECE_BYTES = 256 << 10, PATIENCE_MS = 10000 };
+enum { PIECE_BYTES = 256 << 10, PATIENCE_MS = 10000, AGAIN_MS = 200 };
 
 // ---- out ----
 
@@ -66,14 +66,39 @@ static void transfer_start(struct shard_timer *timer)
     transfer_send(container_of(timer, struct quorum_transfer, timer));
 }
 
+// The core waits for an end of every transfer that it asks for, also of those that cannot begin.
+static void refused_due(struct shard_timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, refused_timer);
+    struct raft_id refused[RAFT_PEERS_MAX];
+    uint32_t count = q->refused_count;
+    memcpy(refused, q->refused, count * sizeof(refused[0]));
+    q->refused_count = 0;
+    for (uint32_t i = 0; i < count && !q->dead; i++)
+        quorum_feed(q, &(struct raft_event){.kind = RAFT_SNAPSHOT_SENT, .id = refused[i], .ok = false});
+}
+
+static void refuse(struct quorum *q, struct raft_id to)
+{
+    ASSERT(q->refused_count < RAFT_PEERS_MAX); // the core asks once for each peer
+    q->refused[q->refused_count++] = to;
+    if (!shard_timer_is_set(&q->refused_timer))
+        shard_timer_set(q->shard, &q->refused_timer, shard_now_ns(q->shard) + AGAIN_MS * QUORUM_NS_PER_MS, refused_due);
+}
+
 void quorum_transfer_begin(struct quorum *q, struct raft_id to)
 {
     struct quorum_transfer *t = NULL;
     for (int i = 0; i < QUORUM_TRANSFERS_MAX && !t; i++)
         if (!q->transfers[i].quorum)
             t = &q->transfers[i];
-    if (!t || transfer_to(q, to.node))
-        return; // the core asks again with the next heartbeat's answer
+    // A member whose disk was emptied is nobody's address any more: its node has another folder now.
+    const struct peer *p = peers_find(q->peers, to.node);
+    bool there = p && p->state == PEER_UP && uuid_eq(p->hello.directory, to.directory);
+    if (!t || !there || transfer_to(q, to.node)) {
+        refuse(q, to);
+        return;
+    }
     *t = (struct quorum_transfer){
         .quorum = q, .to = to, .image = image_ref(q->image), .term = q->raft.hard.term};
     t->voters_bytes = raft_voters_encode(raft_voters_at(&q->raft, t->image->index), t->voters);
@@ -259,6 +284,7 @@ void quorum_transfer_end_all(struct quorum *q)
             shard_timer_cancel(q->shard, &q->transfers[i].timer);
             q->transfers[i] = (struct quorum_transfer){.to = raft_id_none()};
         }
+    shard_timer_cancel(q->shard, &q->refused_timer);
     while (io_op_busy(&q->arrival.file.op))
         io_poll(q->shard->io, -1);
     shard_timer_cancel(q->shard, &q->arrival.timer);

@@ -133,10 +133,14 @@ uint64_t quorum_voters_work(struct quorum *q, uint64_t now)
         enum rc rc = RC_OK;
         if (q->raft.role != RAFT_LEADER && (op->index == 0 || op->index > q->raft.commit))
             rc = RC_NOT_CONTROLLER;
+        else if (op->index == 0 && now < op->landed_ns)
+            rc = RC_AGAIN; // tried not long ago
         else if (op->index == 0)
             rc = change(q, op);
         if (rc == RC_AGAIN) {
-            next = now + AGAIN_MS * QUORUM_NS_PER_MS;
+            if (op->landed_ns <= now)
+                op->landed_ns = now + AGAIN_MS * QUORUM_NS_PER_MS;
+            next = op->landed_ns < next ? op->landed_ns : next;
             continue;
         }
         if (rc == RC_OK && op->index > q->raft.commit)

@@ -323,6 +323,12 @@ static inline bool raft_leads(const struct raft *r)
     return r->role == RAFT_LEADER && r->commit >= r->term_first_index;
 }
 
+// While a transfer runs, nothing is proposed: it ends within an election timeout, one way or the other.
+static inline bool raft_hands_over(const struct raft *r)
+{
+    return r->role == RAFT_LEADER && r->transfer_to.node != NODE_ID_NONE;
+}
+
 // The entry in the window, valid until the next step; false when it has left the window or never was.
 bool raft_entry_get(const struct raft *r, uint64_t index, struct raft_entry *out);
 // The voter set in force (the newest in the log) and the committed one as of index.

@@ -12,7 +12,8 @@
 
 #include "scenario.h"
 
-static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta, &scenario_node};
+static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta, &scenario_quorum,
+                                                       &scenario_node};
 
 // Seeds that once failed, by what they showed. Each runs with every test; a change of the product may lead a seed
 // elsewhere, but none of them may fail again.
