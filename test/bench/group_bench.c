@@ -89,6 +89,64 @@ static void commit(struct groups *g, struct buf *log, const char *group, int64_t
     drain(g);
 }
 
+// One group of many members: everybody joins, the leader assigns, everybody gets a share.
+static void large(struct groups *g, uint32_t members)
+{
+    static const uint8_t metadata[60] = {0, 1, 0, 0, 0, 1, 0, 6, 'o', 'r', 'd', 'e', 'r', 's', 255, 255, 255, 255};
+    struct join_group_request_protocol p[2] = {{.name = bytes_str("range"), .metadata = bytes_of(metadata, 18)},
+                                               {.name = bytes_str("cooperative-sticky"), .metadata = bytes_of(metadata, 60)}};
+    struct join_group_request in;
+    join_group_request_init(&in);
+    in.session_timeout_ms = 1800000;
+    in.rebalance_timeout_ms = 60000;
+    in.protocol_type = bytes_str("consumer");
+    in.protocols = p;
+    in.protocols_count = 2;
+    struct group_call *joins = calloc(members, sizeof(*joins)), *syncs = calloc(members, sizeof(*syncs));
+    struct sync_group_request *requests = calloc(members, sizeof(*requests));
+    struct sync_group_request_assignment *shares = calloc(members, sizeof(*shares));
+    if (!joins || !syncs || !requests || !shares)
+        abort();
+    double at = seconds();
+    for (uint32_t i = 0; i < members; i++) {
+        joins[i] = (struct group_call){.kind = GROUP_JOIN, .version = 3, .group_id = bytes_str("large"), .request = &in,
+                                       .client_id = bytes_str("consumer-application-1"), .client_host = "/127.0.0.1"};
+        groups_call(g, &joins[i], now);
+    }
+    now.now_ns += 2000000;
+    groups_tick(g, now);
+    now.now_ns += 2000000;
+    groups_tick(g, now);
+    while (groups_next_answer(g))
+        ;
+    for (uint32_t i = 0; i < members; i++)
+        shares[i] = (struct sync_group_request_assignment){
+            .member_id = ((struct join_group_response *)joins[i].response)->member_id, .assignment = bytes_of(metadata, 60)};
+    for (uint32_t i = members; i-- > 0;) {
+        sync_group_request_init(&requests[i]);
+        requests[i].generation_id = 1;
+        requests[i].member_id = shares[i].member_id;
+        requests[i].assignments = i ? NULL : shares;
+        requests[i].assignments_count = i ? 0 : members;
+        syncs[i] = (struct group_call){.kind = GROUP_SYNC, .version = 5, .group_id = bytes_str("large"), .request = &requests[i]};
+        groups_call(g, &syncs[i], now);
+    }
+    finish(g, NULL);
+    while (groups_next_answer(g))
+        ;
+    for (uint32_t i = 0; i < members; i++) {
+        if (((struct sync_group_response *)syncs[i].response)->assignment.n != 60)
+            abort();
+        group_call_deinit(&joins[i]);
+        group_call_deinit(&syncs[i]);
+    }
+    printf("a group of %u members formed: %.1f ms\n", members, (seconds() - at) * 1e3);
+    free(joins);
+    free(syncs);
+    free(requests);
+    free(shares);
+}
+
 static uint64_t load(struct groups *g, struct bytes log)
 {
     uint64_t records = 0;
@@ -152,6 +210,7 @@ int main(void)
     double took = seconds() - at;
     printf("load: %llu records of %d groups in %.1f ms, %.2f us each\n", (unsigned long long)records, 2 * GROUPS, took * 1e3,
            took * 1e6 / (double)records);
+    large(&g, 2000);
     end(&g);
     buf_deinit(&log);
     return 0;
