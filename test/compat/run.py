@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.join(HERE, '..', '..')
 CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
 CLIENT_SECONDS = 240
+SLOW_CLIENTS = {'weir-tools': 480}     # starts a JVM for each comparison
 sys.path.insert(0, HERE)
 import batches                                                                      # noqa: E402
 from server import Server                                                           # noqa: E402
@@ -153,10 +154,10 @@ def check_dump(line, data, weir):
 
 def run_program(name, command, totals, data, weir, environment=None):
     """Runs one client's program and takes its lines; whatever else goes wrong with it is a failed case."""
-    begin = time.monotonic()
+    begin, limit = time.monotonic(), SLOW_CLIENTS.get(name, CLIENT_SECONDS)
     with tempfile.TemporaryFile('w+', errors='replace') as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
-        late = threading.Timer(CLIENT_SECONDS, process.kill)
+        late = threading.Timer(limit, process.kill)
         late.start()
         lines, failed = 0, totals.failed
         for text in process.stdout:
@@ -173,8 +174,8 @@ def run_program(name, command, totals, data, weir, environment=None):
         errors.seek(0)
         tail = ' | '.join(errors.read().strip().splitlines()[-6:])
     seconds = time.monotonic() - begin
-    if seconds >= CLIENT_SECONDS:
-        totals.add(dict(client=name, case='program', result='failed', detail='killed after %d s: %s' % (CLIENT_SECONDS, tail)))
+    if seconds >= limit:
+        totals.add(dict(client=name, case='program', result='failed', detail='killed after %d s: %s' % (limit, tail)))
     elif not lines or (code != 0 and totals.failed == failed):
         totals.add(dict(client=name, case='program', result='failed', detail='exit %d after %d cases: %s' % (code, lines, tail)))
 
