@@ -26,6 +26,7 @@ folder = tempfile.mkdtemp(prefix='weir-tools-')
 topic, group = prefix + '-topic', prefix + '-group'
 TOOLS = {
     'kafka-consumer-groups': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
+    'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
     'kafka-groups': 'org.apache.kafka.tools.GroupsCommand',
     'kafka-console-consumer': 'org.apache.kafka.tools.consumer.ConsoleConsumer',
     'kafka-console-producer': 'org.apache.kafka.tools.ConsoleProducer',
@@ -114,6 +115,14 @@ def case_console():
     same('kafka-console-consumer', *read, '--property', 'print.value=false', '--property', 'print.key=true', '--property',
          'key.separator=|', '--property', 'null.literal=none')
     same('kafka-console-consumer', '--topic', topic, '--partition', 0, '--offset', 3, '--max-messages', 2)
+
+
+def case_get_offsets():
+    same('kafka-get-offsets', '--topic', topic)
+    same('kafka-get-offsets', '--topic', topic + ',none', '--time', 'earliest', '--partitions', '0,2')
+    same('kafka-get-offsets', '--topic-partitions', prefix + '.*:1-3', '--time', -1)
+    same('kafka-get-offsets', '--topic', prefix + '-none', errors=True)
+    same('kafka-get-offsets', '--exclude-internal-topics')
 
 
 def case_console_wrong():
@@ -223,6 +232,7 @@ def case_delete():
 
 report.run('install', case_install)
 report.run('console', case_console)
+report.run('get-offsets', case_get_offsets)
 report.run('console-wrong', case_console_wrong)
 report.run('verifiable-producer', case_verifiable_producer)
 if '--groups' in sys.argv:
