@@ -169,25 +169,11 @@ static int by_name(const void *a, const void *b)
     return bytes_cmp(x->name, y->name);
 }
 
-static int run(struct cli *cli, const struct cli_parsed *parsed)
+static int print_all(struct cli *cli, const struct get_offsets_options *o, const struct patterns *p, int64_t timestamp)
 {
-    const struct get_offsets_options *o = parsed->options;
     struct metadata_request in;
     struct metadata_response all;
-    struct patterns p = {0};
-    int64_t timestamp;
     bool any = false;
-    if (o->topic_partitions && (o->topic || o->partitions))
-        return tool_wrong(cli, &tool_get_offsets, "--topic-partitions cannot be used with --topic or --partitions");
-    if (!parse_time(o->time, &timestamp))
-        return cli_fail(cli,
-                        "Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or max-timestamp, "
-                        "or a specified long format timestamp",
-                        o->time);
-    if (!parse_patterns(cli, o, &p))
-        return cli_fail(cli, "Invalid rule: a topic is a regular expression, partitions are numbers");
-    if (!tool_connect(cli, &tool_get_offsets, &o->tool))
-        return CLI_FAILED;
     metadata_request_init(&in);
     in.allow_auto_topic_creation = false;
     in.topics = NULL;
@@ -197,21 +183,41 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
     for (uint32_t i = 0; i < all.topics_count; i++) {
         const char *name = arena_copy(&cli->arena, all.topics[i].name.p, all.topics[i].name.n);
         bool wanted = false;
-        for (uint32_t k = 0; name && k < p.count; k++)
-            wanted |= regexec(&p.items[k].topic, name, 0, NULL, 0) == 0;
+        for (uint32_t k = 0; name && k < p->count; k++)
+            wanted |= regexec(&p->items[k].topic, name, 0, NULL, 0) == 0;
         if (!wanted || (all.topics[i].is_internal && o->exclude_internal))
             continue;
-        int n = print_topic(cli, &p, name, timestamp);
+        int n = print_topic(cli, p, name, timestamp);
         if (n < 0)
             return CLI_FAILED;
         any |= n > 0;
     }
-    for (uint32_t i = 0; i < p.count; i++)
-        regfree(&p.items[i].topic);
     if (any)
         return cli_done(cli);
     fprintf(stderr, "Error occurred: Could not match any topic-partitions with the specified filters\n");
     return CLI_FAILED;
+}
+
+static int run(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct get_offsets_options *o = parsed->options;
+    struct patterns p = {0};
+    int64_t timestamp;
+    int code = CLI_FAILED;
+    if (o->topic_partitions && (o->topic || o->partitions))
+        return tool_wrong(cli, &tool_get_offsets, "--topic-partitions cannot be used with --topic or --partitions");
+    if (!parse_time(o->time, &timestamp))
+        return cli_fail(cli,
+                        "Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or max-timestamp, "
+                        "or a specified long format timestamp",
+                        o->time);
+    if (!parse_patterns(cli, o, &p))
+        cli_fail(cli, "Invalid rule: a topic is a regular expression, partitions are numbers");
+    else if (tool_connect(cli, &tool_get_offsets, &o->tool))
+        code = print_all(cli, o, &p, timestamp);
+    for (uint32_t i = 0; i < p.count; i++)
+        regfree(&p.items[i].topic);
+    return code;
 }
 
 const struct cli_command tool_get_offsets = {.name = "kafka-get-offsets",
