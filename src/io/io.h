@@ -256,6 +256,9 @@ enum rc io_sock_error(struct io_sock *s);
 void io_sock_want(struct io_sock *s, unsigned events);
 // Closes at once; no callback runs for s any more and its memory is free to use.
 void io_sock_close(struct io_sock *s);
+// Lets go of a connection without closing it: the descriptor goes to io_sock_adopt() or io_sock_refuse() of this io in
+// the same call chain. Negative: no descriptor is left, and the connection has been closed.
+int io_sock_release(struct io_sock *s);
 // SHUT_WR: the peer reads end of file after what was sent.
 void io_sock_shutdown(struct io_sock *s);
 // Send and receive buffer sizes; 0 leaves the system's.

@@ -264,6 +264,14 @@ void io_sock_want(struct io_sock *s, unsigned events)
         io_slot_queue(s->io, s->slot);
 }
 
+int io_sock_release(struct io_sock *s)
+{
+    // A second descriptor of the same connection: the poll in flight goes with the first.
+    int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    io_sock_close(s);
+    return fd;
+}
+
 void io_sock_close(struct io_sock *s)
 {
     ASSERT(slot_of(s)->kind == IO_SLOT_SOCK);

@@ -313,6 +313,17 @@ void io_sock_close(struct io_sock *s)
     net_close(e, here);
 }
 
+int io_sock_release(struct io_sock *s)
+{
+    struct sim_end *e = end_of(s);
+    if (list_node_linked(&e->ready_link))
+        list_remove(&s->io->ready, &e->ready_link);
+    e->sock = NULL;
+    s->io = NULL;
+    s->fd = -1;
+    return e->fd;
+}
+
 void io_sock_shutdown(struct io_sock *s)
 {
     struct sim_end *e = end_of(s);
