@@ -176,7 +176,8 @@ static void fetch_item_place(struct fetch_op *op, struct fetch_item *item, const
 
 static void fetch_item_set(struct fetch_op *op, struct fetch_item *item, const struct image *image,
                            struct fetch_topic_memo *memo, struct bytes name, struct uuid id, int32_t partition,
-                           int64_t offset, int32_t bytes_max, int32_t current_epoch, int32_t last_epoch)
+                           int64_t offset, int64_t log_start, int32_t bytes_max, int32_t current_epoch,
+                           int32_t last_epoch)
 {
     item->by_id = op->rq->version >= 13;
     item->topic = name;
@@ -185,6 +186,10 @@ static void fetch_item_set(struct fetch_op *op, struct fetch_item *item, const s
     item->read = (struct partition_read){.id = {.topic_id = id, .partition = partition},
                                          .fetch_offset = offset,
                                          .committed = op->committed,
+                                         .by_replica = op->by_replica,
+                                         .replica = op->replica,
+                                         .replica_epoch = op->replica_epoch,
+                                         .replica_log_start = log_start,
                                          .current_leader_epoch = current_epoch,
                                          .last_fetched_epoch = last_epoch};
     fetch_item_place(op, item, fetch_topic(image, memo, item->by_id, name, id));
@@ -199,8 +204,8 @@ static void fetch_items_of_session(struct fetch_op *op, const struct image *imag
         struct fetch_partition *p = list_entry(n, struct fetch_partition, link);
         struct fetch_item *item = &op->items[at++];
         item->cached = p;
-        fetch_item_set(op, item, image, &memo, p->topic, p->topic_id, p->partition, p->fetch_offset, p->bytes_max,
-                       p->current_leader_epoch, p->last_fetched_epoch);
+        fetch_item_set(op, item, image, &memo, p->topic, p->topic_id, p->partition, p->fetch_offset,
+                       p->log_start_told, p->bytes_max, p->current_leader_epoch, p->last_fetched_epoch);
     }
 }
 
@@ -217,7 +222,7 @@ static bool fetch_items_of_request(struct fetch_op *op, const struct image *imag
         for (uint32_t j = 0; j < t->partitions_count; j++) {
             const struct fetch_request_partition *p = &t->partitions[j];
             fetch_item_set(op, &op->items[at++], image, &memo, name, t->topic_id, p->partition, p->fetch_offset,
-                           p->partition_max_bytes, p->current_leader_epoch, p->last_fetched_epoch);
+                           p->log_start_offset, p->partition_max_bytes, p->current_leader_epoch, p->last_fetched_epoch);
         }
     }
     return true;
@@ -254,6 +259,19 @@ static void fetch_set_limits(struct fetch_op *op)
     op->deadline_ns = in->max_wait_ms > 0 ? rq->start_ns + (uint64_t)in->max_wait_ms * 1000000 : 0;
 }
 
+// Replicas use the peer port, where the connection's Hello says who fetches; clients have no replica id.
+static enum rc fetch_judge_replica(struct fetch_op *op, const struct fetch_request *in)
+{
+    const struct session *s = op->rq->session;
+    int32_t node = in->replica_id >= 0 ? in->replica_id : in->replica_state.replica_id;
+    op->by_replica = s && s->replica != NODE_ID_NONE;
+    if (!op->by_replica)
+        return node >= 0 ? RC_CLUSTER_AUTHORIZATION_FAILED : RC_OK;
+    op->replica = s->replica;
+    op->replica_epoch = s->replica_epoch;
+    return node == s->replica ? RC_OK : RC_CLUSTER_AUTHORIZATION_FAILED;
+}
+
 void api_fetch_begin(struct request *rq, const void *message)
 {
     const struct fetch_request *in = message;
@@ -265,8 +283,9 @@ void api_fetch_begin(struct request *rq, const void *message)
     op->rq = rq;
     op->in = in;
     fetch_response_init(&op->response);
-    if (in->replica_id >= 0 || in->replica_state.replica_id >= 0) {
-        op->response.error_code = kerr_of(RC_CLUSTER_AUTHORIZATION_FAILED); // replicas use the peer port
+    enum rc rc = fetch_judge_replica(op, in);
+    if (rc != RC_OK) {
+        op->response.error_code = kerr_of(rc);
         request_answer(rq, &op->response);
         return;
     }

@@ -19,6 +19,7 @@ struct produce_part {
 struct produce_op {
     struct request *rq;
     int16_t acks;
+    int32_t timeout_ms;
     bool failed; // any partition
     uint32_t pending;
     uint32_t part_count;
@@ -174,6 +175,7 @@ static void produce_part_begin(struct produce_op *op, struct produce_part *part,
     a->bytes = data->records.bytes.n;
     a->version = rq->version;
     a->all = op->acks == -1;
+    a->timeout_ms = op->timeout_ms;
     a->id = (struct topic_partition){.topic_id = t->id, .partition = data->index};
     a->call.run = partition_append_run;
     a->call.done = produce_part_done;
@@ -194,6 +196,7 @@ void api_produce_begin(struct request *rq, const void *message)
     }
     op->rq = rq;
     op->acks = in->acks;
+    op->timeout_ms = in->timeout_ms;
     op->pending = 1; // this function, until every part has started
     rq->no_answer = in->acks == 0;
     produce_response_init(&op->response);

@@ -49,6 +49,9 @@ struct fetch_op {
     uint32_t leg_count, pending;
     uint64_t min_bytes, max_bytes;
     uint64_t deadline_ns;
+    bool by_replica;
+    int32_t replica;
+    int64_t replica_epoch;
     bool committed, gone, last_try, waiting, ending;
     struct shard_timer timer;
     struct fetch_response response;

@@ -37,6 +37,7 @@ static struct fetch_partition *fetch_partition_find(struct fetch_session *s, con
 static void fetch_partition_set(struct fetch_partition *p, const struct fetch_request_partition *from)
 {
     p->fetch_offset = from->fetch_offset;
+    p->log_start_told = from->log_start_offset;
     p->bytes_max = from->partition_max_bytes;
     p->current_leader_epoch = from->current_leader_epoch;
     p->last_fetched_epoch = from->last_fetched_epoch;

@@ -24,6 +24,7 @@ struct fetch_partition {
     int32_t partition;
     // as asked for
     int64_t fetch_offset;
+    int64_t log_start_told; // a replica's own log start
     int32_t bytes_max;
     int32_t current_leader_epoch, last_fetched_epoch;
     // as last answered

@@ -58,15 +58,14 @@ static void fetch_leg_watch_run(struct engine_call *c)
             moved = true;
             continue;
         }
-        int64_t bound = leg->op->committed ? partition_last_stable_offset(p) : p->high_watermark;
-        int64_t before = leg->op->committed ? item->read.last_stable_offset : item->read.high_watermark;
-        moved = moved || bound != before;
+        int64_t bound = partition_bound(p, &item->read);
+        moved = moved || bound != item->read.bound;
         if (bound > item->read.fetch_offset) {
             uint64_t n = plog_bytes_between(&p->log, item->read.fetch_offset, bound);
             leg->bytes_watched += n < item->bytes_max ? n : item->bytes_max;
         }
         item->watch.offset = item->read.fetch_offset;
-        item->watch.committed = leg->op->committed;
+        item->watch.by_replica = item->read.by_replica;
         item->watch.fire = fetch_watch_fired;
         partition_watch(p, &item->watch);
     }

@@ -16,6 +16,7 @@ enum {
     ARENA_BYTES_MIN = 64 << 10,
     API_VERSIONS_KEY = 18,
     PRODUCE_KEY = 0,
+    FETCH_KEY = 1,
 };
 
 // ------------------------------------------------------------------------------------------------ memory
@@ -209,6 +210,8 @@ bool request_start(struct session *s, struct bytes body, uint8_t *frame_owned, s
                  rq->api->version_min, rq->api->version_max);
         return request_refuse(s, rq, BROKER_CLOSE_VERSION, text);
     }
+    if (s->replica != NODE_ID_NONE && rq->api->key != FETCH_KEY)
+        return request_refuse(s, rq, BROKER_CLOSE_KEY, "a replica's connection serves Fetch alone");
     void *message = request_alloc(rq, schema_size(rq->api->request));
     enum rc rc = message ? schema_decode(rq->api->request, &d, rq->version, &rq->arena, message) : RC_NOMEM;
     if (rc != RC_OK) {

@@ -191,6 +191,39 @@ static bool session_enter(struct broker_shard *bs, const struct io_addr *peer, i
     return address_count_enter(&bs->broker->addresses, peer->ip, (uint32_t)*per_ip, counted);
 }
 
+static void session_open(struct broker_shard *bs, struct session *s, int fd)
+{
+    struct broker *b = bs->broker;
+    list_init(&s->requests);
+    if (io_sock_adopt(bs->shard->io, &s->sock, fd, session_ready) != RC_OK) {
+        if (s->counted)
+            address_count_leave(&b->addresses, s->peer.ip);
+        pool_release(&bs->session_pool, s);
+        bs->counters.connections_refused++;
+        return;
+    }
+    io_sock_buffers(&s->sock, b->config.send_buffer_bytes, b->config.receive_buffer_bytes);
+    bs->counters.connections_accepted++;
+    s->active_ns = session_now(s);
+    list_push_back(&bs->sessions, &s->link);
+    io_sock_want(&s->sock, IO_READABLE);
+    if (!shard_timer_is_set(&bs->sweep))
+        shard_timer_set(bs->shard, &bs->sweep, session_now(s) + SWEEP_MS_MIN * MS, session_sweep);
+}
+
+void session_adopt_replica(struct engine_shard *es, int fd, const struct io_addr *peer, int32_t node,
+                           int64_t broker_epoch)
+{
+    struct broker_shard *bs = es->owner;
+    struct session *s = bs && bs->accepting ? pool_acquire(&bs->session_pool) : NULL;
+    if (!s) {
+        io_sock_refuse(es->shard->io, fd); // it tries again
+        return;
+    }
+    *s = (struct session){.bs = bs, .peer = *peer, .writable = true, .replica = node, .replica_epoch = broker_epoch};
+    session_open(bs, s, fd);
+}
+
 void session_accept(struct io_listener *l, int fd, const struct io_addr *peer)
 {
     struct broker_shard *bs = l->private_data;
@@ -206,23 +239,14 @@ void session_accept(struct io_listener *l, int fd, const struct io_addr *peer)
         session_refuse(bs, fd, peer, per_ip);
         return;
     }
-    *s = (struct session){
-        .bs = bs, .peer = *peer, .listener = (uint8_t)(l - bs->listeners), .writable = true, .counted = counted};
-    list_init(&s->requests);
-    if (io_sock_adopt(bs->shard->io, &s->sock, fd, session_ready) != RC_OK) {
-        if (counted)
-            address_count_leave(&b->addresses, peer->ip);
-        pool_release(&bs->session_pool, s);
-        bs->counters.connections_refused++;
-        return;
-    }
-    io_sock_buffers(&s->sock, b->config.send_buffer_bytes, b->config.receive_buffer_bytes);
-    bs->counters.connections_accepted++;
-    s->active_ns = session_now(s);
-    list_push_back(&bs->sessions, &s->link);
-    io_sock_want(&s->sock, IO_READABLE);
-    if (!shard_timer_is_set(&bs->sweep))
-        shard_timer_set(bs->shard, &bs->sweep, session_now(s) + SWEEP_MS_MIN * MS, session_sweep);
+    *s = (struct session){.bs = bs,
+                          .peer = *peer,
+                          .listener = (uint8_t)(l - bs->listeners),
+                          .writable = true,
+                          .counted = counted,
+                          .replica = NODE_ID_NONE,
+                          .replica_epoch = -1};
+    session_open(bs, s, fd);
 }
 
 // Why a session in the stalled list must end now, or NULL. *due_ns: when it would have to.

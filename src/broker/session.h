@@ -72,10 +72,15 @@ struct session {
     bool counted; // in broker.addresses
     uint64_t active_ns, stalled_ns, closing_ns;
     struct io_addr peer;
+    int32_t replica;       // the node whose fetches come here, over the peer port; NODE_ID_NONE: a client
+    int64_t replica_epoch; // its broker epoch, as its Hello said
 };
 
 // Takes an accepted connection, or refuses it with a line.
 void session_accept(struct io_listener *l, int fd, const struct io_addr *peer);
+// Takes a connection of the peer port over which another node fetches: nothing but Fetch is served on it.
+void session_adopt_replica(struct engine_shard *es, int fd, const struct io_addr *peer, int32_t node,
+                           int64_t broker_epoch);
 // Ends the connection once what is queued has been sent (cause and text go to the log unless text is NULL).
 void session_close(struct session *s, enum broker_close_cause cause, const char *text);
 // Ends it now.

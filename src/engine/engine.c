@@ -8,6 +8,7 @@
 #include "engine/coordinator.h"
 #include "engine/engine_core.h"
 #include "engine/partition.h"
+#include "engine/peers.h"
 
 enum { STORE_STEP_NS = 500 * 1000 };
 
@@ -150,6 +151,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     list_init(&es->waiting);
     map_init(&es->graves);
     list_init(&es->opening);
+    list_init(&es->fetchers);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
     if (!es->calls || coordinators_init(es) != RC_OK)
         return RC_NOMEM;
@@ -227,6 +229,15 @@ void engine_start_background(struct engine_shard *es)
                     shard_now_ns(es->shard) + es->engine->config.retention_check_ms * 1000000, engine_retention_due);
 }
 
+static void engine_adopt_replica(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from)
+{
+    struct engine *e = context;
+    if (e->adopt_replica)
+        e->adopt_replica(&e->shards[0], fd, from, theirs->node, theirs->broker_epoch);
+    else
+        io_sock_refuse(e->shards[0].shard->io, fd);
+}
+
 static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
 {
     struct quorum_config qc = {
@@ -242,6 +253,7 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
         .peer_count = e->config.peer_count,
         .peer_listen = e->config.peer_listen,
         .registered = engine_join,
+        .adopt = engine_adopt_replica,
         .failed = engine_quorum_failed,
         .context = e,
     };
@@ -275,6 +287,27 @@ static enum rc engine_boot(struct engine *e, char *text, size_t text_bytes)
     return RC_OK;
 }
 
+static void engine_replica_settings(struct engine *e)
+{
+    struct config_layers l = {.properties = e->config.properties};
+    e->replica_lag_ms = config_broker_int(&l, "replica.lag.time.max.ms", 30000);
+    e->replica_fetch_wait_ms = (int32_t)config_broker_int(&l, "replica.fetch.wait.max.ms", 500);
+    e->replica_fetch_bytes = (int32_t)config_broker_int(&l, "replica.fetch.max.bytes", 1 << 20);
+    e->replica_fetch_response_bytes = (int32_t)config_broker_int(&l, "replica.fetch.response.max.bytes", 10 << 20);
+}
+
+bool engine_peer_address(const struct engine_shard *es, int32_t node, struct io_addr *out)
+{
+    const struct engine_config *c = &es->engine->config;
+    for (uint32_t i = 0; i < c->peer_count; i++)
+        if (c->peers[i].node == node) {
+            *out = c->peers[i].addr;
+            return true;
+        }
+    const struct image_node *n = image_node(engine_image(es), node);
+    return n && n->peer_host && io_resolve(es->shard->io, n->peer_host, n->peer_port, out) == RC_OK;
+}
+
 enum rc engine_create(struct engine **out, const struct engine_config *config, char *text, size_t text_bytes)
 {
     struct engine *e = calloc(1, sizeof(*e));
@@ -286,6 +319,7 @@ enum rc engine_create(struct engine **out, const struct engine_config *config, c
         return RC_NOMEM;
     }
     e->config = *config;
+    engine_replica_settings(e);
     e->shard_count = config->shards->count;
     enum rc rc = engine_boot(e, text, text_bytes);
     if (rc != RC_OK) {

@@ -50,6 +50,7 @@ static inline struct bytes engine_topic_name(const struct engine_topic *t)
 struct engine_counters {
     uint64_t appends, append_bytes, appends_refused;
     uint64_t recompressed;
+    uint64_t truncations, truncated_records; // of followers, to agree with their leaders
 };
 
 // A validation that takes more than one turn, with the memory its codec works in.
@@ -94,6 +95,8 @@ struct engine_shard {
     struct list_node *retention_at; // the partition retention looks at next
     struct engine_counters counters;
     struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
+    struct list fetchers;     // struct fetcher: of the nodes whose partitions are followed here
+    uint64_t turn_ns_max_seen; // by those who judge whether somebody else is late
     // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.
     void (*image_changed)(struct engine_shard *es, const struct image *image);
     void *owner;
@@ -125,11 +128,18 @@ struct engine {
     struct engine_shard *shards;
     uint32_t shard_count;
     struct quorum *quorum; // lives on shard 0
+    int64_t replica_lag_ms;               // replica.lag.time.max.ms
+    int32_t replica_fetch_wait_ms;        // replica.fetch.wait.max.ms
+    int32_t replica_fetch_bytes;          // replica.fetch.max.bytes
+    int32_t replica_fetch_response_bytes; // replica.fetch.response.max.bytes
     struct quorum_registration registration;
     struct quorum_op format_op;
     bool joined;              // logs are attached and recovered; on shard 0
     bool registered;          // this process's registration is committed, applied and unfenced
     void (*registration_done)(struct engine *e, enum rc rc); // set before engine_register(); may be NULL
+    // Takes a connection over which another node fetches; the broker's, on shard 0.
+    void (*adopt_replica)(struct engine_shard *es, int fd, const struct io_addr *from, int32_t node,
+                          int64_t broker_epoch);
     void *owner;
     bool metadata_dir_failed; // atomic: the node must stop, it may not vote on state it cannot keep
     struct engine_join *joins;     // while joining a cluster, one a shard
@@ -182,6 +192,8 @@ static inline struct engine_shard *engine_shard_of(struct engine *e, struct topi
     return &e->shards[engine_shard_id(e, tp)];
 }
 
+// Where that node's peer port is, as --peers or its registration says. False: nobody knows.
+bool engine_peer_address(const struct engine_shard *es, int32_t node, struct io_addr *out);
 // The shard that keeps this folder's checkpoint.
 struct engine_shard *engine_dir_owner(const struct log_dir *d);
 

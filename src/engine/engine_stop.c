@@ -6,6 +6,7 @@
 
 #include "engine/coordinator.h"
 #include "engine/engine_core.h"
+#include "engine/fetcher.h"
 #include "engine/partition.h"
 
 // Brings every log of a shard to rest, one after the other, while the shard still runs.
@@ -21,8 +22,8 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     struct engine_settle *s = container_of(j, struct engine_settle, job);
     struct engine_shard *es = s->call.target;
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
-    if (!list_empty(&es->doomed) || !coordinators_settled(es))
-        return SHARD_JOB_MORE; // deletions that were answered are finished first, and snapshots
+    if (!list_empty(&es->doomed) || !list_empty(&es->fetchers) || !coordinators_settled(es))
+        return SHARD_JOB_MORE; // deletions that were answered are finished first, answers under way, and snapshots
     for (; s->at; s->at = list_next(&es->all, s->at)) {
         struct partition *p = list_entry(s->at, struct partition, all_link);
         if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir))
@@ -59,6 +60,7 @@ static void engine_settle_run(struct engine_call *c)
         struct partition *p = list_entry(n, struct partition, all_link);
         partition_fail_appends(p, RC_NOT_LEADER_OR_FOLLOWER);
         partition_end_watches(p);
+        replica_end(p); // fetchers end when what they carry is in the logs
     }
     s->at = list_first(&es->all);
     shard_job_start(es->shard, &s->job, engine_settle_job);
@@ -133,6 +135,7 @@ static void engine_shard_deinit(struct engine_shard *es)
     coordinators_deinit(es);
     shard_defer_cancel(es->shard, &es->flush_task);
     partition_free_all(es);
+    fetchers_close(es);
     if (es->reader.image)
         quorum_detach(es->engine->quorum, &es->reader);
     es->at_rest = true;

@@ -3,6 +3,7 @@
 // Partitions as the image wants them: made, given a new leader epoch or new settings, and removed.
 #include "engine/partition.h"
 #include "engine/coordinator.h"
+#include "engine/replica.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,10 +115,12 @@ static void partition_attach(struct partition *p);
 
 void partition_take_ends(struct partition *p)
 {
-    p->high_watermark = plog_offered_end(&p->log);
+    int64_t end = plog_offered_end(&p->log), known = plog_high_watermark(&p->log);
+    p->high_watermark = !p->replica || known > end ? end : known; // alone, what it holds is committed
     if (p->high_watermark > plog_high_watermark(&p->log))
         plog_note_high_watermark(&p->log, p->high_watermark);
     p->recovered_end = plog_written_end(&p->log);
+    replica_log_ready(p);
 }
 
 static void partition_wait_due(struct shard_timer *t)
@@ -207,6 +210,7 @@ static struct partition *partition_create(struct engine_shard *es, struct engine
     p->settings = settings_ref(t->settings);
     p->leader_epoch = p->begun_epoch = LEADER_EPOCH_NONE;
     list_init(&p->appends);
+    list_init(&p->committing);
     list_init(&p->watches);
     if (map_insert(&es->partitions, &p->node, topic_partition_hash(id)) != RC_OK) {
         settings_unref(p->settings);
@@ -236,6 +240,7 @@ static void topic_unlink_if_empty(struct engine_shard *es, struct engine_topic *
 static void partition_free(struct partition *p)
 {
     struct engine_shard *es = p->es;
+    ASSERT(!p->replica && list_empty(&p->committing));
     struct engine_topic *t = p->topic;
     if (list_node_linked(&p->opening_link))
         list_remove(&es->opening, &p->opening_link);
@@ -322,6 +327,7 @@ static void partition_doom(struct partition *p)
     coordinator_forget(p);
     partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
     partition_end_watches(p);
+    replica_end(p);
     if (!es->doomed_job.started)
         shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
 }
@@ -382,13 +388,15 @@ static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
     }
 }
 
-static void partition_follow(struct partition *p, const struct image_partition *ip)
+static enum rc partition_follow(struct partition *p, const struct image *image, const struct image_partition *ip)
 {
     p->leader_epoch = ip->leader_epoch;
     p->leads = ip->leader == p->es->engine->config.node_id;
     if (!p->leads)
         partition_end_watches(p);
+    enum rc rc = replica_follow(p, image, ip);
     coordinator_follow(p);
+    return rc;
 }
 
 // The image wants it here, and somebody asks for it the first time.
@@ -404,7 +412,7 @@ static struct partition *partition_make(struct engine_shard *es, struct topic_pa
         return NULL;
     struct partition *p = partition_create(es, topic, id);
     if (p)
-        partition_follow(p, ip);
+        partition_follow(p, es->reader.image, ip);
     else
         topic_unlink_if_empty(es, topic);
     return p;
@@ -436,16 +444,15 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
         if (rc != RC_OK)
             return rc;
     }
-    // At boot everything is made, because it may have data; what is new later is made when it is first asked for.
-    if (!topic && es->booted)
-        return RC_OK;
     for (int32_t i = 0; i < t->partition_count; i++) {
         struct topic_partition id = {.topic_id = topic_id, .partition = i};
         const struct image_partition *ip = image_partition(t, i);
         if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))
             continue;
         struct partition *p = partition_lookup(es, id);
-        if (!p && es->booted)
+        // At boot everything is made, because it may have data; what is new later is made when it is first asked for,
+        // but for followers: nobody asks them.
+        if (!p && es->booted && (ip->replica_count <= 1 || ip->leader == e->config.node_id))
             continue;
         if (!topic && !(topic = topic_create(es, t)))
             return RC_NOMEM;
@@ -453,7 +460,8 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
             topic_unlink_if_empty(es, topic);
             return RC_NOMEM;
         }
-        partition_follow(p, ip);
+        if (partition_follow(p, image, ip) != RC_OK)
+            return RC_NOMEM;
     }
     return RC_OK;
 }
@@ -469,6 +477,7 @@ void partition_free_all(struct engine_shard *es)
                 i == 0 ? list_entry(n, struct partition, all_link) : list_entry(n, struct partition, doomed_link);
             if (i == 0)
                 map_remove(&es->partitions, &p->node);
+            replica_end(p);
             if (p->log.state != PLOG_DETACHED)
                 plog_detach(&p->log);
             partition_free(p);

@@ -34,6 +34,8 @@ struct partition {
     uint64_t bytes_added; // appended since watches were last told
     struct shard_timer flush_timer; // flush.ms
     struct list appends; // struct partition_append in validation or waiting behind one, in order
+    struct list committing; // struct partition_append that are written and wait for the high watermark, in order
+    struct replica *replica; // NULL: this is the only one
     struct list watches; // struct partition_watch
     struct coordinator *coordinator; // of this leader epoch, where the topic is __consumer_offsets; coordinator.h
     struct plog log;
@@ -84,6 +86,7 @@ struct partition_append {
     // watch), transactional and control batches are allowed, and nothing is appended but under internal_epoch.
     bool internal;
     int32_t internal_epoch;
+    int32_t timeout_ms; // with all: how long to wait for the other replicas
     // result
     enum rc rc;
     int64_t base_offset, log_append_time_ms, log_start_offset;
@@ -92,6 +95,7 @@ struct partition_append {
     // private
     struct partition *p;
     struct list_node link;
+    struct shard_timer timer; // while it waits for the other replicas
     uint8_t stage;
     struct buf recompressed; // another codec than the producer's (compression.type)
     struct plog_append log;
@@ -100,6 +104,10 @@ struct partition_append {
 void partition_append_run(struct engine_call *c);
 // The sender is done with op->refusal.
 void partition_refusal_free(struct partition_append *op);
+// Answers op, which is on no list any more.
+void partition_append_finish(struct partition_append *op, enum rc rc);
+// Something was given to p's log: it is flushed at the end of this turn.
+void partition_mark_dirty(struct partition *p);
 
 // ------------------------------------------------------------------------------------------------ read
 
@@ -111,9 +119,14 @@ struct partition_read {
     bool at_least_one;
     bool committed; // read_committed
     int32_t current_leader_epoch, last_fetched_epoch;
+    // A replica reads up to the log's end, and what it asks for says how far it is.
+    bool by_replica;
+    int32_t replica;
+    int64_t replica_epoch, replica_log_start;
     // out
     enum rc rc;
     int64_t high_watermark, last_stable_offset, log_start_offset;
+    int64_t bound; // up to where it could read
     int32_t leader_epoch;
     int32_t diverging_epoch; // LEADER_EPOCH_NONE: none
     int64_t diverging_end;
@@ -125,6 +138,9 @@ struct partition_read {
 // tell; call again then.
 bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait);
 
+// Up to where r may read now.
+int64_t partition_bound(struct partition *p, const struct partition_read *r);
+
 // A fetch that waits for more of one partition; embedded by its owner, zeroed before first use. fire() is called when
 // bytes were added below the bound or when the partition can no longer give any (deleted, fenced, offline, log start
 // past the offset); the watch stays until partition_unwatch().
@@ -135,7 +151,7 @@ struct partition_watch {
     struct list_node link;
     struct partition *p;
     int64_t offset;
-    bool committed;
+    bool by_replica; // told of what is appended, others of what is committed
     partition_watch_fn fire;
 };
 
@@ -152,6 +168,8 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
 void partition_take_ends(struct partition *p);
 // After anything that may have moved the end of the log: high watermark, watches.
 void partition_advance(struct partition *p);
+// Tells the watches of consumers, or those of replicas, that bytes came into their reach; ended: that no more will.
+void partition_fire(struct partition *p, uint64_t bytes, bool ended, bool replicas);
 // Tells every watch that nothing more comes from here.
 void partition_end_watches(struct partition *p);
 // Drops what waits for validation; answered with rc.

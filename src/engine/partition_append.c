@@ -6,6 +6,7 @@
 // A log that has to be made or opened first costs 50 to 200 us of system calls: a turn does only so many of them, whoever
 // comes later waits, in order, for the turns that follow.
 #include "engine/partition.h"
+#include "engine/replica.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static void partition_appends_run(struct partition *p);
 
 // ------------------------------------------------------------------------------------------------ answers
 
-static void append_finish(struct partition_append *op, enum rc rc)
+void partition_append_finish(struct partition_append *op, enum rc rc)
 {
     struct partition *p = op->p;
     op->rc = rc;
@@ -51,7 +52,7 @@ static void append_refuse(struct partition_append *op, const struct batch_check 
         }
     }
     op->refusal = r;
-    append_finish(op, rc);
+    partition_append_finish(op, rc);
 }
 
 void partition_refusal_free(struct partition_append *op)
@@ -104,6 +105,13 @@ static bool begin_may(struct partition *p)
 
 // ------------------------------------------------------------------------------------------------ into the log
 
+void partition_mark_dirty(struct partition *p)
+{
+    if (!list_node_linked(&p->dirty_link))
+        list_push_back(&p->es->dirty, &p->dirty_link);
+    shard_defer(p->es->shard, &p->es->flush_task, partition_flush_task);
+}
+
 static void append_written(struct plog_append *log, enum rc rc)
 {
     struct partition_append *op = container_of(log, struct partition_append, log);
@@ -114,21 +122,23 @@ static void append_written(struct plog_append *log, enum rc rc)
         if (!log->duplicate)
             p->bytes_added += log->bytes;
         // A sync may complete long after the turn that wrote: watermark and watches follow at the end of this one.
-        if (!list_node_linked(&p->dirty_link))
-            list_push_back(&p->es->dirty, &p->dirty_link);
-        shard_defer(p->es->shard, &p->es->flush_task, partition_flush_task);
+        partition_mark_dirty(p);
+        if (op->all && p->replica && (rc = replica_wait(p, op)) == RC_AGAIN)
+            return;
     }
-    append_finish(op, rc);
+    partition_append_finish(op, rc);
 }
 
 static void append_queue(struct partition *p, struct partition_append *op)
 {
     struct engine_shard *es = p->es;
     enum rc rc = partition_open(p);
+    if (rc == RC_OK && op->all && p->replica)
+        rc = replica_append_allowed(p);
     if (rc == RC_OK && p->begun_epoch != p->leader_epoch)
         rc = plog_begin_epoch(&p->log, p->leader_epoch);
     if (rc != RC_OK) {
-        append_finish(op, rc);
+        partition_append_finish(op, rc);
         return;
     }
     p->begun_epoch = p->leader_epoch;
@@ -140,14 +150,12 @@ static void append_queue(struct partition *p, struct partition_append *op)
                                    .done = append_written};
     rc = plog_append(&p->log, &op->log);
     if (rc != RC_OK) {
-        append_finish(op, rc == RC_AGAIN ? RC_NOT_LEADER_OR_FOLLOWER : rc);
+        partition_append_finish(op, rc == RC_AGAIN ? RC_NOT_LEADER_OR_FOLLOWER : rc);
         return;
     }
     es->counters.appends++;
     es->counters.append_bytes += op->bytes;
-    if (!list_node_linked(&p->dirty_link))
-        list_push_back(&es->dirty, &p->dirty_link);
-    shard_defer(es->shard, &es->flush_task, partition_flush_task);
+    partition_mark_dirty(p);
 }
 
 // The first append makes the log's folder and files, or opens them; that is done here, where its time is taken.
@@ -307,9 +315,9 @@ static void append_judged(struct partition *p, struct partition_append *op, cons
     if (rc != RC_OK)
         append_refuse(op, check, rc == RC_MALFORMED ? RC_INVALID_RECORD : rc);
     else if (check->header.attributes & BATCH_ATTR_TRANSACTIONAL && !op->internal)
-        append_finish(op, RC_INVALID_TXN_STATE); // nobody can have begun a transaction here
+        partition_append_finish(op, RC_INVALID_TXN_STATE); // nobody can have begun a transaction here
     else if (op->recompressed.n > (size_t)p->settings->topic.max_message_bytes)
-        append_finish(op, RC_MESSAGE_TOO_LARGE);
+        partition_append_finish(op, RC_MESSAGE_TOO_LARGE);
     else
         append_to_log(p, op);
 }
@@ -387,7 +395,7 @@ void partition_append_run(struct engine_call *c)
     if (rc == RC_OK && c->target->settling)
         rc = RC_NOT_LEADER_OR_FOLLOWER; // it was on its way from another shard when the stop began
     if (rc != RC_OK) {
-        append_finish(op, rc);
+        partition_append_finish(op, rc);
         return;
     }
     bool first = list_empty(&p->appends);
@@ -406,5 +414,5 @@ void partition_fail_appends(struct partition *p, enum rc rc)
         list_remove(&p->es->checking, &p->checking_link);
     begin_waits(p, false);
     for (struct list_node *n; (n = list_pop_front(&p->appends));)
-        append_finish(list_entry(n, struct partition_append, link), rc);
+        partition_append_finish(list_entry(n, struct partition_append, link), rc);
 }

@@ -2,6 +2,7 @@
 //
 // What readers may see of a partition, and who waits for more of it.
 #include "engine/partition.h"
+#include "engine/replica.h"
 
 // ------------------------------------------------------------------------------------------------ reading
 
@@ -13,6 +14,8 @@ enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
         return RC_STORAGE_ERROR;
     if (p->state == PARTITION_BLOCKED || !p->leads)
         return RC_NOT_LEADER_OR_FOLLOWER;
+    if (p->replica && shard_now_ns(p->es->shard) > quorum_lease_ns(p->es->engine->quorum))
+        return RC_NOT_LEADER_OR_FOLLOWER; // cut off for so long that another one may lead
     if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch < p->leader_epoch)
         return RC_FENCED_LEADER_EPOCH;
     if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch > p->leader_epoch)
@@ -42,6 +45,13 @@ static bool partition_diverges(struct partition *p, struct partition_read *r)
     return true;
 }
 
+int64_t partition_bound(struct partition *p, const struct partition_read *r)
+{
+    if (r->by_replica)
+        return plog_written_end(&p->log);
+    return r->committed ? partition_last_stable_offset(p) : p->high_watermark;
+}
+
 bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait)
 {
     struct partition *p = partition_find(es, r->id);
@@ -65,7 +75,11 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
         r->rc = RC_OFFSET_OUT_OF_RANGE;
         return true;
     }
-    int64_t bound = r->committed ? r->last_stable_offset : r->high_watermark;
+    if (r->by_replica && (r->rc = replica_fetched(p, r)) != RC_OK)
+        return true;
+    r->high_watermark = p->high_watermark; // what a replica says may have moved it
+    r->last_stable_offset = partition_last_stable_offset(p);
+    int64_t bound = r->bound = partition_bound(p, r);
     if (r->fetch_offset >= bound || r->bytes_max == 0 || (r->rc = partition_open(p)) != RC_OK)
         return true;
     struct plog_read read = {
@@ -96,23 +110,34 @@ void partition_unwatch(struct partition_watch *w)
     w->p = NULL;
 }
 
-static void partition_fire(struct partition *p, uint64_t bytes, bool ended)
+void partition_fire(struct partition *p, uint64_t bytes, bool ended, bool replicas)
 {
     for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
         next = list_next(&p->watches, n); // fire() may take away the watch it is given, no other
         struct partition_watch *w = list_entry(n, struct partition_watch, link);
+        if (w->by_replica != replicas)
+            continue;
         w->fire(w, bytes, ended || w->offset < plog_start_offset(&p->log));
     }
 }
 
 void partition_end_watches(struct partition *p)
 {
-    partition_fire(p, 0, true);
+    partition_fire(p, 0, true, false);
+    partition_fire(p, 0, true, true);
 }
 
 void partition_advance(struct partition *p)
 {
     int64_t end = plog_offered_end(&p->log);
+    if (p->replica) {
+        uint64_t appended = p->bytes_added;
+        p->bytes_added = 0;
+        if (appended && !list_empty(&p->watches))
+            partition_fire(p, appended, false, true);
+        replica_appended(p);
+        return;
+    }
     if (end <= p->high_watermark) {
         p->bytes_added = 0;
         return;
@@ -122,5 +147,5 @@ void partition_advance(struct partition *p)
     uint64_t bytes = p->bytes_added;
     p->bytes_added = 0;
     if (!list_empty(&p->watches))
-        partition_fire(p, bytes, false);
+        partition_fire(p, bytes, false, false);
 }

@@ -24,7 +24,7 @@ static void outgoing_free(struct peer_outgoing *o)
     free(o);
 }
 
-static enum rc outgoing_build(const struct schema_message *m, int32_t correlation, const void *message, struct buf *b)
+enum rc peer_frame_build(const struct schema_message *m, int32_t correlation, const void *message, struct buf *b)
 {
     struct enc e;
     enc_init(&e, b, NULL, 0);
@@ -56,7 +56,7 @@ enum rc peer_link_send(struct peer_link *l, const struct schema_message *m, int3
         return RC_NOMEM;
     o->class = class;
     buf_init(&o->bytes, PEER_FRAME_BYTES_MAX + LENGTH_BYTES);
-    enum rc rc = outgoing_build(m, correlation, message, &o->bytes);
+    enum rc rc = peer_frame_build(m, correlation, message, &o->bytes);
     if (rc != RC_OK) {
         outgoing_free(o);
         return rc;
@@ -304,6 +304,23 @@ void peer_link_close(struct peer_link *l)
     io_sock_close(&l->sock);
     out_drop(l);
     buf_deinit(&l->in);
+}
+
+int peer_link_release(struct peer_link *l)
+{
+    if (l->open && !l->connecting && !peer_link_is_idle(l))
+        flush_task(&l->flush);
+    if (!l->open || l->connecting || !peer_link_is_idle(l)) {
+        peer_link_close(l);
+        return -1;
+    }
+    int fd = io_sock_release(&l->sock);
+    l->open = false;
+    shard_defer_cancel(l->shard, &l->flush);
+    shard_defer_cancel(l->shard, &l->reading);
+    out_drop(l);
+    buf_deinit(&l->in);
+    return fd;
 }
 
 void peer_link_finish(struct peer_link *l)

@@ -28,6 +28,7 @@ struct peer_address {
 };
 
 enum peer_standing { PEER_EMPTY, PEER_PREPARED, PEER_FORMED };
+enum peer_purpose { PEER_TALKS, PEER_FETCHES };
 
 // What a node says of itself when a connection begins.
 struct peer_hello {
@@ -36,6 +37,7 @@ struct peer_hello {
     struct uuid directory, incarnation;
     int64_t broker_epoch; // -1: not registered
     enum peer_standing standing;
+    enum peer_purpose purpose; // of this connection
     int32_t peers[PEERS_MAX]; // ids of its --peers, rising
     uint32_t peer_count;
     int64_t wall_ms;
@@ -94,6 +96,9 @@ struct peers_hooks {
     void (*changed)(void *context, struct peer *p);
     // The connection to p broke, and a new one is refused or was answered by another incarnation: its process is dead.
     void (*lost)(void *context, struct peer *p);
+    // A replica's connection for fetches, greeted: the descriptor goes over (io_sock_adopt() or io_sock_refuse() before
+    // it returns). NULL: refused.
+    void (*adopt)(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from);
     // A message: on an inlet (hello: what that side said), or an answer on the connection made here (inlet NULL).
     void (*message)(void *context, struct peer_inlet *inlet, struct peer_route from, const struct peer_frame *f);
 };

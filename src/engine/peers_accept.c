@@ -127,6 +127,20 @@ static void older_end(struct peers *p, const struct peer_inlet *newer)
     }
 }
 
+// A replica that comes to fetch: it hears our Hello, and the connection is the broker's from then on.
+static void inlet_adopt(struct peer_inlet *in)
+{
+    struct peers *p = in->owner;
+    if (!p->config.hooks->adopt) {
+        peers_refuse(p, in, RC_UNSUPPORTED, "this node serves no replicas");
+        return;
+    }
+    int fd = peers_say_hello(p, &in->link) == RC_OK ? peer_link_release(&in->link) : -1;
+    if (fd >= 0)
+        p->config.hooks->adopt(p->config.context, &in->hello, fd, &in->from);
+    inlet_end(in);
+}
+
 static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
 {
     struct peers *p = in->owner;
@@ -152,9 +166,13 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
         peers_refuse(p, in, rc, why);
         return;
     }
+    shard_timer_cancel(p->config.shard, &in->timer);
+    if (h.purpose == PEER_FETCHES) {
+        inlet_adopt(in);
+        return;
+    }
     in->greeted = true;
     in->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
-    shard_timer_cancel(p->config.shard, &in->timer);
     older_end(p, in);
     if (!again && peers_say_hello(p, &in->link) != RC_OK) {
         inlet_end(in);

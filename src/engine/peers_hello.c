@@ -17,6 +17,7 @@ enum rc peer_hello_encode(const struct peer_hello *h, struct arena *a, struct he
     out->incarnation = h->incarnation;
     out->broker_epoch = h->broker_epoch;
     out->standing = (int8_t)h->standing;
+    out->purpose = (int8_t)h->purpose;
     out->wall_ms = h->wall_ms;
     out->peers = arena_array(a, h->peer_count, sizeof(*out->peers));
     out->messages = arena_array(a, ARRAY_COUNT(peer_requests), sizeof(*out->messages));
@@ -56,8 +57,10 @@ static enum rc take(const struct hello_request *in, struct peer_hello *out)
                                .incarnation = in->incarnation,
                                .broker_epoch = in->broker_epoch,
                                .standing = (enum peer_standing)in->standing,
+                               .purpose = (enum peer_purpose)in->purpose,
                                .wall_ms = in->wall_ms};
-    if (in->node < 0 || in->standing < PEER_EMPTY || in->standing > PEER_FORMED ||
+    if (in->node < 0 || in->standing < PEER_EMPTY || in->standing > PEER_FORMED || in->purpose < PEER_TALKS ||
+        in->purpose > PEER_FETCHES ||
         in->cluster_id.n >= sizeof(out->cluster_id) || in->peers_count > PEERS_MAX)
         return RC_MALFORMED;
     if (in->cluster_id.p)

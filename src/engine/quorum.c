@@ -124,8 +124,7 @@ static void decide_queue(struct quorum *q, struct controller_batch *b)
                                  .properties = q->config.properties,
                                  .new_uuid = new_uuid,
                                  .context = q,
-                                 .trace = q->config.trace,
-                                 .replicates = q->config.replicates};
+                                 .trace = q->config.trace};
     while (!list_empty(&q->queue)) {
         struct quorum_op *op = container_of(q->queue.head.next, struct quorum_op, link);
         enum controller_kind kind = (enum controller_kind)op->kind;

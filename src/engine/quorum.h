@@ -113,7 +113,6 @@ struct quorum_config {
     // metadata.log.max.record.bytes.between.snapshots).
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t snapshot_log_bytes; // a snapshot after this much log
-    bool replicates;             // followers fetch: topics may have more than one replica
     struct bytes cluster_id;     // asked for when formatting; empty: draw one
     // --peers, rising by id, the own one included; kept by the caller. None: a cluster of one, nothing listens.
     const struct peer_address *peers;
@@ -122,6 +121,8 @@ struct quorum_config {
     // With peers, once, on the quorum's shard: this process is registered and the image holds it. Readers see nothing
     // before quorum_release(), and the node serves nothing before quorum_ready().
     void (*registered)(void *context);
+    // With peers: takes a connection over which another node fetches (peers_hooks.adopt). NULL: refused.
+    void (*adopt)(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from);
     // The journal failed or metadata cannot be applied: this process may not go on. Called once, with a sentence.
     void (*failed)(void *context, enum rc rc, const char *text);
     void *context;
@@ -209,5 +210,9 @@ const struct raft *quorum_raft(const struct quorum *q);
 const struct image *quorum_image(const struct quorum *q);
 // The other nodes, for what is shown of them; NULL without peers.
 struct peers *quorum_peers(struct quorum *q);
+// Until when this node may take itself for the leader of what it leads: a session after the last heartbeat that the
+// controller answered was sent. Later the cluster may have fenced it and elected others (monotonic; any shard; an
+// atomic read). UINT64_MAX without peers.
+uint64_t quorum_lease_ns(const struct quorum *q);
 // The Raft leader as last known, from any shard (an atomic read).
 int32_t quorum_leader(const struct quorum *q);

@@ -115,6 +115,7 @@ struct quorum_self {
     uint64_t beat_applied;  // what the last one said
     int32_t beat_correlation; // 0: none unanswered
     uint64_t beat_sent_ns;
+    uint64_t lease_ns; // atomic; quorum_lease_ns()
     // leaving
     void (*left)(void *context);
     bool leaving;

@@ -122,6 +122,17 @@ static void on_lost(void *context, struct peer *p)
     quorum_wake(q);
 }
 
+// ---- fetches ----
+
+static void on_adopt(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from)
+{
+    const struct quorum *q = context;
+    if (q->dead || q->forming || !q->config.adopt || !quorum_cluster_of(q, theirs))
+        io_sock_refuse(q->shard->io, fd);
+    else
+        q->config.adopt(q->config.context, theirs, fd, from);
+}
+
 // ---- messages ----
 
 static void on_message(void *context, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f)
@@ -169,7 +180,7 @@ static void on_message(void *context, struct peer_inlet *in, struct peer_route f
 }
 
 static const struct peers_hooks hooks = {
-    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .message = on_message};
+    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .adopt = on_adopt, .message = on_message};
 
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes)
 {

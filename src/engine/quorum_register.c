@@ -197,6 +197,17 @@ static void beat(struct quorum *q, uint64_t now)
     q->self.beat_sent_ns = now;
 }
 
+uint64_t quorum_lease_ns(const struct quorum *q)
+{
+    return q->peers ? __atomic_load_n(&q->self.lease_ns, __ATOMIC_RELAXED) : UINT64_MAX;
+}
+
+static void lease_until(struct quorum *q, uint64_t at_ns)
+{
+    if (at_ns > q->self.lease_ns)
+        __atomic_store_n(&q->self.lease_ns, at_ns, __ATOMIC_RELAXED);
+}
+
 void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
 {
     struct broker_heartbeat_answer_request m;
@@ -208,6 +219,8 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
     if (rc != RC_OK || f->correlation != q->self.beat_correlation)
         return;
     q->self.beat_correlation = 0;
+    if (m.error_code == 0)
+        lease_until(q, q->self.beat_sent_ns + q->session_ns);
     if (m.fenced && m.error_code == 0 && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving)
         q->self.beat_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS; // to be unfenced soon
     quorum_wake(q);
@@ -215,6 +228,8 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
 
 static uint64_t beat_work(struct quorum *q, uint64_t now)
 {
+    if (raft_leads(&q->raft)) // a majority was heard within an election timeout
+        lease_until(q, now + q->session_ns);
     if (q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage > QUORUM_SELF_SERVING || !leads_elsewhere(q))
         return UINT64_MAX;
     bool open = q->self.beat_correlation && now - q->self.beat_sent_ns < BEAT_PATIENCE_MS * QUORUM_NS_PER_MS;

@@ -32,9 +32,6 @@ struct controller_env {
     void (*new_uuid)(void *context, struct uuid *out); // random, not reserved
     void *context;
     struct trace_sink *trace;
-    // Whether followers fetch. Until they do, a second replica would be a promise nobody keeps, and topics with more
-    // than one are refused.
-    bool replicates;
 };
 
 // Starts a batch over base for the entry (index, term). RC_NOMEM.

@@ -72,8 +72,6 @@ void decide_alter_isr(struct decision *d, const struct alter_isr *in, struct alt
 // controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k]) to a topic.
 void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
                            const int32_t *replicas);
-// Refuses what cannot be kept.
-struct decision_error decide_check_factor(struct decision *d, uint32_t factor);
 // Checks one manual list of replicas; factor 0: any.
 struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
 // Places partitions, with Kafka's sentence when it cannot be done. *out: arena.

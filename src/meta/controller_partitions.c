@@ -12,16 +12,6 @@ static bool node_live(const struct image *i, int32_t id)
     return n && !n->fenced && !n->in_shutdown;
 }
 
-struct decision_error decide_check_factor(struct decision *d, uint32_t factor)
-{
-    if (factor > 1 && !d->env->replicates)
-        return DECISION_FAIL(d, RC_INVALID_REPLICATION_FACTOR,
-                             "Replication factor %u: this version does not copy partitions between brokers yet; create "
-                             "topics with factor 1.",
-                             factor);
-    return (struct decision_error){0};
-}
-
 struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor)
 {
     const enum rc bad = RC_INVALID_REPLICA_ASSIGNMENT;
@@ -48,7 +38,7 @@ struct decision_error decide_check_replicas(struct decision *d, const int32_t *i
         return DECISION_FAIL(d, bad,
                              "All brokers specified in the manual partition assignment are fenced or in controlled "
                              "shutdown.");
-    return decide_check_factor(d, count);
+    return (struct decision_error){0};
 }
 
 struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t factor, int32_t **out)
@@ -58,9 +48,6 @@ struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t 
                              "Unable to replicate the partition %u time(s): The target replication factor of %u cannot "
                              "be reached because only %u broker(s) are registered.",
                              factor, factor, d->view->node_count);
-    struct decision_error e = decide_check_factor(d, factor);
-    if (e.rc != RC_OK)
-        return e;
     *out = decision_array(d, (size_t)count * factor, sizeof(int32_t));
     if (!*out)
         return (struct decision_error){0};

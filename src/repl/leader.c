@@ -78,8 +78,8 @@ static enum rc take_view(struct repl_leader *l, const struct repl_view *view, ui
             r->caught_up_ns = now_ns;
         r->in_isr = m->in_isr;
         r->ready = m->ready;
-        if (r->broker_epoch != m->broker_epoch && r->fetched_broker_epoch != m->broker_epoch)
-            r->known = r->known && r->in_isr; // another incarnation; what it holds counts when it has fetched
+        if (r->broker_epoch != m->broker_epoch)
+            r->known = r->known && r->in_isr;
         r->broker_epoch = m->broker_epoch;
     }
     free(l->replicas);
@@ -150,6 +150,17 @@ bool repl_leader_appended(struct repl_leader *l, int64_t end, uint64_t now_ns)
 
 // ------------------------------------------------------------------------------------------------ followers
 
+void repl_leader_node(struct repl_leader *l, int32_t node, bool ready, int64_t broker_epoch)
+{
+    struct repl_replica *r = replica_of(l, node);
+    if (!r)
+        return;
+    r->ready = ready;
+    if (r->broker_epoch != broker_epoch) // another incarnation; what it holds counts when it has fetched
+        r->known = r->known && r->in_isr;
+    r->broker_epoch = broker_epoch;
+}
+
 bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint64_t now_ns, bool *known)
 {
     struct repl_replica *r = replica_of(l, f->node);
@@ -179,16 +190,10 @@ static bool may_join(const struct repl_leader *l, const struct repl_replica *r)
            r->end >= l->high_watermark && r->end >= l->epoch_start;
 }
 
-static uint64_t last_caught_up(const struct repl_leader *l, const struct repl_replica *r, repl_session_fn session,
-                               void *context)
+// It holds everything, as far as it ever said.
+static bool is_level(const struct repl_leader *l, const struct repl_replica *r)
 {
-    uint64_t at = r->caught_up_ns;
-    if (r->known && r->end == l->end && session) { // at rest: its session speaks for it
-        uint64_t fetched = session(context, r->node);
-        if (fetched > at)
-            at = fetched;
-    }
-    return at;
+    return r->known && r->end == l->end;
 }
 
 static void change_fill(const struct repl_leader *l, struct repl_change *out)
@@ -207,8 +212,7 @@ static void change_fill(const struct repl_leader *l, struct repl_change *out)
     }
 }
 
-bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, repl_session_fn session, void *context,
-                        struct repl_change *out)
+bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, struct repl_change *out)
 {
     if (l->change != REPL_CHANGE_IDLE)
         return false;
@@ -217,13 +221,10 @@ bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, 
         struct repl_replica *r = &l->replicas[i];
         if (may_join(l, r)) {
             r->adding = any = true;
-        } else if (r->in_isr) {
-            uint64_t at = last_caught_up(l, r, session, context);
-            if (at > r->caught_up_ns)
-                r->caught_up_ns = at;
+        } else if (r->in_isr && !is_level(l, r)) {
             if (turn_slow)
                 r->caught_up_ns = now_ns; // we did not listen: that is not its fault
-            else if (now_ns >= at && now_ns - at > l->lag_ns)
+            else if (now_ns >= r->caught_up_ns && now_ns - r->caught_up_ns > l->lag_ns)
                 r->removing = any = true;
         }
     }
@@ -265,7 +266,7 @@ uint64_t repl_leader_deadline_ns(const struct repl_leader *l)
     uint64_t first = UINT64_MAX;
     for (uint32_t i = 0; l->change == REPL_CHANGE_IDLE && i < l->replica_count; i++) {
         const struct repl_replica *r = &l->replicas[i];
-        if (r->in_isr && r->caught_up_ns + l->lag_ns + 1 < first)
+        if (r->in_isr && !is_level(l, r) && r->caught_up_ns + l->lag_ns + 1 < first)
             first = r->caught_up_ns + l->lag_ns + 1;
     }
     return first;

@@ -114,22 +114,22 @@ struct repl_fetch {
     int64_t offset;       // durable end where syncs are forced
     int64_t log_start;
 };
+// What the image says of one replica's broker, when it fetches: fresher than the view, which comes with changes of the
+// partition only.
+void repl_leader_node(struct repl_leader *l, int32_t node, bool ready, int64_t broker_epoch);
 // True: the high watermark moved.
 bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint64_t now_ns, bool *known);
 
-// When did this node last fetch in its session, whether or not this partition was in the request? 0: never. For
-// partitions at rest, which a session leaves out.
-typedef uint64_t (*repl_session_fn)(void *context, int32_t node);
-
 // The change to send now, if any: additions at once, removals when somebody lagged for lag_ns. After it the change
-// counts as sent. turn_slow: a turn of the own loop took longer than half of lag_ns lately: lag clocks restart instead.
-bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, repl_session_fn session, void *context,
-                        struct repl_change *out);
+// counts as sent. A replica that holds everything does not lag, however long ago it said so: at rest a fetch session
+// leaves the partition out. Its clock starts with the next append. turn_slow: a turn of the own loop took longer than
+// half of lag_ns lately: lag clocks restart instead.
+bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, struct repl_change *out);
 // The change as it was sent, to be sent again (unknown outcome). False: none is pending.
 bool repl_leader_pending(const struct repl_leader *l, struct repl_change *out);
 // True: the high watermark moved.
 bool repl_leader_answered(struct repl_leader *l, int32_t partition_epoch, enum repl_outcome outcome, uint64_t now_ns);
-// When somebody may have lagged for too long (monotonic), UINT64_MAX: nobody can.
+// When somebody who is behind may have lagged for too long (monotonic), UINT64_MAX: nobody is.
 uint64_t repl_leader_deadline_ns(const struct repl_leader *l);
 
 // May acks=all be taken? False: NOT_ENOUGH_REPLICAS.

@@ -161,6 +161,11 @@ void plog_detach(struct plog *l);
 void plog_configure(struct plog *l, const struct plog_config *config);
 // True when nothing is queued, in flight, being checkpointed or pinned: plog_detach() and plog_delete() may be called.
 bool plog_is_idle(const struct plog *l);
+// Nothing is queued or being written, and nobody waits for a sync: the written end is what everybody may rely on.
+static inline bool plog_is_still(const struct plog *l)
+{
+    return list_empty(&l->queued) && list_empty(&l->writing) && list_empty(&l->syncing) && !l->write;
+}
 // Opens a log AT_REST now (every call that needs the files does so by itself). Inline, about 100 us warm.
 enum rc plog_open(struct plog *l);
 // Gives back buffers and files of an open log that is idle but for pins; the written mark is renewed, so that a process

@@ -62,7 +62,6 @@ static enum rc open_quorum(struct qw_program *g, struct sim_process *p, char *te
                               .properties = {properties, ARRAY_COUNT(properties)},
                               .election_timeout_ms = 300,
                               .snapshot_log_bytes = sim_between(&w->sim, 2000, 60000),
-                              .replicates = true,
                               .peers = w->peers,
                               .peer_count = w->node_count,
                               .peer_listen = w->peers[g->m->id - 1].addr,

@@ -28,4 +28,4 @@ struct sim_scenario {
     void (*run)(const struct sim_options *options, struct sim_result *result);
 };
 
-extern const struct sim_scenario scenario_meta, scenario_node, scenario_quorum, scenario_store;
+extern const struct sim_scenario scenario_cluster, scenario_meta, scenario_node, scenario_quorum, scenario_store;

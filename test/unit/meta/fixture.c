@@ -46,8 +46,7 @@ static void commit(struct fixture *f, struct controller_batch *b)
 enum rc fixture_decide(struct fixture *f, enum controller_kind kind, const void *request, void *answer)
 {
     struct controller_env env = {
-        .prng = &f->prng, .self = 1, .properties = f->properties, .new_uuid = new_uuid, .context = f,
-        .replicates = true};
+        .prng = &f->prng, .self = 1, .properties = f->properties, .new_uuid = new_uuid, .context = f};
     struct controller_progress progress = {0};
     enum rc rc;
     do {

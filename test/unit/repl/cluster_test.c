@@ -263,7 +263,7 @@ static void propose(struct world *w, int n)
     if (!r->up || !r->leads || w->flying)
         return;
     if (!repl_leader_pending(&r->leader, &w->change) &&
-        !repl_leader_change(&r->leader, w->now_ns, false, NULL, NULL, &w->change))
+        !repl_leader_change(&r->leader, w->now_ns, false, &w->change))
         return;
     w->flying = true;
     w->flying_from = n;

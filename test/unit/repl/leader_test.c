@@ -38,7 +38,7 @@ static bool fetch(int32_t node, int64_t offset, uint64_t now_ms)
 
 static bool change(uint64_t now_ms, struct repl_change *out)
 {
-    return repl_leader_change(&l, now_ms * MS, false, NULL, NULL, out);
+    return repl_leader_change(&l, now_ms * MS, false, out);
 }
 
 Test(repl_leader, the_watermark_waits_for_every_member_of_the_isr)
@@ -148,25 +148,20 @@ Test(repl_leader, who_joins_must_hold_the_start_of_the_epoch)
     repl_leader_deinit(&l);
 }
 
-static uint64_t session_ns;
-static uint64_t session_of(void *context, int32_t node)
-{
-    (void)context, (void)node;
-    return session_ns;
-}
-
 Test(repl_leader, lag_at_rest_and_after_a_slow_turn)
 {
     begin(true, true, 10, 10);
     fetch(2, 10, 1);
     fetch(3, 10, 1);
     struct repl_change c;
-    session_ns = 4900 * MS;
-    cr_assert_not(repl_leader_change(&l, 5000 * MS, false, session_of, NULL, &c), "their session speaks for them");
-    cr_assert_not(repl_leader_change(&l, 9000 * MS, true, session_of, NULL, &c), "we did not listen");
-    cr_assert_not(repl_leader_change(&l, 9900 * MS, false, session_of, NULL, &c));
-    cr_assert_eq(repl_leader_deadline_ns(&l), 10000 * MS + 1);
-    cr_assert(repl_leader_change(&l, 10001 * MS, false, session_of, NULL, &c));
+    cr_assert_not(repl_leader_change(&l, 5000 * MS, false, &c), "at rest nobody is behind");
+    cr_assert_eq(repl_leader_deadline_ns(&l), UINT64_MAX);
+    repl_leader_appended(&l, 11, 8000 * MS);
+    cr_assert_eq(repl_leader_deadline_ns(&l), 9000 * MS + 1);
+    cr_assert_not(repl_leader_change(&l, 9001 * MS, true, &c), "we did not listen");
+    cr_assert_not(repl_leader_change(&l, 9900 * MS, false, &c));
+    cr_assert_eq(repl_leader_deadline_ns(&l), 10001 * MS + 1);
+    cr_assert(repl_leader_change(&l, 10002 * MS, false, &c));
     cr_assert_eq(c.removed, 2);
     repl_leader_deinit(&l);
 }

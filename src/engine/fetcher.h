@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fetches for the partitions of one shard that one other node leads: one connection to its peer port, one fetch session
+// (KIP-227), one request in flight, a long poll. A partition at rest is not in the requests and costs nothing; one whose
+// position moved is. Answers are appended from the receive buffer where they lie; the next request leaves when
+// everything of the last answer is in the log.
+//
+//     DOWN --dial--> CONNECTING --stands--> GREETING --their Hello--> READY --request--> ASKING --answer--> APPENDING --+
+//      ^                                                                ^                                              |
+//      +---------- broken, refused, no answer: backoff                  +----------------------------------------------+
+//
+// A node whose leaderships move elsewhere loses its fetchers: one without partitions ends.
+#pragma once
+
+#include "engine/replica.h"
+
+enum fetcher_state { FETCHER_DOWN, FETCHER_CONNECTING, FETCHER_GREETING, FETCHER_READY, FETCHER_ASKING, FETCHER_APPENDING };
+
+struct fetcher_answer; // decoded, with the appends it causes
+
+struct fetcher {
+    struct list_node link; // engine_shard.fetchers
+    struct engine_shard *es;
+    int32_t leader;
+    enum fetcher_state state;
+    struct list replicas; // struct replica that follow this node
+    struct list asking;   // those of them that want something else than the session has
+    struct list forgotten; // struct fetcher_forgotten: in the session, to be left out from now on
+    int32_t session_id, session_epoch; // epoch 0: a new session with everything
+    uint32_t failures;
+    struct shard_timer timer; // redials, gives up an answer that does not come
+    struct shard_task task;   // sends the next request at the end of a turn
+    // connection
+    struct io_sock sock;
+    bool open;
+    struct buf out;
+    size_t out_sent;
+    uint8_t head[4];
+    uint32_t head_have;
+    uint8_t *frame; // io buffer of frame_bytes
+    size_t frame_bytes, frame_have;
+    int32_t correlation;
+    uint32_t serial; // of requests
+    // the request in flight and its answer
+    struct fetcher_asked *asked; // what was asked for which partition
+    uint32_t asked_count, asked_cap;
+    struct fetcher_answer *answer;
+    uint64_t fetched_bytes, answers; // figures
+};
+
+// The fetcher of es for that node, made when there is none. NULL: memory.
+struct fetcher *fetcher_for(struct engine_shard *es, int32_t leader);
+void fetcher_add(struct fetcher *f, struct replica *r);
+void fetcher_remove(struct replica *r); // nothing when it has none
+// r wants something else than before: it goes into the next request.
+void fetcher_wants(struct replica *r);
+// One partition's part of the answer at hand is done with.
+void fetcher_part_done(struct replica *r);
+// At stop.
+void fetchers_close(struct engine_shard *es);

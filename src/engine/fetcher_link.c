@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A fetcher's connection to the peer port of the node it follows: Hello in both directions, then Kafka's Fetch. An
+// answer is received into one buffer of its length, in which its records stay until they are appended.
+#include "engine/fetcher_core.h"
+
+#include <stdio.h>
+
+#include "engine/peers.h"
+#include "model/kerr.h"
+
+enum {
+    DIAL_TIMEOUT_MS = 3000,
+    BACKOFF_MS = 50,
+    BACKOFF_MS_MAX = 1000,
+    ANSWER_BYTES_MAX = 256 << 20,
+    ANSWER_GRACE_MS = 10000, // beyond the long poll
+};
+
+static void timer_due(struct shard_timer *t);
+
+static void timer_in(struct fetcher *f, uint64_t ms)
+{
+    struct shard *s = f->es->shard;
+    shard_timer_set(s, &f->timer, shard_now_ns(s) + ms * 1000000, timer_due);
+}
+
+int64_t fetcher_broker_epoch(const struct fetcher *f)
+{
+    const struct image_node *n = image_node(engine_image(f->es), f->es->engine->config.node_id);
+    return n ? n->broker_epoch : -1;
+}
+
+void fetcher_close(struct fetcher *f)
+{
+    struct io *io = f->es->shard->io;
+    if (f->open)
+        io_sock_close(&f->sock);
+    f->open = false;
+    if (f->frame)
+        io_buffer_release(io, f->frame, f->frame_bytes);
+    f->frame = NULL;
+    f->head_have = 0;
+}
+
+void fetcher_down(struct fetcher *f, enum rc rc)
+{
+    struct trace_sink *trace = f->es->engine->config.trace;
+    if (f->failures == 0)
+        trace_info(trace, "fetching from node %d: %s; again soon", f->leader, rc_text(rc));
+    fetcher_close(f);
+    fetcher_session_begin(f);
+    f->asked_count = 0;
+    f->state = FETCHER_DOWN;
+    uint64_t ms = (uint64_t)BACKOFF_MS << (f->failures < 5 ? f->failures : 5);
+    f->failures++;
+    timer_in(f, ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX);
+}
+
+static void timer_due(struct shard_timer *t)
+{
+    struct fetcher *f = container_of(t, struct fetcher, timer);
+    if (f->state == FETCHER_DOWN)
+        shard_defer(f->es->shard, &f->task, fetcher_task);
+    else if (f->state != FETCHER_APPENDING && f->state != FETCHER_READY)
+        fetcher_down(f, RC_TIMED_OUT);
+}
+
+// ------------------------------------------------------------------------------------------------ sending
+
+void fetcher_send(struct fetcher *f)
+{
+    while (f->out_sent < f->out.n) {
+        struct iovec v = {.iov_base = f->out.p + f->out_sent, .iov_len = f->out.n - f->out_sent};
+        size_t sent = 0;
+        enum rc rc = io_sock_send(&f->sock, &v, 1, &sent);
+        if (rc == RC_AGAIN || (rc == RC_OK && sent == 0)) {
+            io_sock_want(&f->sock, IO_READABLE | IO_WRITABLE);
+            return;
+        }
+        if (rc != RC_OK) {
+            fetcher_down(f, rc);
+            return;
+        }
+        f->out_sent += sent;
+    }
+    io_sock_want(&f->sock, IO_READABLE);
+    if (f->state == FETCHER_ASKING)
+        timer_in(f, (uint64_t)f->es->engine->replica_fetch_wait_ms + ANSWER_GRACE_MS);
+}
+
+static enum rc hello_build(struct fetcher *f, struct buf *out)
+{
+    struct engine *e = f->es->engine;
+    const struct quorum_identity *id = quorum_identity(e->quorum);
+    struct peer_hello h = {.node = e->config.node_id,
+                           .directory = id->directory,
+                           .incarnation = id->incarnation,
+                           .broker_epoch = fetcher_broker_epoch(f),
+                           .standing = PEER_FORMED,
+                           .purpose = PEER_FETCHES,
+                           .wall_ms = io_wall_ms(f->es->shard->io)};
+    struct hello_request m;
+    struct arena a;
+    snprintf(h.cluster_id, sizeof(h.cluster_id), "%s", id->cluster_id);
+    arena_init(&a, 1 << 16, NULL, 0);
+    enum rc rc = peer_hello_encode(&h, &a, &m);
+    if (rc == RC_OK)
+        rc = peer_frame_build(&hello_request_message, 0, &m, out);
+    arena_deinit(&a);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------------------ receiving
+
+// The other side's first frame: its Hello, or why it will not talk.
+static void greeted(struct fetcher *f, struct bytes frame)
+{
+    struct peer_frame in;
+    if (peer_frame_parse(frame, &in) != RC_OK || in.key != hello_request_message.key) {
+        fetcher_down(f, RC_REFUSED);
+        return;
+    }
+    f->state = FETCHER_READY;
+    shard_timer_cancel(f->es->shard, &f->timer);
+    fetcher_session_begin(f);
+    shard_defer(f->es->shard, &f->task, fetcher_task);
+}
+
+static void frame_whole(struct fetcher *f)
+{
+    uint8_t *frame = f->frame;
+    size_t n = f->frame_bytes;
+    f->frame = NULL;
+    f->head_have = 0;
+    if (f->state == FETCHER_ASKING) {
+        shard_timer_cancel(f->es->shard, &f->timer);
+        fetcher_answered(f, frame, n);
+        return;
+    }
+    if (f->state == FETCHER_GREETING)
+        greeted(f, bytes_of(frame, n));
+    else
+        fetcher_down(f, RC_MALFORMED); // it says something that nobody asked for
+    io_buffer_release(f->es->shard->io, frame, n);
+}
+
+// False: the length cannot be one, or memory is short; the connection is down.
+static bool frame_begin(struct fetcher *f)
+{
+    size_t n = be32(f->head);
+    size_t most = f->state == FETCHER_GREETING ? (size_t)PEER_HELLO_BYTES_MAX : (size_t)ANSWER_BYTES_MAX;
+    f->frame = n >= 4 && n <= most ? io_buffer_acquire(f->es->shard->io, n) : NULL;
+    f->frame_bytes = n;
+    f->frame_have = 0;
+    if (!f->frame)
+        fetcher_down(f, n >= 4 && n <= most ? RC_NOMEM : RC_MALFORMED);
+    return f->frame != NULL;
+}
+
+static void receive(struct fetcher *f)
+{
+    for (size_t budget = 8 * (size_t)TURN_READ_BYTES_MAX; f->open && budget > 0;) {
+        bool head = f->head_have < sizeof(f->head);
+        uint8_t *to = head ? f->head + f->head_have : f->frame + f->frame_have;
+        size_t want = head ? sizeof(f->head) - f->head_have : f->frame_bytes - f->frame_have;
+        size_t got = 0;
+        enum rc rc = io_sock_recv(&f->sock, to, want, &got);
+        if (rc == RC_AGAIN)
+            return;
+        if (rc != RC_OK) {
+            fetcher_down(f, rc);
+            return;
+        }
+        budget -= got < budget ? got : budget;
+        if (head) {
+            f->head_have += (uint32_t)got;
+            if (f->head_have == sizeof(f->head) && !frame_begin(f))
+                return;
+            continue;
+        }
+        f->frame_have += got;
+        if (f->frame_have == f->frame_bytes) {
+            frame_whole(f);
+            return; // one answer at a time; the next question is still to be asked
+        }
+    }
+    if (f->open)
+        io_sock_want(&f->sock, IO_READABLE); // the rest in the next turn
+}
+
+static void on_ready(struct io_sock *sock, unsigned events)
+{
+    struct fetcher *f = container_of(sock, struct fetcher, sock);
+    if (f->state == FETCHER_CONNECTING) {
+        if (events & IO_HANGUP) {
+            enum rc rc = io_sock_error(&f->sock);
+            fetcher_down(f, rc == RC_OK ? RC_RESET : rc);
+        } else if (events & IO_WRITABLE) {
+            f->state = FETCHER_GREETING;
+            fetcher_send(f);
+        }
+        return;
+    }
+    if (events & IO_WRITABLE)
+        fetcher_send(f);
+    if (f->open && (events & (IO_READABLE | IO_HANGUP)))
+        receive(f);
+}
+
+void fetcher_dial(struct fetcher *f)
+{
+    struct io_addr addr;
+    buf_deinit(&f->out);
+    buf_init(&f->out, PEER_HELLO_BYTES_MAX);
+    f->out_sent = 0;
+    enum rc rc = engine_peer_address(f->es, f->leader, &addr) ? hello_build(f, &f->out) : RC_UNREACHABLE;
+    if (rc == RC_OK)
+        rc = io_sock_connect(f->es->shard->io, &f->sock, &addr, on_ready);
+    if (rc != RC_OK) {
+        fetcher_down(f, rc);
+        return;
+    }
+    f->open = true;
+    f->state = FETCHER_CONNECTING;
+    io_sock_want(&f->sock, IO_WRITABLE);
+    timer_in(f, DIAL_TIMEOUT_MS);
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Private to replica*.c.
+#pragma once
+
+#include "engine/fetcher.h"
+#include "engine/replica.h"
+
+// ---- replica_lead.c
+// The high watermark is hw now: readers are told, waits end.
+void replica_watermark(struct partition *p, int64_t hw);
+// Asks for a change of the ISR if one is due, or sets the timer at which one may be.
+void replica_lead_more(struct replica *r);
+// The change on its way, if any, concerns r no more.
+void replica_change_forget(struct replica *r);
+// Appends that wait for the watermark are answered with rc.
+void replica_fail_waiting(struct partition *p, enum rc rc);
+
+// ---- replica_follow.c
+// Frees r once nothing of it is in flight.
+void replica_free_when_idle(struct replica *r);

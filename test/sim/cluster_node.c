@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One node of the cluster scenario, and what is looked at inside of it.
+#include "cluster_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "engine/partition.h"
+#include "engine/replica.h"
+
+// Sorted by name, as the loader would have it. Times are short, so that a run of seconds has failovers in it.
+static const struct config_pair properties[] = {
+    {"auto.create.topics.enable", "false"},
+    {"broker.heartbeat.interval.ms", "100"},
+    {"broker.session.timeout.ms", "900"},
+    {"controller.quorum.election.timeout.ms", "200"},
+    {"log.retention.check.interval.ms", "200"},
+    {"replica.fetch.wait.max.ms", "100"},
+    {"replica.lag.time.max.ms", "600"},
+};
+
+static void changed(struct node *n)
+{
+    struct sim_process *p = n->owner;
+    struct cluster_node *c = p->user;
+    if (n->failed)
+        c->wants_restart = true; // the process would exit with code 1
+    if (n->ready)
+        c->ready = true;
+}
+
+static void boot(struct sim_process *p)
+{
+    static const char *const dirs[] = {"/data0"};
+    struct cluster_node *c = p->user;
+    struct cluster_world *w = c->w;
+    char text[512] = "";
+    struct node_config config = {
+        .node_id = (int32_t)c->index + 1,
+        .log_dirs = dirs,
+        .log_dir_count = 1,
+        .properties = {.pairs = properties, .count = ARRAY_COUNT(properties)},
+        .files_max = 200,
+        .trace = &w->sim.sink,
+    };
+    if (w->node_count > 1) {
+        config.peers = w->peers;
+        config.peer_count = w->node_count;
+        config.peer_listen = w->peers[c->index].addr;
+        config.peer_host = c->machine->name;
+        config.peer_port = CLUSTER_PEER_PORT;
+    }
+    struct broker_config *b = &config.broker;
+    b->listener_count = 1;
+    snprintf(b->listeners[0].name, sizeof(b->listeners[0].name), "PLAINTEXT");
+    memcpy(b->listeners[0].listen.ip, c->machine->ip, sizeof(c->machine->ip));
+    b->listeners[0].listen.port = CLUSTER_PORT;
+    snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", c->machine->name);
+    b->listeners[0].advertised_port = CLUSTER_PORT;
+    b->memory_bytes = UINT64_C(32) << 20;
+    b->connections_max = 64;
+    b->request_bytes_max = 4 << 20;
+    b->idle_ms_max = 600000;
+    b->fetch_sessions_max = 32;
+    b->fetch_bytes_max = 1 << 20;
+    b->delete_topics = true;
+    struct node *n = NULL;
+    c->ready = c->wants_restart = false;
+    enum rc rc = node_create(&n, &config, p->ios, p->lane_count, text, sizeof(text));
+    if (rc != RC_OK) {
+        sim_say(&w->sim, c->machine, "node does not start: %s (%s)", text, rc_name(rc));
+        if (rc != RC_IO && rc != RC_NO_SPACE && rc != RC_OFFLINE)
+            sim_fail(&w->sim, "node %u refuses to start: %s (%s)", c->index + 1, text, rc_name(rc));
+        p->boot_failed = true;
+        return;
+    }
+    n->owner = p;
+    n->changed = changed;
+    p->program = n;
+    p->shards = &n->shards;
+}
+
+static void died(struct sim_process *p, enum sim_death how)
+{
+    cluster_node_died(p->user, how);
+}
+
+const struct sim_program cluster_node_calls = {.boot = boot, .turn = sim_shard_turn, .died = died};
+
+// ------------------------------------------------------------------------------------------------ looking inside
+
+static struct cluster_part *part_of(struct cluster_world *w, struct topic_partition id)
+{
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        if (uuid_eq(w->topics[t].id, id.topic_id) && id.partition < (int32_t)w->topics[t].partition_count)
+            return &w->topics[t].parts[id.partition];
+    return NULL;
+}
+
+// One leader a leader epoch, for ever.
+static void check_leader(struct cluster_world *w, const struct cluster_node *c, const struct partition *p)
+{
+    struct cluster_part *part = part_of(w, p->id);
+    int32_t id = (int32_t)c->index + 1;
+    if (!part || !p->leads || p->leader_epoch < 0 || p->leader_epoch >= CLUSTER_EPOCHS_MAX)
+        return;
+    int32_t *was = &part->leader_of_epoch[p->leader_epoch];
+    if (*was && *was != id)
+        sim_fail(&w->sim, "%s-%d: nodes %d and %d both lead in epoch %d", p->topic->name, p->id.partition, *was, id,
+                 p->leader_epoch);
+    if (!*was)
+        w->elections++;
+    *was = id;
+    if (p->high_watermark > plog_written_end(&p->log))
+        sim_fail(&w->sim, "%s-%d: node %d has high watermark %lld and ends at %lld", p->topic->name, p->id.partition, id,
+                 (long long)p->high_watermark, (long long)plog_written_end(&p->log));
+}
+
+static void check_image(struct cluster_world *w, const struct cluster_node *c, const struct image *image)
+{
+    for (uint32_t t = 0; image && t < w->topic_count; t++) {
+        const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
+        for (int32_t k = 0; it && k < it->partition_count; k++) {
+            const struct image_partition *ip = image_partition(it, k);
+            if (ip->leader != NODE_ID_NONE && !image_in_isr(ip, ip->leader))
+                sim_fail(&w->sim, "node %u: %s-%d is led by %d, which is not in the ISR", c->index + 1, it->name, k,
+                         ip->leader);
+        }
+    }
+}
+
+void cluster_check(struct cluster_world *w)
+{
+    for (uint32_t i = 0; i < w->node_count && !w->sim.failed; i++) {
+        const struct cluster_node *c = &w->nodes[i];
+        const struct node *n = c->process.running ? c->process.program : NULL;
+        if (!n || !n->engine || !c->ready)
+            continue;
+        for (uint32_t s = 0; s < n->engine->shard_count; s++) {
+            const struct engine_shard *es = &n->engine->shards[s];
+            for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at))
+                check_leader(w, c, list_entry(at, struct partition, all_link));
+            check_image(w, c, engine_image(es));
+        }
+    }
+    w->result->checks++;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cluster scenario: one to five whole nodes that find each other by a peers list, replicated topics, and clients that
+// go after leaders. What was acknowledged with acks=all stays, whatever dies: each account counts as lossless, because
+// power is cut only where the guarantee holds (every append synced, or one node at a time and never before what it lost
+// has been refilled).
+#pragma once
+
+#include "client/connection.h"
+#include "model_part.h"
+#include "scenario.h"
+#include "server/node.h"
+#include "shard_program.h"
+
+enum {
+    CLUSTER_NODES_MAX = 5,
+    CLUSTER_TOPICS_MAX = 2,
+    CLUSTER_PARTITIONS_MAX = 3,
+    CLUSTER_PRODUCERS = 2,
+    CLUSTER_READERS = 2,
+    CLUSTER_PORT = 9092,
+    CLUSTER_PEER_PORT = 9093,
+    CLUSTER_EPOCHS_MAX = 4096,
+};
+
+struct cluster_world;
+
+struct cluster_node {
+    struct cluster_world *w;
+    uint32_t index;
+    struct sim_node *machine;
+    struct sim_process process;
+    struct sim_event restart;
+    bool ready, wants_restart;
+    bool down; // dead, and not to be started yet
+};
+
+struct cluster_part {
+    struct model_part model;
+    int32_t leader; // index of the node last said to lead, -1
+    uint32_t isr_count;
+    int32_t leader_of_epoch[CLUSTER_EPOCHS_MAX]; // node id that led in that epoch, 0: nobody was seen
+    int32_t epoch_seen;
+};
+
+struct cluster_topic {
+    char name[16];
+    bool there;
+    struct uuid id;
+    uint32_t partition_count;
+    struct cluster_part parts[CLUSTER_PARTITIONS_MAX];
+};
+
+struct cluster_world {
+    struct sim sim;
+    const struct sim_options *options;
+    struct sim_result *result;
+    uint32_t node_count, topic_count;
+    struct cluster_node nodes[CLUSTER_NODES_MAX];
+    struct sim_node *machine; // of the clients
+    struct sim_process clients;
+    struct cluster_topic topics[CLUSTER_TOPICS_MAX];
+    struct peer_address peers[CLUSTER_NODES_MAX];
+    struct model_eras eras;
+    struct sim_event fault, watch;
+    uint64_t faults_left;
+    uint32_t sessions;
+    bool synced;      // every append is synced: power may go anywhere
+    bool whole;       // every replica is in its ISR, as the metadata said after the last power cut
+    uint64_t whole_asked_ns;
+    uint64_t power_ns; // of the last power cut
+    bool draining;
+    bool verifying;
+    uint64_t requests_answered, elections, isr_changes;
+};
+
+static inline int32_t cluster_replicas(const struct cluster_world *w)
+{
+    return w->node_count < 3 ? (int32_t)w->node_count : 3;
+}
+
+bool cluster_decode(struct cluster_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out);
+
+extern const struct sim_program cluster_node_calls, cluster_clients_calls;
+void cluster_node_died(struct cluster_node *n, enum sim_death how);
+// Looks into the running nodes: who leads what.
+void cluster_check(struct cluster_world *w);
+
+// What clients do (cluster_clients.c): all of it waits for nothing more.
+bool cluster_clients_idle(const struct cluster_world *w);
+// A pass over every partition from start to end.
+void cluster_clients_verify(void *clients);
+bool cluster_clients_verified(const struct cluster_world *w);
