@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rig.h"
+#include "consumer_rig.h"
 
 struct item {
     struct bytes key, value;
@@ -96,13 +96,22 @@ static void use(struct rig *r)
         cr_assert(c->back);
         rig_call_free(c);
     }
+    for (int i = 0; i < 8; i++) {
+        beat(r, JOIN("m1", "orders", .group = "c", .instance = "i1"));
+        beat(r, JOIN("m9", "clicks", .group = "c"));
+        beat(r, BEAT("m2", i, .group = "c", .owned = ""));
+    }
+    consumer_check(r, "c");
+    c = rig_call_new(GROUP_CONSUMER_DESCRIBE, 0, "c");
+    rig_send(r, c);
+    rig_call_free(c);
     rig_advance(r, UINT64_C(9) * 24 * 3600 * 1000);
 }
 
 Test(damage, a_log_with_damaged_records_loads_and_goes_on)
 {
     static struct rig source, r;
-    struct item items[64];
+    struct item items[128];
     source = (struct rig){.seed = 3};
     rig_begin(&source);
     const char *id = rig_stable(&source, "g");
@@ -111,6 +120,13 @@ Test(damage, a_log_with_damaged_records_loads_and_goes_on)
     rig_stable(&source, "empty");
     rig_advance(&source, 20000);
     rig_delete(&source, "empty");
+    beat(&source, JOIN("m1", "orders", .group = "c", .instance = "i1", .rack = "r1"));
+    beat(&source, JOIN("m2", "orders,clicks", .group = "c", .assignor = "range"));
+    beat(&source, JOIN("m3", NULL, .group = "c", .regex = "or.*"));
+    rig_advance(&source, 1);
+    beat(&source, BEAT("m1", 1, .group = "c", .instance = "i1", .owned = "orders:0-11"));
+    beat(&source, BEAT("m2", -1, .group = "c"));
+    rig_call_free(rig_join(&source, "c", "x", NULL, 3)); // a classic member in it
     uint32_t count = items_of(&source, items, ARRAY_COUNT(items));
     cr_assert_gt(count, 5);
     for (uint64_t seed = 0; seed < 1500; seed++) {
