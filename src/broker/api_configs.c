@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // DescribeConfigs: every key of the one table with its value, where the value comes from, and the other places that
-// have one. Topics, this broker, and the dynamic defaults of all brokers (an empty name).
+// have one. Topics, groups, this broker, and the dynamic defaults of all brokers (an empty name).
 #include "broker/api_configs.h"
 
 #include "broker/api.h"
@@ -46,7 +46,7 @@ static struct bytes describe_value(struct describe *d, const struct config_key *
 static struct config_value describe_origin(const struct describe_target *t, const struct config_key *key,
                                            const struct config_value *v)
 {
-    if (t->scope != CONFIG_TOPIC || v->source != CONFIG_SOURCE_DEFAULT)
+    if (t->scope == CONFIG_BROKER || v->source != CONFIG_SOURCE_DEFAULT)
         return *v;
     for (size_t i = 0; i < CONFIG_SYNONYMS_MAX && key->synonyms[i].name; i++) {
         const struct config_key *broker = config_find(CONFIG_BROKER, key->synonyms[i].name);
@@ -184,6 +184,20 @@ static bool describe_broker(struct describe *d, const struct describe_configs_re
     return true;
 }
 
+static bool describe_group(struct describe *d, const struct describe_configs_request_resource *r,
+                           struct describe_target *t, struct describe_configs_response_result *out)
+{
+    if (r->resource_name.n == 0) {
+        describe_fail(d, out, RC_INVALID_REQUEST, arena_printf(d->arena, "Group name must not be empty"));
+        return false;
+    }
+    // Of any name: a group may be configured before its first member comes.
+    *t = (struct describe_target){
+        .scope = CONFIG_GROUP,
+        .layers = image_group_layers(d->view->image, r->resource_name, d->view->node, d->view->properties)};
+    return true;
+}
+
 static void describe_resource(struct describe *d, const struct describe_configs_request_resource *r,
                               struct describe_configs_response_result *out)
 {
@@ -198,6 +212,9 @@ static void describe_resource(struct describe *d, const struct describe_configs_
         break;
     case RESOURCE_BROKER:
         found = describe_broker(d, r, &t, out);
+        break;
+    case RESOURCE_GROUP:
+        found = describe_group(d, r, &t, out);
         break;
     case RESOURCE_BROKER_LOGGER:
         describe_fail(d, out, RC_INVALID_REQUEST,

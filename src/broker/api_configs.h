@@ -8,7 +8,7 @@
 #include "wire/messages.h"
 
 // Kafka's resource types that have configuration.
-enum config_resource { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
+enum config_resource { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8, RESOURCE_GROUP = 32 };
 
 // Whose view is described.
 struct configs_view {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// weir admin configs: describe, set, delete, for topics and brokers; explain is in admin_configs_explain.c.
+// weir admin configs: describe, set, delete, for topics, groups and brokers; explain is in admin_configs_explain.c.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "cli/suggest.h"
 #include "model/kerr.h"
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_GROUP = 32 };
 enum { OPERATION_SET = 0, OPERATION_DELETE = 1, OPERATION_APPEND = 2, OPERATION_SUBTRACT = 3 };
 
 struct configs_options {
@@ -24,10 +24,10 @@ struct target {
     int8_t type;
     struct bytes name; // empty: the default of all brokers
     int32_t node_id;   // who must be asked
-    char about[TOPIC_NAME_BYTES_MAX + 16];
+    char about[TOPIC_NAME_BYTES_MAX + 16]; // cut for long names of groups
 };
 
-// "topic NAME", "broker ID" or "broker default". False after a message.
+// "topic NAME", "group NAME", "broker ID" or "broker default". False after a message.
 static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct target *out)
 {
     const char *type = parsed->arguments[0], *name = parsed->arguments[1];
@@ -39,8 +39,13 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
         snprintf(out->about, sizeof(out->about), "topic '%s'", name);
         return true;
     }
+    if (strcmp(type, "group") == 0 || strcmp(type, "groups") == 0) {
+        out->type = RESOURCE_GROUP;
+        snprintf(out->about, sizeof(out->about), "group '%s'", name);
+        return true;
+    }
     if (strcmp(type, "broker") != 0 && strcmp(type, "brokers") != 0) {
-        cli_wrong(cli, "'%s' has no configuration; write topic NAME, broker ID or broker default.", type);
+        cli_wrong(cli, "'%s' has no configuration; write topic NAME, group NAME, broker ID or broker default.", type);
         return false;
     }
     out->type = RESOURCE_BROKER;
@@ -102,11 +107,13 @@ static void one_config(struct json *j, struct table *t, const struct describe_co
 
 static bool is_shown(const struct describe_configs_response_config *c, int8_t type, bool all)
 {
-    enum { SOURCE_TOPIC = 1, SOURCE_BROKER = 2, SOURCE_ALL_BROKERS = 3 };
+    enum { SOURCE_TOPIC = 1, SOURCE_BROKER = 2, SOURCE_ALL_BROKERS = 3, SOURCE_GROUP = 8 };
     if (all)
         return true;
     if (type == RESOURCE_TOPIC)
         return c->config_source == SOURCE_TOPIC;
+    if (type == RESOURCE_GROUP)
+        return c->config_source == SOURCE_GROUP;
     return c->config_source == SOURCE_BROKER || c->config_source == SOURCE_ALL_BROKERS;
 }
 
@@ -255,7 +262,7 @@ static const struct cli_option change_options[] = {
 
 const struct cli_command admin_configs_commands[] = {
     {.name = "describe",
-     .arguments = "topic NAME | broker ID | broker default",
+     .arguments = "topic NAME | group NAME | broker ID | broker default",
      .summary = "Show settings.",
      .options = describe_options,
      .shared = cli_common_options,
@@ -265,7 +272,7 @@ const struct cli_command admin_configs_commands[] = {
      .run = describe,
      .examples = "weir admin configs describe topic orders\nweir admin configs describe broker 1 --all"},
     {.name = "set",
-     .arguments = "topic NAME | broker ID | broker default  KEY=VALUE...",
+     .arguments = "topic NAME | group NAME | broker ID | broker default  KEY=VALUE...",
      .summary = "Change settings.",
      .details = "KEY+=VALUE adds to a list and KEY-=VALUE takes from it.",
      .options = change_options,
@@ -277,7 +284,7 @@ const struct cli_command admin_configs_commands[] = {
      .examples = "weir admin configs set topic orders retention.ms=86400000 cleanup.policy=compact\n"
                  "weir admin configs set broker default log.retention.hours=48"},
     {.name = "delete",
-     .arguments = "topic NAME | broker ID | broker default  KEY...",
+     .arguments = "topic NAME | group NAME | broker ID | broker default  KEY...",
      .summary = "Take settings back to what they inherit.",
      .options = change_options,
      .shared = cli_common_options,

@@ -78,6 +78,19 @@ static uint32_t host_partition_racks(void *context, struct uuid topic, int32_t p
     return count;
 }
 
+// Asked with every heartbeat: few groups have settings of their own.
+static void host_group_config(void *context, struct bytes group_id, int32_t *session_timeout_ms,
+                              int32_t *heartbeat_interval_ms)
+{
+    const struct coordinator *co = context;
+    struct config_layer own = image_group_configs(engine_image(co->es), group_id);
+    if (own.count == 0)
+        return;
+    struct config_layers l = engine_layers(co->es, NULL);
+    l.topic = own;
+    group_config_resolve(&l, session_timeout_ms, heartbeat_interval_ms);
+}
+
 static bool list_has(const char *list, const char *word)
 {
     struct bytes element;
@@ -146,6 +159,7 @@ enum rc coordinator_core_begin(struct coordinator *co)
         .topic_by_id = host_topic_by_id,
         .topic_next = host_topic_next,
         .partition_racks = host_partition_racks,
+        .group_config = host_group_config,
         .context = co,
         .trace = co->es->engine->config.trace,
     };

@@ -15,6 +15,8 @@
 
 const struct config_key *config_keys(enum config_scope scope, size_t *count)
 {
+    if (scope == CONFIG_GROUP)
+        return config_group_keys(count);
     return scope == CONFIG_TOPIC ? config_topic_keys(count) : config_broker_keys(count);
 }
 
@@ -109,7 +111,9 @@ const char *config_explain_unknown(enum config_scope scope, const char *name, ch
     ASSERT(out_bytes > 0);
     char quoted[160];
     shown(name, quoted, sizeof(quoted));
-    const char *what = scope == CONFIG_TOPIC ? "Unknown topic config name" : "Unknown broker config name";
+    const char *what = scope == CONFIG_TOPIC   ? "Unknown topic config name"
+                       : scope == CONFIG_GROUP ? "Unknown group config name"
+                                               : "Unknown broker config name";
     const struct config_old *old = config_old_find(name);
     if (old && old->kind == CONFIG_OLD_MISSPELT) {
         snprintf(out, out_bytes, "%s: %s (did you mean %s?)", what, quoted, old->instead);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one table of configuration keys, for topics and for brokers: type, default, range, synonyms, whether it may
+// The one table of configuration keys, for topics, brokers and groups: type, default, range, synonyms, whether it may
 // change at run time, what weir does with it, and its documentation. The file loader, `--check`, DescribeConfigs,
 // AlterConfigs and the controller's checks all read this table and nothing else. Names, types, defaults and ranges are
 // Kafka 4's.
@@ -28,7 +28,7 @@ enum config_type {
     CONFIG_PASSWORD = 9, // sensitive: its value is never shown or sent
 };
 
-enum config_scope { CONFIG_TOPIC, CONFIG_BROKER };
+enum config_scope { CONFIG_TOPIC, CONFIG_BROKER, CONFIG_GROUP };
 
 // Numbers are those of DescribeConfigs (ConfigSource).
 enum config_source {
@@ -37,6 +37,7 @@ enum config_source {
     CONFIG_SOURCE_BROKERS_DEFAULT = 3, // dynamic, of all brokers
     CONFIG_SOURCE_PROPERTIES = 4,      // file, environment, --set
     CONFIG_SOURCE_DEFAULT = 5,
+    CONFIG_SOURCE_GROUP = 8,
 };
 
 // Who may change a broker key while the broker runs. Topic keys are always dynamic.
@@ -151,7 +152,7 @@ struct config_layer {
 
 // Everything that decides the values one broker sees. Empty layers are {0}.
 struct config_layers {
-    struct config_layer topic;           // of the topic in question
+    struct config_layer topic;           // of the topic (or group) in question
     struct config_layer broker;          // dynamic, this broker's
     struct config_layer brokers_default; // dynamic, for all brokers
     struct config_layer properties;      // static
@@ -231,3 +232,12 @@ void topic_config_resolve(struct topic_config *out, const struct config_layers *
 // Checks a whole set of topic overrides as they would be in force: every name known, every value valid, and the values
 // among each other. RC_INVALID_CONFIG with the sentence in out.
 enum rc topic_config_check(struct config_layer overrides, char *out, size_t out_bytes);
+
+// ---- groups ----
+
+// A group's timeouts in force; layers.topic holds its own.
+void group_config_resolve(const struct config_layers *layers, int32_t *session_timeout_ms,
+                          int32_t *heartbeat_interval_ms);
+// Checks a group's overrides as they would be in force: each value, the broker's bounds, one against the other. Names
+// are keys (asserted). RC_INVALID_CONFIG with Kafka's sentence in out.
+enum rc group_config_check(const struct config_layers *layers, char *out, size_t out_bytes);

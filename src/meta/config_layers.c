@@ -74,6 +74,8 @@ static size_t gather(enum config_scope scope, const struct config_key *key, cons
     struct gather g = {.out = out, .count_max = count_max};
     if (scope == CONFIG_TOPIC)
         gather_one(&g, l->topic, key->name, 1, CONFIG_SOURCE_TOPIC);
+    else if (scope == CONFIG_GROUP)
+        gather_one(&g, l->topic, key->name, 1, CONFIG_SOURCE_GROUP);
     else
         gather_name(&g, l, key->name, 1);
     for (size_t i = 0; i < CONFIG_SYNONYMS_MAX && key->synonyms[i].name; i++)

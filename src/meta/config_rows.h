@@ -30,6 +30,7 @@
 
 const struct config_key *config_topic_keys(size_t *count);
 const struct config_key *config_broker_keys(size_t *count);
+const struct config_key *config_group_keys(size_t *count);
 const struct config_old *config_old_rows(size_t *count);
 
 // n times scale, saturating. A negative n keeps its meaning ("without limit") unscaled.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Dynamic configuration: full replacement (AlterConfigs) and single changes (IncrementalAlterConfigs, KIP-339), of
-// topics and of brokers. The table in config.h says what may be set.
+// topics, brokers and consumer groups. The table in config.h says what may be set.
 #include "meta/controller_core.h"
 
 #include <stdlib.h>
@@ -77,6 +77,13 @@ static struct decision_error find_target(struct decision *d, int8_t type, struct
         t->old = image_topic_configs(topic);
         return (struct decision_error){0};
     }
+    if (type == CONFIG_RESOURCE_GROUP) {
+        if (name.n == 0)
+            return DECISION_FAIL(d, RC_INVALID_REQUEST, "Default group resources are not allowed.");
+        t->scope = CONFIG_GROUP;
+        t->old = image_group_configs(d->view, name);
+        return (struct decision_error){0};
+    }
     if (type != CONFIG_RESOURCE_BROKER)
         return DECISION_FAIL(d, RC_INVALID_REQUEST, "Unsupported resource type %d.", type);
     int64_t id = NODE_ID_NONE;
@@ -99,7 +106,7 @@ static struct decision_error check_key(struct decision *d, const struct target *
     *key = has_zero(name) ? NULL : config_find(t->scope, text);
     if (!*key)
         return DECISION_FAIL(d, RC_INVALID_CONFIG, "%s", config_explain_unknown(t->scope, text, why, sizeof(why)));
-    if (t->scope == CONFIG_TOPIC)
+    if (t->scope != CONFIG_BROKER)
         return (struct decision_error){0};
     if ((*key)->effect == CONFIG_LATER)
         return DECISION_FAIL(d, RC_INVALID_REQUEST, "%s is not supported by this version", text);
@@ -119,6 +126,12 @@ static struct decision_error check_target(struct decision *d, const struct targe
     struct config_layer layer = {t->pairs, t->count};
     if (t->scope == CONFIG_TOPIC) {
         enum rc rc = topic_config_check(layer, text, sizeof(text));
+        return rc == RC_OK ? (struct decision_error){0} : DECISION_FAIL(d, rc, "%s", text);
+    }
+    if (t->scope == CONFIG_GROUP) {
+        struct config_layers l = image_group_layers(d->view, t->name, d->env->self, d->env->properties);
+        l.topic = layer;
+        enum rc rc = group_config_check(&l, text, sizeof(text));
         return rc == RC_OK ? (struct decision_error){0} : DECISION_FAIL(d, rc, "%s", text);
     }
     for (size_t i = 0; i < t->count; i++) {

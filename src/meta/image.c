@@ -36,6 +36,7 @@ void image_unref(const struct image *shared)
         image_node_unref(i->nodes[n]);
     for (uint32_t n = 0; n <= i->config_node_count; n++)
         image_configs_unref(i->broker_configs[n]);
+    image_groups_unref(i->groups);
     free(i->changes.topics);
     free(i);
 }
@@ -62,6 +63,8 @@ struct image *image_begin(const struct image *base)
     for (uint32_t n = 0; n <= w->config_node_count; n++)
         if (w->broker_configs[n])
             image_count_up(&w->broker_configs[n]->refs);
+    if (w->groups)
+        image_count_up(&w->groups->refs);
     return w;
 }
 
@@ -190,6 +193,20 @@ struct config_layers image_layers(const struct image *i, const struct image_topi
         .brokers_default = image_broker_configs(i, NODE_ID_NONE),
         .properties = properties,
     };
+}
+
+struct config_layer image_group_configs(const struct image *i, struct bytes group)
+{
+    const struct image_group *g = image_groups_find(i->groups, group);
+    return g ? layer_of(g->configs) : (struct config_layer){0};
+}
+
+struct config_layers image_group_layers(const struct image *i, struct bytes group, int32_t node,
+                                        struct config_layer properties)
+{
+    struct config_layers l = image_layers(i, NULL, node, properties);
+    l.topic = image_group_configs(i, group);
+    return l;
 }
 
 bool image_equal(const struct image *a, const struct image *b)

@@ -78,6 +78,25 @@ struct image_configs {
     struct config_pair pairs[];
 };
 
+// A consumer group with overrides; it need not exist.
+struct image_group {
+    uint32_t refs; // private
+    uint16_t name_bytes;
+    struct image_configs *configs;
+    char name[]; // not terminated
+};
+
+struct image_groups { // in order of names
+    uint32_t refs;    // private
+    uint32_t count;
+    struct image_group *at[];
+};
+
+static inline struct bytes image_group_name(const struct image_group *g)
+{
+    return bytes_of(g->name, g->name_bytes);
+}
+
 enum { IMAGE_CHUNK_PARTITIONS = 128 };
 
 struct image_chunk {
@@ -139,7 +158,7 @@ struct image_feature {
 
 enum { IMAGE_NODES_MAX = 128, IMAGE_FEATURES_MAX = 16 };
 // Kafka's ConfigResource numbers of what can have dynamic configuration.
-enum { CONFIG_RESOURCE_TOPIC = 2, CONFIG_RESOURCE_BROKER = 4 };
+enum { CONFIG_RESOURCE_TOPIC = 2, CONFIG_RESOURCE_BROKER = 4, CONFIG_RESOURCE_GROUP = 32 };
 
 // What changed from the version before to this one, for those who keep something derived from it.
 enum image_change_kind { IMAGE_TOPIC_CREATED, IMAGE_TOPIC_CHANGED, IMAGE_TOPIC_DELETED };
@@ -171,6 +190,7 @@ struct image {
     int32_t config_nodes[IMAGE_NODES_MAX];
     uint32_t config_node_count;
     uint64_t broker_configs_index; // Raft index of the last change of any of them
+    struct image_groups *groups;   // NULL: none has configuration
     int64_t next_producer_id;
     struct image_feature features[IMAGE_FEATURES_MAX];
     uint32_t feature_count;
@@ -220,9 +240,13 @@ int16_t image_feature_level(const struct image *i, const char *name);
 struct config_layer image_topic_configs(const struct image_topic *t);
 // Dynamic configuration of one broker, and (NODE_ID_NONE) of all.
 struct config_layer image_broker_configs(const struct image *i, int32_t node);
+struct config_layer image_group_configs(const struct image *i, struct bytes group);
 // The layers for node's view of topic (NULL: only the broker layers) over its static properties.
 struct config_layers image_layers(const struct image *i, const struct image_topic *t, int32_t node,
                                   struct config_layer properties);
+
+struct config_layers image_group_layers(const struct image *i, struct bytes group, int32_t node,
+                                        struct config_layer properties);
 
 // True when a and b hold the same metadata (index, term and everything applied), compared through their snapshots.
 bool image_equal(const struct image *a, const struct image *b);

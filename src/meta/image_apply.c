@@ -409,6 +409,16 @@ static enum rc apply_config(struct image *w, const struct config_record *r)
         w->broker_configs_index = w->index;
         return slot ? configs_set(w, slot, r) : RC_MALFORMED;
     }
+    if (r->resource_type == CONFIG_RESOURCE_GROUP) {
+        struct image_groups *fresh;
+        if (r->resource_name.n == 0 || r->resource_name.n > INT16_MAX)
+            return RC_MALFORMED;
+        if (image_groups_with(w->groups, r->resource_name, r->name, r->value, &fresh) != RC_OK)
+            return poisoned(w);
+        image_groups_unref(w->groups);
+        w->groups = fresh;
+        return RC_OK;
+    }
     const struct image_topic *t = image_topic_by_name(w, r->resource_name);
     if (r->resource_type != CONFIG_RESOURCE_TOPIC || !t)
         return RC_MALFORMED;

@@ -52,6 +52,12 @@ enum rc image_configs_with(const struct image_configs *from, struct bytes name, 
                            struct image_configs **out);
 void image_configs_unref(struct image_configs *c);
 
+// image_groups.c: the same for one key of one group.
+enum rc image_groups_with(const struct image_groups *from, struct bytes group, struct bytes name, struct bytes value,
+                          struct image_groups **out);
+const struct image_group *image_groups_find(const struct image_groups *list, struct bytes name);
+void image_groups_unref(struct image_groups *list);
+
 // image_apply.c
 // A partition as a record would make it; lists point into p, directories (room for replica_count) are filled.
 void image_partition_state(const struct image_partition *p, struct partitions_record_partition *s,

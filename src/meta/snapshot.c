@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An image as the records that rebuild it: features, producer ids, brokers' configuration, registrations, then topics
-// by name, each with its partitions and configuration.
+// An image as the records that rebuild it: features, producer ids, configuration of brokers and groups, registrations,
+// then topics by name, each with its partitions and configuration.
 #include "meta/snapshot.h"
 #include "meta/image_core.h"
 
 #include <stdio.h>
 
-enum { STAGE_FEATURES, STAGE_PRODUCER_IDS, STAGE_BROKER_CONFIGS, STAGE_NODES, STAGE_TOPICS, STAGE_END };
+enum { STAGE_FEATURES, STAGE_PRODUCER_IDS, STAGE_BROKER_CONFIGS, STAGE_GROUP_CONFIGS, STAGE_NODES, STAGE_TOPICS, STAGE_END };
 enum { PARTITIONS_A_RECORD = 512 };
 
 void snapshot_writer_init(struct snapshot_writer *w, const struct image *image)
@@ -33,6 +33,14 @@ static enum rc put_broker_configs(struct buf *out, const struct image *i, uint32
     enum rc rc = RC_OK;
     for (uint32_t n = 0; c && n < c->count && rc == RC_OK; n++)
         rc = put_config(out, CONFIG_RESOURCE_BROKER, bytes_str(name), &c->pairs[n]);
+    return rc;
+}
+
+static enum rc put_group_configs(struct buf *out, const struct image_group *g)
+{
+    enum rc rc = RC_OK;
+    for (uint32_t n = 0; n < g->configs->count && rc == RC_OK; n++)
+        rc = put_config(out, CONFIG_RESOURCE_GROUP, image_group_name(g), &g->configs->pairs[n]);
     return rc;
 }
 
@@ -130,6 +138,10 @@ static enum rc put_next(struct snapshot_writer *w, struct buf *out, struct arena
     case STAGE_BROKER_CONFIGS:
         if (w->position <= i->config_node_count)
             return put_broker_configs(out, i, w->position++);
+        break;
+    case STAGE_GROUP_CONFIGS:
+        if (i->groups && w->position < i->groups->count)
+            return put_group_configs(out, i->groups->at[w->position++]);
         break;
     case STAGE_NODES:
         if (w->position < i->node_count)

@@ -72,6 +72,22 @@ Test(configs, every_key_of_a_topic_is_told_with_type_and_text)
     }
 }
 
+Test(configs, groups_have_two_keys_of_their_own)
+{
+    struct describe_configs_response_result r = describe(RESOURCE_GROUP, "nobody yet", NULL);
+    cr_assert_eq(r.error_code, 0);
+    cr_assert_eq(r.configs_count, 2);
+    cr_assert(is(r.configs[1].name, "consumer.session.timeout.ms") && is(r.configs[1].value, "45000"));
+    cr_assert(r.configs[1].is_default);
+    set(RESOURCE_GROUP, "g", "consumer.session.timeout.ms", "50000");
+    struct describe_configs_response_config c =
+        describe(RESOURCE_GROUP, "g", "consumer.session.timeout.ms").configs[0];
+    cr_assert(is(c.value, "50000"));
+    cr_assert_eq(c.config_source, CONFIG_SOURCE_GROUP);
+    cr_assert(is(c.synonyms[1].name, "group.consumer.session.timeout.ms"));
+    cr_assert(is(describe(RESOURCE_GROUP, "h", "consumer.session.timeout.ms").configs[0].value, "45000"));
+}
+
 Test(configs, a_value_comes_from_the_nearest_place)
 {
     struct describe_configs_response_config c = describe(RESOURCE_TOPIC, "t", "retention.ms").configs[0];
@@ -131,4 +147,5 @@ Test(configs, resources_that_are_not_here_are_refused)
     cr_assert_eq(describe(RESOURCE_BROKER, "123456789012345", NULL).error_code, kerr_of(RC_INVALID_REQUEST));
     cr_assert_eq(describe(RESOURCE_BROKER_LOGGER, "1", NULL).error_code, kerr_of(RC_INVALID_REQUEST));
     cr_assert_eq(describe(99, "x", NULL).error_code, kerr_of(RC_INVALID_REQUEST));
+    cr_assert_eq(describe(RESOURCE_GROUP, "", NULL).error_code, kerr_of(RC_INVALID_REQUEST));
 }

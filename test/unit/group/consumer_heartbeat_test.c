@@ -291,12 +291,40 @@ Test(consumer, assignors_are_voted_for)
     end(r);
 }
 
-Test(consumer, a_group_of_its_own_settings_has_its_own_timeouts)
+Test(consumer, subscriptions_are_sets)
 {
     struct rig *r = begin();
     EXPECT(r, JOIN("m1", ""), "m1 1 ");
     EXPECT(r, BEAT("m1", 1, .topics = "clicks"), "m1 2 clicks:0-2");
-    EXPECT(r, BEAT("m1", 2, .topics = "clicks,clicks"), "m1 2 -"); // the same set
+    EXPECT(r, BEAT("m1", 2, .topics = "clicks,clicks"), "m1 2 -");
+    EXPECT(r, BEAT("m1", 2, .topics = "orders,clicks"), "m1 3 orders:0-11 clicks:0-2");
+    EXPECT(r, BEAT("m1", 3, .topics = "clicks,orders"), "m1 3 -");
+    end(r);
+}
+
+static void own_timeouts(void *context, struct bytes group_id, int32_t *session_ms, int32_t *heartbeat_ms)
+{
+    (void)context;
+    if (!bytes_eq(group_id, bytes_str("g")))
+        return;
+    *session_ms = 50000;
+    *heartbeat_ms = 7000;
+}
+
+Test(consumer, a_group_may_have_timeouts_of_its_own)
+{
+    struct rig *r = begin();
+    r->g.host.group_config = own_timeouts;
+    struct beat b = JOIN("m1", "orders");
+    struct rig_call *c = beat_send(r, &b);
+    cr_assert_eq(((struct consumer_group_heartbeat_response *)c->call.response)->heartbeat_interval_ms, 7000);
+    rig_call_free(c);
+    EXPECT(r, JOIN("m1", "orders", .group = "h"), "m1 1 orders:0-11");
+    rig_advance(r, 46000);
+    cr_assert_eq(rig_consumer(r, "g")->member_count, 1);
+    cr_assert_eq(rig_consumer(r, "h")->member_count, 0);
+    rig_advance(r, 4001);
+    cr_assert_eq(rig_consumer(r, "g")->member_count, 0);
     end(r);
 }
 

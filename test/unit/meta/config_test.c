@@ -5,11 +5,11 @@
 
 #include "meta/config.h"
 
-static const enum config_scope scopes[] = {CONFIG_TOPIC, CONFIG_BROKER};
+static const enum config_scope scopes[] = {CONFIG_TOPIC, CONFIG_BROKER, CONFIG_GROUP};
 
 Test(config, rows_are_in_order_and_their_defaults_pass_their_own_rules)
 {
-    for (size_t s = 0; s < 2; s++) {
+    for (size_t s = 0; s < sizeof(scopes) / sizeof(scopes[0]); s++) {
         size_t count;
         char why[512];
         const struct config_key *keys = config_keys(scopes[s], &count);

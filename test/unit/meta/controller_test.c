@@ -237,6 +237,57 @@ Test(controller, single_settings_change)
     fixture_close(&f);
 }
 
+static const char *group_value(const struct image *i, const char *group, const char *key)
+{
+    bool found;
+    return config_layer_get(image_group_configs(i, bytes_str(group)), key, &found);
+}
+
+Test(controller, groups_have_settings_of_their_own)
+{
+    struct fixture f;
+    fixture_open(&f);
+    fixture_node(&f, 1, NULL);
+    alter(&f, 32, "g", "consumer.session.timeout.ms", SET, "50000", 0, NULL);
+    alter(&f, 32, "a", "consumer.heartbeat.interval.ms", SET, "6000", 0, NULL);
+    alter(&f, 32, "g", "consumer.heartbeat.interval.ms", SET, "7000", 0, NULL);
+    cr_assert_str_eq(group_value(f.image, "g", "consumer.session.timeout.ms"), "50000");
+    cr_assert_str_eq(group_value(f.image, "a", "consumer.heartbeat.interval.ms"), "6000");
+    struct config_layers l = image_group_layers(f.image, bytes_str("g"), 1, f.properties);
+    int32_t session, heartbeat;
+    group_config_resolve(&l, &session, &heartbeat);
+    cr_assert(session == 50000 && heartbeat == 7000);
+    l = image_group_layers(f.image, bytes_str("other"), 1, f.properties);
+    group_config_resolve(&l, &session, &heartbeat);
+    cr_assert(session == 45000 && heartbeat == 5000);
+    alter(&f, 32, "g", "consumer.session.timeout.ms", SET, "44999", 40,
+          "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms");
+    alter(&f, 32, "g", "consumer.session.timeout.ms", SET, "60001", 40,
+          "must be less than or equal to group.consumer.max.session.timeout.ms");
+    alter(&f, 32, "g", "consumer.heartbeat.interval.ms", SET, "15001", 40,
+          "must be less than or equal to group.consumer.max.heartbeat.interval.ms");
+    alter(&f, 32, "g", "consumer.heartbeat.interval.ms", SET, "0", 40, "Value must be at least 1");
+    alter(&f, 32, "g", "consumer.sesion.timeout.ms", SET, "1", 40, "did you mean consumer.session.timeout.ms?");
+    alter(&f, 32, "", "consumer.session.timeout.ms", SET, "50000", 42, "Default group resources are not allowed.");
+    // The version before still has what it had; a snapshot has all; the last setting takes the group with it.
+    const struct image *before = image_ref(f.image);
+    alter(&f, 32, "a", "consumer.heartbeat.interval.ms", DELETE, NULL, 0, NULL);
+    cr_assert_str_eq(group_value(before, "a", "consumer.heartbeat.interval.ms"), "6000");
+    cr_assert_null(group_value(f.image, "a", "consumer.heartbeat.interval.ms"));
+    image_unref(before);
+    const struct image *copy = fixture_through_snapshot(f.image, 64);
+    cr_assert_str_eq(group_value(copy, "g", "consumer.session.timeout.ms"), "50000");
+    cr_assert(image_equal(copy, f.image));
+    image_unref(copy);
+    copy = fixture_replay(&f);
+    cr_assert(image_equal(copy, f.image));
+    image_unref(copy);
+    alter(&f, 32, "g", "consumer.session.timeout.ms", DELETE, NULL, 0, NULL);
+    alter(&f, 32, "g", "consumer.heartbeat.interval.ms", DELETE, NULL, 0, NULL);
+    cr_assert_null(f.image->groups);
+    fixture_close(&f);
+}
+
 Test(controller, whole_sets_are_replaced)
 {
     struct fixture f;
