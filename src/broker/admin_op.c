@@ -51,7 +51,7 @@ void admin_submit(struct request *rq, const void *message, const struct admin_pl
     ms = ms < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : ms > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : ms;
     *op = (struct admin_op){.rq = rq, .in = message, .answer = answer, .fail = plan->fail, .adapt = plan->adapt};
     op->quorum = (struct quorum_op){
-        .kind = plan->kind,
+        .kind = (int)plan->kind,
         .request = message,
         .answer = answer,
         .arena = &rq->arena,

@@ -14,7 +14,7 @@
 #include "model/kerr.h"
 
 static const struct cli_command *const tools[] = {
-    &tool_console_consumer, &tool_console_producer,    &tool_consumer_groups,
+    &tool_console_consumer, &tool_console_producer,    &tool_consumer_groups,     &tool_get_offsets,
     &tool_groups,           &tool_verifiable_consumer, &tool_verifiable_producer,
 };
 

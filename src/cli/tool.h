@@ -34,6 +34,6 @@ const char *tool_type(struct cli *cli, struct bytes type);
 // Appends text in a column of that width and a space.
 void tool_cell(struct cli *cli, size_t width, const char *text);
 
-extern const struct cli_command tool_consumer_groups, tool_groups, tool_console_consumer, tool_console_producer,
-    tool_verifiable_producer, tool_verifiable_consumer;
+extern const struct cli_command tool_consumer_groups, tool_get_offsets, tool_groups, tool_console_consumer,
+    tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer;
 extern const struct cli_command cli_tools_commands[]; // weir tools

@@ -9,7 +9,7 @@
 // skipped with a warning, as Kafka does it: they were written by a newer broker, or are nobody's.
 #include "group/core.h"
 
-enum { DECODE_BYTES_LEAST = 1 << 16, DECODE_EXPANSION = 16 };
+enum { DECODE_BYTES_LEAST = 1 << 16, DECODE_EXPANSION = 16, SKIPPED_TOLD = 20 };
 
 enum rc group_stored_decode(const struct schema_message *m, struct bytes in, struct arena *a, void *out,
                             int16_t *version)
@@ -51,9 +51,13 @@ enum rc groups_apply(struct groups *g, int64_t producer_id, int16_t producer_epo
         rc = RC_UNSUPPORTED;
     if (rc == RC_OK || rc == RC_NOMEM)
         return rc;
+    // A log of Kafka's may be full of share groups: all of them count, some of them are told.
+    uint64_t skipped = ++core_of(g)->skipped;
+    if (skipped > SKIPPED_TOLD && (skipped & (skipped - 1)) != 0)
+        return RC_OK;
     trace_warn(g->host.trace,
-               "group coordinator: skipped a record with key version %d (%zu bytes of key, %zu of value): %s",
-               d.bad ? -1 : kind, key.n, value.n, rc_text(rc));
+               "group coordinator: skipped a record with key version %d (%zu bytes of key, %zu of value): %s; %llu so far",
+               d.bad ? -1 : kind, key.n, value.n, rc_text(rc), (unsigned long long)skipped);
     return RC_OK;
 }
 

@@ -72,7 +72,10 @@ struct core {
     struct buf key, value;        // scratch of the decision under construction and of apply
     struct batch_builder builder; // of the decision under construction
     bool building;
+    bool sharing;                // a queue is dispatched: its commits go in one batch
+    struct group_append *shared; // which is under construction
     uint64_t version;
+    uint64_t skipped; // records
 };
 
 static inline struct core *core_of(const struct groups *g)
@@ -204,6 +207,7 @@ enum rc offsets_apply_marker(struct groups *g, int64_t producer_id, bool commit)
 
 void offsets_commit(struct groups *g, struct group *gr, struct group_call *call); // gr NULL: no such group
 void offsets_commit_failed(struct groups *g, struct group_call *call, enum rc rc); // its append, after its response
+void offsets_share_end(struct groups *g); // submits core.shared, if there is one
 void offsets_fetch(struct groups *g, struct group *gr, struct group_call *call);
 void offsets_delete(struct groups *g, struct group *gr, struct group_call *call);
 void offsets_expiry_fire(struct groups *g, struct group_deadline *d);

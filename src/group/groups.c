@@ -344,8 +344,17 @@ void group_run_queue(struct group *gr)
     for (struct group_call *call; (call = group_queue_pop(gr)) != NULL;)
         list_push_back(&calls, &call->link);
     group_drop_if_unused(gr);
-    for (struct list_node *n; (n = list_pop_front(&calls)) != NULL;)
-        groups_dispatch(g, list_entry(n, struct group_call, link));
+    struct core *c = core_of(g);
+    bool outer = c->sharing;
+    for (struct list_node *n; (n = list_pop_front(&calls)) != NULL;) {
+        struct group_call *call = list_entry(n, struct group_call, link);
+        c->sharing = true;
+        if (call->kind != GROUP_COMMIT)
+            offsets_share_end(g);
+        groups_dispatch(g, call);
+    }
+    offsets_share_end(g);
+    c->sharing = outer;
 }
 
 static bool call_is_classic(enum group_call_kind kind)

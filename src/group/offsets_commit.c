@@ -128,22 +128,79 @@ static uint32_t add_records(struct group_append *a, struct group_call *call)
     return added;
 }
 
+// The commits that queued behind a decision go in one batch, as long as there is room.
+static bool share_room(const struct core *c, const struct group_call *call)
+{
+    enum { RECORD_BYTES = 120 }; // a record without its names and metadata takes less
+    const struct offset_commit_request *in = call->request;
+    size_t need = 0;
+    for (uint32_t i = 0; i < in->topics_count; i++)
+        for (uint32_t k = 0; k < in->topics[i].partitions_count; k++)
+            need += RECORD_BYTES + call->group_id.n + in->topics[i].name.n +
+                    in->topics[i].partitions[k].committed_metadata.n;
+    return c->builder.records.n + need <= c->builder.records.size_max;
+}
+
+static void submit(struct group_append *a)
+{
+    struct groups *g = a->groups;
+    struct list calls;
+    list_init(&calls);
+    for (struct list_node *n; (n = list_first(&a->calls)) != NULL;) {
+        group_decision_release(a, list_entry(n, struct group_call, link));
+        list_push_back(&calls, n);
+    }
+    enum rc rc = group_decision_submit(a, NULL, NULL);
+    for (struct list_node *n; (n = list_pop_front(&calls)) != NULL;) {
+        struct group_call *call = list_entry(n, struct group_call, link);
+        if (rc == RC_OK)
+            group_decision_attach(a, call);
+        else
+            offsets_commit_failed(g, call, group_append_error(GROUP_COMMIT, rc));
+    }
+}
+
+static void share_submit(struct core *c)
+{
+    struct group_append *a = c->shared;
+    c->shared = NULL;
+    a->group->holds--;
+    submit(a);
+}
+
+void offsets_share_end(struct groups *g)
+{
+    struct core *c = core_of(g);
+    if (!c->shared)
+        return;
+    struct group *gr = c->shared->group;
+    share_submit(c);
+    group_drop_if_unused(gr);
+}
+
 static void commit_decide(struct groups *g, struct group *gr, struct group_call *call)
 {
-    struct group_append *a = group_decision_begin(gr, false);
+    struct core *c = core_of(g);
+    if (c->shared && (c->shared->group != gr || !share_room(c, call)))
+        share_submit(c);
+    struct group_append *a = c->shared ? c->shared : group_decision_begin(gr, false);
     if (!a) {
         offsets_commit_failed(g, call, RC_COORDINATOR_NOT_AVAILABLE);
         return;
     }
     if (add_records(a, call) == 0) {
-        group_decision_cancel(a);
+        if (a != c->shared)
+            group_decision_cancel(a);
         group_answer(g, call);
         return;
     }
     group_decision_attach(a, call);
-    enum rc rc = group_decision_submit(a, NULL, NULL);
-    if (rc != RC_OK)
-        offsets_commit_failed(g, call, group_append_error(GROUP_COMMIT, rc));
+    if (!c->sharing) {
+        submit(a);
+    } else if (!c->shared) {
+        c->shared = a;
+        gr->holds++;
+    }
 }
 
 void offsets_commit(struct groups *g, struct group *gr, struct group_call *call)

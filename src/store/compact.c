@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define COMPACT_RETRY_MS_MIN INT64_C(100)
+#define COMPACT_SLICE_NS     UINT64_C(200000)
 
 // ------------------------------------------------------------------------------------------------ candidates
 
@@ -199,6 +200,9 @@ static void compact_ended(struct compactor *c, enum rc rc)
 
 bool compactor_step(struct compactor *c, uint64_t deadline_ns, uint64_t *next_ns)
 {
+    uint64_t slice_end = io_clock_ns(c->store->io) + COMPACT_SLICE_NS;
+    if (deadline_ns > slice_end) // requests come first: as much of a turn as the codecs of Produce get
+        deadline_ns = slice_end;
     *next_ns = UINT64_MAX;
     while (!c->waiting && !c->syncing) {
         if (c->log && (c->paused || c->log->compaction->cancelled))

@@ -110,8 +110,8 @@ void compactor_destroy(struct compactor *c); // every log is detached
 // Other settings from now on. Enabling puts forward nothing by itself: the next event of each log does.
 void compactor_configure(struct compactor *c, const struct compact_config *config);
 const struct compact_counters *compactor_counters(const struct compactor *c);
-// Works until about deadline_ns. True: more to do at once. Else *next_ns is when to be called again; an operation that
-// ends calls store_want_work().
+// Works until about deadline_ns, 200 us at most. True: more to do at once. Else *next_ns is when to be called again; an
+// operation that ends calls store_want_work().
 bool compactor_step(struct compactor *c, uint64_t deadline_ns, uint64_t *next_ns);
 // Ends the run under way as soon as that can be, and begins none until compactor_resume(): before a stop.
 void compactor_pause(struct compactor *c);

@@ -14,7 +14,8 @@ enum rc compact_input_open(struct compact_input *in, struct plog *l, int64_t seg
     }
     file_cache_pin(in->file);
     in->log = l;
-    in->segment_base = segment_base;
+    in->segment_base = in->offset_next = segment_base;
+    in->offset_end = plog_segment_of(l, segment_base).next_base;
     in->end = bytes;
     in->at = at;
     in->buffer_at = at;
@@ -51,7 +52,9 @@ enum rc compact_input_next(struct compact_input *in, struct batch_header *h, str
     if (rc && rc != RC_TORN)
         return RC_CORRUPT;
     size_t n = batch_bytes(h);
-    if (n > in->end - in->at || h->last_offset_delta < 0 || h->record_count < 0 || h->base_offset < in->segment_base)
+    // No checksum covers the base offset.
+    if (n > in->end - in->at || h->last_offset_delta < 0 || h->record_count < 0 || h->base_offset < in->offset_next ||
+        batch_last_offset(h) >= in->offset_end)
         return RC_CORRUPT;
     in->wanted = (uint32_t)n;
     if (n > left)
@@ -60,6 +63,7 @@ enum rc compact_input_next(struct compact_input *in, struct batch_header *h, str
     if (!batch_crc_ok(*batch))
         return RC_CORRUPT;
     in->at += (uint32_t)n;
+    in->offset_next = batch_last_offset(h) + 1;
     return RC_OK;
 }
 

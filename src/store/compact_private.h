@@ -39,6 +39,7 @@ struct compact_input {
     struct plog *log;
     struct store_file *file; // pinned while the segment is read
     int64_t segment_base;
+    int64_t offset_next, offset_end; // within which the next batch has to lie
     uint32_t end, at;    // of the segment's bytes; at: where the next batch begins
     uint8_t *buffer;     // an io buffer of cap bytes
     uint32_t cap, bytes; // bytes read, from buffer_at on

@@ -457,6 +457,9 @@ static void swap_over(struct compactor *c)
 static void run_synced(struct log_dir_op *op, enum rc rc)
 {
     struct compactor *c = container_of(op, struct compactor, dir_op);
+    const struct plog *l = c->log;
+    if (rc == RC_OK && (l->state != PLOG_OPEN || log_dir_is_offline(l->dir)))
+        rc = RC_OFFLINE; // something else of it failed meanwhile: the next start goes on from here
     c->syncing = false;
     c->op_rc = rc;
     if (rc == RC_OK && c->phase == COMPACT_SYNC_COMMIT) {

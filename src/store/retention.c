@@ -283,6 +283,7 @@ enum rc plog_reset(struct plog *l, int64_t offset)
     }
     bool made = plog_is_made(l);
     plog_drop_last(l, 0);
+    plog_drop_files(l, offset, 0); // a snapshot of the producers of what ended here, which a power cut took
     rc = made ? plog_sync_names(l) : RC_OK;
     if (rc)
         return rc;

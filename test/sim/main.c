@@ -53,6 +53,9 @@ static const struct regression {
     {"fetch-waits-at-the-end-of-a-segment", &scenario_node, 77000772, 50000, true},
     {"epochs-cut-with-a-start-that-was-lost", &scenario_store, 78000050, 50000, true},
     {"compacted-from-a-start-that-was-lost", &scenario_store, 90000103, 50000, true},
+    {"compacted-with-a-flipped-offset", &scenario_store, 92000091, 50000, true},
+    {"folder-fails-in-the-middle-of-a-swap", &scenario_store, 20402, 20000, true},
+    {"snapshot-of-a-log-that-was-lost", &scenario_store, 40011, 20000, true},
     {"name-of-a-topic-torn", &scenario_node, 76000291, 50000, true},
 };
 

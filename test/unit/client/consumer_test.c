@@ -249,3 +249,38 @@ Test(consumer, a_damaged_batch_is_never_handed_on)
     cr_assert_eq(seen.error, RC_CORRUPT);
     close_all();
 }
+
+// The next fetch is under way when records are handed on: what it brings begins elsewhere and must not be taken for what
+// was sought, nor move the offset past it.
+Test(consumer, a_seek_drops_the_answer_to_the_older_question)
+{
+    run("", 0);
+    for (int round = 0; round < 5; round++) {
+        while (seen.next[0] < 100 + round)
+            shard_turn(fake.shard, 10 * 1000 * 1000);
+        for (struct consumer_partition *p = consumer.partitions; p; p = p->next)
+            if (p->index == 0)
+                consumer_seek(&consumer, p, round);
+        seen.next[0] = round;
+    }
+    read_all();
+    cr_assert(all_read());
+    close_all();
+}
+
+Test(consumer, a_partition_that_was_given_up_can_be_assigned_again_elsewhere)
+{
+    run("", 0);
+    while (seen.next[0] < 100)
+        shard_turn(fake.shard, 10 * 1000 * 1000);
+    for (struct consumer_partition *p = consumer.partitions, *next; p; p = next) {
+        next = p->next;
+        if (p->index == 0)
+            consumer_unassign(&consumer, p);
+    }
+    seen.next[0] = 3;
+    cr_assert_not_null(consumer_assign(&consumer, topic, 0, 3));
+    read_all();
+    cr_assert(all_read());
+    close_all();
+}

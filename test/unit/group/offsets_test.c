@@ -252,6 +252,59 @@ Test(offsets, commits_do_not_wait_for_each_other_but_deletions_wait_for_them)
     rig_end(r);
 }
 
+Test(offsets, commits_that_queued_go_in_one_batch)
+{
+    struct rig *r = begin();
+    cr_assert_eq(commit(r, "g", "", -1, "orders", 0, 1), 0);
+    r->hold = true;
+    struct rig_call *calls[6];
+    calls[0] = rig_delete_made("g", "orders", 0);
+    rig_send(r, calls[0]);
+    for (int i = 1; i < 5; i++)
+        calls[i] = rig_commit(r, "g", "", i == 3 ? 7 : -1, "orders", i, 10 + i); // one of them is refused
+    calls[5] = rig_delete_made("g", "orders", 2);
+    rig_send(r, calls[5]);
+    rig_finish(r, RC_OK);
+    cr_assert_eq(r->g.in_flight.count + r->g.appends.count, 1);
+    cr_assert(calls[3]->back && !calls[1]->back && !calls[5]->back);
+    cr_assert_eq(rig_commit_error(calls[3]), kerr_of(RC_UNKNOWN_MEMBER_ID));
+    rig_finish(r, RC_NOT_ENOUGH_REPLICAS); // the batch fails as a whole
+    rig_finish(r, RC_OK);
+    cr_assert_eq(rig_commit_error(calls[1]), kerr_of(RC_COORDINATOR_NOT_AVAILABLE));
+    cr_assert_eq(rig_commit_error(calls[2]), kerr_of(RC_COORDINATOR_NOT_AVAILABLE));
+    cr_assert_eq(rig_commit_error(calls[4]), kerr_of(RC_COORDINATOR_NOT_AVAILABLE));
+    cr_assert(calls[0]->back && calls[5]->back);
+    rig_call_free(calls[0]);
+    rig_call_free(calls[5]);
+    cr_assert_eq(r->g.group_count, 0);
+    rig_end(r);
+}
+
+Test(offsets, a_batch_that_is_full_goes_and_the_next_one_begins)
+{
+    static struct rig rig;
+    rig = (struct rig){0};
+    groups_config_default(&rig.config);
+    rig.config.batch_bytes_max = 400;
+    rig_begin(&rig);
+    rig.hold = true;
+    struct rig_call *calls[11];
+    calls[0] = rig_commit(&rig, "g", "", -1, "orders", 0, 1);
+    calls[1] = rig_delete_made("g", "orders", 1);
+    rig_send(&rig, calls[1]);
+    for (int i = 2; i < 11; i++)
+        calls[i] = rig_commit(&rig, "g", "", -1, "orders", i, i);
+    rig_finish(&rig, RC_OK); // the first commit; then the deletion, which has nothing to do
+    cr_assert_gt(rig.g.in_flight.count + rig.g.appends.count, 1);
+    cr_assert_lt(rig.g.in_flight.count + rig.g.appends.count, 9);
+    rig_finish(&rig, RC_OK);
+    for (int i = 0; i < 11; i++)
+        rig_call_free(calls[i]);
+    for (int i = 2; i < 11; i++)
+        cr_assert_eq(rig_committed(&rig, "g", "orders", i), i);
+    rig_end(&rig);
+}
+
 Test(offsets, deletion_is_refused_for_subscribed_topics)
 {
     struct rig *r = begin();

@@ -522,6 +522,28 @@ Test(compact, records_without_a_key_go)
 
 // ------------------------------------------------------------------------------------------------ damage
 
+// The base offset is covered by no checksum.
+Test(compact, a_batch_out_of_place_stops_compaction_of_its_log)
+{
+    for (unsigned byte = 5; byte < 8; byte++) {
+        static struct fixture f;
+        static struct model m;
+        static uint8_t head[1 << 16];
+        f = (struct fixture){0};
+        setup(&f, &m, 23);
+        fixture_open(&f);
+        for (unsigned i = 0; i < 200; i++)
+            append(&f, &m, CODEC_NONE, false);
+        cr_assert_gt(fixture_read_file(&f, "00000000000000000000.log", head, sizeof(head)), 12);
+        uint64_t second = 12 + be32(head + 8);
+        fixture_flip(&f, "00000000000000000000.log", second + byte);
+        fixture_settle(&f);
+        cr_assert_eq(counters(&f)->logs_uncleanable, 1, "byte %u", byte);
+        cr_assert_eq(f.log.state, PLOG_OPEN);
+        fixture_close(&f);
+    }
+}
+
 Test(compact, a_damaged_batch_stops_compaction_of_its_log_and_nothing_else)
 {
     static struct fixture f;
