@@ -57,7 +57,7 @@ static bool failed_in_this_boot(const struct log_dir *d, struct bytes word)
 {
     static const uint8_t zeros[CHECKPOINT_RECORD_BYTES];
     struct checkpoint_record r;
-    if (word.n <= sizeof(zeros) && memcmp(word.p, zeros, word.n) == 0)
+    if (word.n == 0 || (word.n <= sizeof(zeros) && memcmp(word.p, zeros, word.n) == 0))
         return false;
     return word.n != CHECKPOINT_RECORD_BYTES || checkpoint_decode(word.p, &r) != RC_OK || r.boot == d->boot;
 }
