@@ -25,7 +25,7 @@ struct admin_op {
 enum { ADMIN_PARTITIONS_BY_DEFAULT = 1000 }; // room for num.partitions of a topic that names no number
 
 struct admin_plan {
-    enum controller_kind kind;
+    int kind; // enum controller_kind
     int32_t timeout_ms;
     uint32_t item_count;      // topics or resources, and
     uint64_t partition_count; // partitions to be made: what deciding and answering may take in memory

@@ -4,77 +4,36 @@
 // Kafka's tools can look. Offsets are Raft indexes; the end of a log is the index behind its last entry, as in Kafka.
 #include "broker/api.h"
 #include "model/kerr.h"
-#include "raft/raft.h"
 #include "wire/messages.h"
+#include "wire/peer_messages.h"
 
 #define METADATA_TOPIC_NAME "__cluster_metadata"
 
-struct quorum_replica {
-    struct raft_id id;
-    uint64_t match;
-    int64_t heard_ms; // wall time, -1: not yet
-};
+enum { DESCRIBE_WAIT_MS = 5000 };
 
-// What the quorum's shard found; sizes are those of the core's own tables.
+// Asked of the quorum, which asks its leader where that is another node.
 struct describe_quorum_op {
-    struct engine_call call;
+    struct quorum_op quorum;
     struct request *rq;
     const struct describe_quorum_request *in;
-    struct quorum_status status;
-    struct quorum_replica voters[RAFT_VOTERS_MAX], observers[RAFT_PEERS_MAX];
-    uint32_t voter_count, observer_count;
+    struct quorum_view view;
+    enum rc rc;
 };
-
-// ------------------------------------------------------------------------------------------------ where the quorum is
-
-static struct quorum_replica describe_replica(const struct raft *r, struct raft_id id, int64_t wall_ms)
-{
-    struct quorum_replica out = {.id = id, .heard_ms = -1};
-    if (id.node == r->config.self.node) {
-        out.match = raft_last_index(r);
-        out.heard_ms = wall_ms;
-        return out;
-    }
-    for (uint32_t i = 0; i < r->peer_count; i++) {
-        const struct raft_peer *p = &r->peers[i];
-        if (p->in_use && p->id.node == id.node) {
-            out.match = p->match;
-            if (p->heard_ms > 0)
-                out.heard_ms = wall_ms - (int64_t)(r->now_ms - p->heard_ms);
-        }
-    }
-    return out;
-}
-
-static void describe_quorum_look(struct engine_call *c)
-{
-    struct describe_quorum_op *op = container_of(c, struct describe_quorum_op, call);
-    const struct quorum *q = c->target->engine->quorum;
-    const struct raft *r = quorum_raft(q);
-    const struct raft_voters *v = raft_voters(r);
-    int64_t wall_ms = io_wall_ms(c->target->shard->io);
-    quorum_status(q, &op->status);
-    for (uint32_t i = 0; i < v->count; i++)
-        op->voters[op->voter_count++] = describe_replica(r, v->ids[i], wall_ms);
-    for (uint32_t i = 0; i < r->observer_count; i++)
-        op->observers[op->observer_count++] = describe_replica(r, r->observers[i], wall_ms);
-    engine_call_finish(c);
-}
 
 // ------------------------------------------------------------------------------------------------ the answer
 
-static bool describe_quorum_replicas(struct request *rq, const struct quorum_replica *from, uint32_t count,
+static bool describe_quorum_replicas(struct request *rq, const struct quorum_view_member *from, uint32_t count,
                                      struct describe_quorum_response_replica_state **out, uint32_t *out_count)
 {
     *out = arena_array(&rq->arena, count, sizeof(**out));
     *out_count = *out ? count : 0;
     for (uint32_t i = 0; i < *out_count; i++)
         (*out)[i] = (struct describe_quorum_response_replica_state){
-            .replica_id = from[i].id.node,
-            .replica_directory_id = from[i].id.directory,
-            .log_end_offset = (int64_t)from[i].match + 1,
+            .replica_id = from[i].node,
+            .replica_directory_id = from[i].directory,
+            .log_end_offset = from[i].match + 1,
             .last_fetch_timestamp = from[i].heard_ms,
-            .last_caught_up_timestamp = from[i].heard_ms,
+            .last_caught_up_timestamp = from[i].caught_up_ms,
         };
     return *out;
 }
@@ -83,9 +42,9 @@ static bool describe_quorum_nodes(struct describe_quorum_op *op, struct describe
 {
     struct request *rq = op->rq;
     const struct image *image = engine_image(rq->bs->engine);
-    out->nodes = arena_array(&rq->arena, op->voter_count, sizeof(*out->nodes));
-    for (uint32_t i = 0; out->nodes && i < op->voter_count; i++) {
-        const struct image_node *n = image_node(image, op->voters[i].id.node);
+    out->nodes = arena_array(&rq->arena, op->view.voters_count, sizeof(*out->nodes));
+    for (uint32_t i = 0; out->nodes && i < op->view.voters_count; i++) {
+        const struct image_node *n = image_node(image, op->view.voters[i].node);
         if (!n)
             continue;
         struct describe_quorum_response_node *o = &out->nodes[out->nodes_count++];
@@ -112,25 +71,29 @@ static bool describe_quorum_partition(struct describe_quorum_op *op, struct byte
     enum rc rc = RC_OK;
     if (!bytes_eq(topic, bytes_str(METADATA_TOPIC_NAME)) || index != 0)
         rc = RC_UNKNOWN_TOPIC_OR_PARTITION;
-    else if (!op->status.leads)
-        rc = RC_NOT_LEADER_OR_FOLLOWER;
+    else if (op->rc != RC_OK)
+        rc = op->rc == RC_NOT_CONTROLLER ? RC_NOT_LEADER_OR_FOLLOWER : op->rc;
     out->error_code = kerr_of(rc);
     if (rc != RC_OK) {
         out->error_message = bytes_str(rc_text(rc));
         return true;
     }
-    out->leader_id = op->status.leader;
-    out->leader_epoch = (int32_t)op->status.term;
-    out->high_watermark = (int64_t)op->status.commit_index + 1;
-    return describe_quorum_replicas(op->rq, op->voters, op->voter_count, &out->current_voters,
+    out->leader_id = op->view.leader;
+    out->leader_epoch = (int32_t)op->view.term;
+    out->high_watermark = op->view.commit + 1;
+    return describe_quorum_replicas(op->rq, op->view.voters, op->view.voters_count, &out->current_voters,
                                     &out->current_voters_count) &&
-           describe_quorum_replicas(op->rq, op->observers, op->observer_count, &out->observers, &out->observers_count);
+           describe_quorum_replicas(op->rq, op->view.observers, op->view.observers_count, &out->observers,
+                                    &out->observers_count);
 }
 
-static void describe_quorum_done(struct engine_call *c)
+static void describe_quorum_done(struct quorum_op *q, enum rc rc)
 {
-    struct describe_quorum_op *op = container_of(c, struct describe_quorum_op, call);
+    struct describe_quorum_op *op = container_of(q, struct describe_quorum_op, quorum);
     struct request *rq = op->rq;
+    op->rc = rc;
+    if (rc != RC_OK)
+        quorum_view_init(&op->view);
     struct describe_quorum_response out;
     describe_quorum_response_init(&out);
     out.topics = arena_array(&rq->arena, op->in->topics_count, sizeof(*out.topics));
@@ -162,8 +125,12 @@ void api_describe_quorum_begin(struct request *rq, const void *message)
     }
     op->rq = rq;
     op->in = message;
-    op->call.run = describe_quorum_look;
-    op->call.done = describe_quorum_done;
-    struct engine *e = rq->bs->engine->engine;
-    engine_call_start(&op->call, rq->bs->engine, &e->shards[0]); // where the quorum lives
+    op->quorum = (struct quorum_op){
+        .kind = QUORUM_DESCRIBE,
+        .answer = &op->view,
+        .arena = &rq->arena,
+        .deadline_ns = shard_now_ns(rq->bs->shard) + DESCRIBE_WAIT_MS * UINT64_C(1000000),
+        .done = describe_quorum_done,
+    };
+    quorum_submit(rq->bs->engine->engine->quorum, rq->bs->shard, &op->quorum);
 }

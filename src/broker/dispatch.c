@@ -42,6 +42,7 @@ const struct api_row api_rows[] = {
     ROW(API_SASL_AUTHENTICATE, 0, 2, sasl_authenticate, "SaslAuthenticate"),
     ROW(API_CREATE_PARTITIONS, 0, 3, create_partitions, "CreatePartitions"),
     ROW(API_DELETE_GROUPS, 0, 2, delete_groups, "DeleteGroups"),
+    ROW(API_ELECT_LEADERS, 0, 2, elect_leaders, "ElectLeaders"),
     ROW(API_INCREMENTAL_ALTER_CONFIGS, 0, 1, incremental_alter_configs, "IncrementalAlterConfigs"),
     ROW(API_OFFSET_DELETE, 0, 0, offset_delete, "OffsetDelete"),
     ROW(API_DESCRIBE_QUORUM, 0, 2, describe_quorum, "DescribeQuorum"),
@@ -50,6 +51,8 @@ const struct api_row api_rows[] = {
     ROW(API_CONSUMER_GROUP_HEARTBEAT, 0, 1, consumer_group_heartbeat, "ConsumerGroupHeartbeat"),
     ROW(API_CONSUMER_GROUP_DESCRIBE, 0, 0, consumer_group_describe, "ConsumerGroupDescribe"),
     ROW(API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, describe_topic_partitions, "DescribeTopicPartitions"),
+    ROW(API_ADD_RAFT_VOTER, 0, 0, add_raft_voter, "AddRaftVoter"),
+    ROW(API_REMOVE_RAFT_VOTER, 0, 0, remove_raft_voter, "RemoveRaftVoter"),
 };
 
 const size_t api_row_count = sizeof(api_rows) / sizeof(api_rows[0]);

@@ -244,9 +244,7 @@ static void role_moved(struct quorum *q)
 {
     int32_t leader = q->raft.leader.node;
     __atomic_store_n(&q->leader, leader, __ATOMIC_RELEASE);
-    if (leader != q->leader_seen)
-        quorum_forward_lost(q, q->leader_seen);
-    q->leader_seen = leader;
+    // What was sent to the leader before is still its to answer; only the end of that connection ends it here.
     if (q->raft.role == RAFT_LEADER)
         return;
     batch_lost(q, RC_NOT_CONTROLLER);

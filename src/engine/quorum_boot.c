@@ -259,7 +259,7 @@ static void configure(struct quorum *q)
     arena_init(&q->format_arena, 1 << 16, NULL, 0);
     for (int i = 0; i < QUORUM_TRANSFERS_MAX; i++)
         q->transfers[i].to = raft_id_none();
-    q->leader = q->leader_seen = NODE_ID_NONE;
+    q->leader = NODE_ID_NONE;
 }
 
 enum rc quorum_create(struct quorum **out, const struct quorum_config *config, char *text, size_t text_bytes)

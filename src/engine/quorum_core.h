@@ -154,7 +154,6 @@ struct quorum {
     bool format_asked;
     bool started, dead;
     int32_t leader;               // atomic
-    int32_t leader_seen;          // the same, on its own shard
     char path[IO_PATH_BYTES_MAX]; // of the journal's folder
     // with peers
     struct peers *peers; // NULL: none
