@@ -72,9 +72,9 @@ bool coordinators_settled(const struct engine_shard *es);
 
 // ------------------------------------------------------------------------------------------------ snapshots
 
-// Up to where the snapshot beside p reaches, INT64_MAX when there is none. Compaction keeps every tombstone at or past
-// it, because a load brings the snapshot up to date with what follows it in the log. Reads a few bytes inline.
-int64_t coordinator_snapshot_offset(struct partition *p);
+// p's log was attached: tells it where the snapshot beside it ends. From there on compaction keeps tombstones, because a
+// load brings the snapshot up to date with what follows it in the log. Reads a few bytes inline.
+void coordinator_attached(struct partition *p);
 // The log was cut at offset: a snapshot that reaches beyond it is removed.
 void coordinator_snapshot_truncate(struct partition *p, int64_t offset);
 

@@ -9,7 +9,8 @@
 //       length, the key, a varint value length, the value. A block without records ends the file.
 //
 // offset: everything below it, and nothing else, is in there; leader epoch: of the batch before it. Written beside the
-// old one, synced, renamed. A core that changes meanwhile begins anew, with more time a turn.
+// old one, synced, renamed, the name synced. A core that changes meanwhile begins anew, with more time a turn. What a
+// tombstone behind the offset deletes may be in there, so compaction keeps those (plog.tombstones_needed).
 #include "engine/coordinator_core.h"
 
 #include <stdio.h>
@@ -82,20 +83,18 @@ static enum rc snapshot_read_head(struct partition *p, struct coordinator_snapsh
     return rc;
 }
 
-int64_t coordinator_snapshot_offset(struct partition *p)
+void coordinator_attached(struct partition *p)
 {
     struct coordinator_snapshot_head h;
-    if (p->log.state == PLOG_DETACHED || p->log.state == PLOG_UNMADE || snapshot_read_head(p, &h) != RC_OK ||
-        !topic_partition_eq(h.id, p->id))
-        return INT64_MAX;
-    return h.offset;
+    if (bytes_eq(engine_topic_name(p->topic), COORDINATOR_TOPIC) && p->log.state != PLOG_UNMADE &&
+        snapshot_read_head(p, &h) == RC_OK && topic_partition_eq(h.id, p->id))
+        p->log.tombstones_needed = h.offset;
 }
 
 void coordinator_snapshot_truncate(struct partition *p, int64_t offset)
 {
-    int64_t end = coordinator_snapshot_offset(p);
     char path[COORDINATOR_PATH_BYTES];
-    if (end == INT64_MAX || end <= offset)
+    if (p->log.tombstones_needed == INT64_MAX || p->log.tombstones_needed <= offset)
         return;
     coordinator_snapshot_path(p, "", path);
     (void)store_trash_put(&p->es->store, p->log.dir, path, false, 0); // its epoch gives it away where that fails
@@ -103,7 +102,7 @@ void coordinator_snapshot_truncate(struct partition *p, int64_t offset)
 
 // ------------------------------------------------------------------------------------------------ writing
 
-enum save_stage { SAVE_OPEN, SAVE_PIECES, SAVE_SYNC, SAVE_RENAME };
+enum save_stage { SAVE_OPEN, SAVE_PIECES, SAVE_SYNC, SAVE_RENAME, SAVE_NAME, SAVE_DONE };
 
 struct coordinator_save {
     struct coordinator *co; // NULL: stopped; freed when its write is back
@@ -234,15 +233,29 @@ static enum rc save_sync(struct coordinator_save *s)
     return RC_AGAIN;
 }
 
-// RC_EOF: it is there.
 static enum rc save_rename(struct coordinator_save *s)
 {
     char from[COORDINATOR_PATH_BYTES], to[COORDINATOR_PATH_BYTES];
     coordinator_snapshot_path(s->co->p, ".new", from);
     coordinator_snapshot_path(s->co->p, "", to);
     io_file_close(&s->file);
-    enum rc rc = io_rename(s->es->shard->io, from, to);
-    return rc == RC_OK ? RC_EOF : rc;
+    s->stage = s->final ? SAVE_DONE : SAVE_NAME;
+    return io_rename(s->es->shard->io, from, to);
+}
+
+// No power cut may bring the old one back after compaction has counted on the new one.
+static enum rc save_name(struct coordinator_save *s)
+{
+    struct plog *log = &s->co->p->log;
+    char folder[COORDINATOR_PATH_BYTES];
+    snprintf(folder, sizeof(folder), "%s/%s", log->dir->path, log->folder);
+    enum rc rc = io_file_open(s->es->shard->io, &s->file, folder, IO_OPEN_READ | IO_OPEN_DIRECTORY, IO_FILE_OTHER);
+    if (rc != RC_OK)
+        return rc;
+    s->stage = SAVE_DONE;
+    s->flying = true;
+    io_file_sync(&s->op, &s->file);
+    return RC_AGAIN;
 }
 
 static enum rc save_step(struct coordinator_save *s)
@@ -262,6 +275,10 @@ static enum rc save_step(struct coordinator_save *s)
         return save_sync(s);
     case SAVE_RENAME:
         return save_rename(s);
+    case SAVE_NAME:
+        return save_name(s);
+    case SAVE_DONE:
+        return RC_EOF;
     }
     UNREACHABLE();
 }
@@ -275,8 +292,9 @@ static enum shard_job_state save_over(struct coordinator_save *s, enum rc rc)
         cs->counters.snapshots_written++;
         co->snapshot_bytes = s->file_at;
         co->bytes_applied -= s->bytes_applied;
+        co->p->log.tombstones_needed = s->offset;
     } else {
-        if (rc != RC_FULL && rc != RC_NO_SPACE)
+        if (rc != RC_FULL && rc != RC_NO_SPACE && rc != RC_UNSUPPORTED)
             trace_warn(s->es->engine->config.trace, "no snapshot of %s could be written: %s",
                        coordinator_name(co, text), rc_text(rc));
         coordinator_snapshot_path(co->p, ".new", path);

@@ -163,6 +163,8 @@ static void partition_attach(struct partition *p)
         dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
             : RC_OFFLINE;
     p->state = rc == RC_OK ? PARTITION_ONLINE : PARTITION_OFFLINE;
+    if (rc == RC_OK)
+        coordinator_attached(p);
     if (rc != RC_OK)
         trace_error(es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
                     rc_text(rc));

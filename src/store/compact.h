@@ -20,7 +20,7 @@
 //   - a record past the end of the map; the record the map names for its key; a key the map does not know
 //   - a record without a value (tombstone) stays when it is the latest of its key until the batch's delete horizon:
 //     the first run that keeps it gives the batch one, delete.retention.ms from then (attribute bit 6); the first run
-//     after that drops it
+//     after that drops it, unless plog.tombstones_needed lies below
 //   - records without a key do not (the topic was not compacted when they came)
 //   - control batches, as they are, and the entries of .txnindex with them; data of aborted transactions does not
 //   - a batch of which nothing stays leaves an empty one when it is the last its producer wrote (its sequence must stay

@@ -91,7 +91,8 @@ static enum sieve_verdict filter_judge(void *context, const struct sieve_record 
     }
     if (r->offset < key_map_get(&c->map, r->key))
         return SIEVE_DROP;
-    bool gone = r->value_null && (h->attributes & BATCH_ATTR_DELETE_HORIZON) && c->wall_ms >= h->base_timestamp;
+    bool gone = r->value_null && (h->attributes & BATCH_ATTR_DELETE_HORIZON) && c->wall_ms >= h->base_timestamp &&
+                r->offset < c->log->tombstones_needed;
     return gone ? SIEVE_DROP : SIEVE_KEEP;
 }
 

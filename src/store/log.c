@@ -85,6 +85,7 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
         .epoch_to_begin = LEADER_EPOCH_NONE,
         .snapshot = OFFSET_NONE,
         .noted_high_watermark = OFFSET_NONE,
+        .tombstones_needed = INT64_MAX,
     };
     list_init(&l->queued);
     list_init(&l->writing);

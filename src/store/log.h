@@ -111,6 +111,8 @@ struct plog {
     int64_t mark;                   // written mark: recovery scans from here after a process death
     int64_t snapshot;               // offset of the newest producer snapshot written, OFFSET_NONE
     int64_t noted_high_watermark;   // what the checkpoint has
+    int64_t tombstones_needed;      // at and past it, by somebody who has the state up to here: compaction keeps them.
+                                    // INT64_MAX: nobody; the owner's to set, at any time after plog_attach()
     int64_t high_watermark;         // as told by plog_note_high_watermark()
     // work
     struct list queued;  // appends not handed to the kernel yet

@@ -249,12 +249,14 @@ static void call_begin(struct test_call *t, enum group_call_kind kind, int16_t v
 }
 
 // One offset of partition 0 of t; returns the code of the partition.
-static int16_t commit(const char *group, int64_t offset)
+static int16_t commit_with(const char *group, int64_t offset, const char *metadata)
 {
     struct offset_commit_request in;
     struct offset_commit_request_topic topic = {.name = bytes_str("t")};
-    struct offset_commit_request_partition p = {
-        .committed_offset = offset, .committed_leader_epoch = -1, .commit_timestamp = -1, .committed_metadata = bytes_str("m")};
+    struct offset_commit_request_partition p = {.committed_offset = offset,
+                                                .committed_leader_epoch = -1,
+                                                .commit_timestamp = -1,
+                                                .committed_metadata = bytes_str(metadata)};
     offset_commit_request_init(&in);
     in.group_id = bytes_str(group);
     in.topics = &topic;
@@ -269,6 +271,11 @@ static int16_t commit(const char *group, int64_t offset)
     int16_t code = out->topics[0].partitions[0].error_code;
     group_call_deinit(&t.c.group);
     return code;
+}
+
+static int16_t commit(const char *group, int64_t offset)
+{
+    return commit_with(group, offset, "m");
 }
 
 // Its offset, -1: none; minus the code of the answer less 1000: an error.
@@ -333,6 +340,7 @@ static struct coordinator_counters counters(void)
         sum.loaded_records += c->loaded_records;
         sum.snapshots_used += c->snapshots_used;
         sum.snapshots_ignored += c->snapshots_ignored;
+        sum.snapshots_written += c->snapshots_written;
         sum.appends_failed += c->appends_failed;
         sum.appends_late += c->appends_late;
     }
@@ -434,6 +442,32 @@ Test(coordinator, damaged_newer_and_foreign_snapshots_are_ignored, .init = setup
     rig_start();
     expect_all(100);
     cr_assert_eq(counters().snapshots_ignored, 1);
+}
+
+// Without a stop, once enough has been written since the last one; and compaction then keeps what it may lack.
+Test(coordinator, snapshots_are_made_while_it_runs, .init = setup_one, .fini = teardown)
+{
+    static char metadata[4001];
+    memset(metadata, 'm', sizeof(metadata) - 1);
+    struct topic_partition id;
+    cr_assert(coordinator_partition(engine_image(&r.e->shards[0]), bytes_str("g"), &id));
+    struct partition *p = partition_find(&r.e->shards[0], id);
+    cr_assert_eq(p->log.tombstones_needed, INT64_MAX);
+    for (int i = 0; i < 300; i++)
+        cr_assert_eq(commit_with("g", i, metadata), 0);
+    for (int i = 0; i < 20000 && counters().snapshots_written == 0; i++)
+        shard_turn(&r.group.shards[0], 200000);
+    cr_assert_eq(counters().snapshots_written, 1);
+    int64_t offset = p->log.tombstones_needed;
+    cr_assert(offset > 200 && offset <= 300, "%lld", (long long)offset);
+    cr_assert_eq(commit("g", 1000), 0);
+    rig_close(); // it dies
+    rig_start();
+    cr_assert_eq(fetch("g"), 1000);
+    cr_assert_eq(counters().snapshots_used, 1);
+    cr_assert_eq((int64_t)counters().loaded_records, 1 + 301 - offset, "one of the snapshot, the rest of the log");
+    p = partition_find(&r.e->shards[0], id);
+    cr_assert_eq(p->log.tombstones_needed, offset);
 }
 
 Test(coordinator, the_head_of_a_snapshot_is_judged)
