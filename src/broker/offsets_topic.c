@@ -31,20 +31,11 @@ void offsets_topic_deinit(struct offsets_topic *t)
 
 // ------------------------------------------------------------------------------------------------ what it is made of
 
-static uint32_t list_count(const char *list)
-{
-    uint32_t n = 0;
-    struct bytes element;
-    while (list && config_list_next(&list, &element))
-        n++;
-    return n;
-}
-
 // The factor that is wanted, once all nodes of the quorum have registered.
 static uint32_t factor_wanted(const struct engine_shard *es)
 {
     struct config_layers l = engine_layers(es, NULL);
-    uint32_t nodes = list_count(config_broker_text(&l, "controller.quorum.voters"));
+    uint32_t nodes = es->engine->config.peer_count;
     int64_t factor = config_broker_int(&l, "offsets.topic.replication.factor", 3);
     return factor < nodes ? (uint32_t)factor : nodes ? nodes : 1;
 }
