@@ -59,15 +59,22 @@ enum rc offsets_topic_spec(const struct engine_shard *es, struct arena *a, struc
     struct config_layers l = engine_layers(es, NULL);
     const char *segment = arena_printf(
         a, "%lld", (long long)config_broker_int(&l, "offsets.topic.segment.bytes", 104857600));
+    // What all must hold is never asked of a topic that could then not lose one.
+    uint32_t factor = factor_now(es);
+    int64_t in_sync_max = factor > 1 ? factor - 1 : 1;
+    bool capped = config_broker_int(&l, "min.insync.replicas", 1) > in_sync_max;
+    const char *in_sync = arena_printf(a, "%lld", (long long)in_sync_max);
     const char *pairs[][2] = {
         {"cleanup.policy", "compact"},
         {"compression.type", codec_text(config_broker_int(&l, "offsets.topic.compression.codec", 0))},
         {"segment.bytes", segment},
+        {"min.insync.replicas", in_sync},
     };
-    struct create_topics_request_config *configs = arena_array(a, ARRAY_COUNT(pairs), sizeof(*configs));
-    if (!segment || !configs)
+    uint32_t count = (uint32_t)ARRAY_COUNT(pairs) - !capped;
+    struct create_topics_request_config *configs = arena_array(a, count, sizeof(*configs));
+    if (!segment || !in_sync || !configs)
         return RC_NOMEM;
-    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++) {
+    for (uint32_t i = 0; i < count; i++) {
         create_topics_request_config_init(&configs[i]);
         configs[i].name = bytes_str(pairs[i][0]);
         configs[i].value = bytes_str(pairs[i][1]);
@@ -75,9 +82,9 @@ enum rc offsets_topic_spec(const struct engine_shard *es, struct arena *a, struc
     create_topics_request_topic_init(out);
     out->name = COORDINATOR_TOPIC;
     out->num_partitions = (int32_t)config_broker_int(&l, "offsets.topic.num.partitions", 50);
-    out->replication_factor = (int16_t)factor_now(es);
+    out->replication_factor = (int16_t)factor;
     out->configs = configs;
-    out->configs_count = ARRAY_COUNT(pairs);
+    out->configs_count = count;
     return RC_OK;
 }
 

@@ -123,7 +123,7 @@ static void append_written(struct plog_append *log, enum rc rc)
             p->bytes_added += log->bytes;
         // A sync may complete long after the turn that wrote: watermark and watches follow at the end of this one.
         partition_mark_dirty(p);
-        if (op->all && p->replica && (rc = replica_wait(p, op)) == RC_AGAIN)
+        if (op->all && !op->internal && p->replica && (rc = replica_wait(p, op)) == RC_AGAIN)
             return;
     }
     partition_append_finish(op, rc);

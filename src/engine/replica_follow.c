@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The follower's part: what to fetch next, and what the leader's answer does to the log.
+#include "engine/coordinator.h"
 #include "engine/replica_core.h"
 
 #include <stdlib.h>
@@ -198,6 +199,7 @@ static void truncate(struct replica *r, int64_t offset)
     }
     if (rc != RC_OK)
         return;
+    coordinator_snapshot_truncate(p, offset);
     int64_t end = plog_written_end(&p->log);
     p->es->counters.truncations++;
     p->es->counters.truncated_records += (uint64_t)(before - end);
@@ -217,6 +219,7 @@ static void restart(struct replica *r, int64_t offset)
         repl_follower_failed(&r->follower, shard_now_ns(p->es->shard));
     if (rc != RC_OK)
         return;
+    coordinator_snapshot_truncate(p, 0); // of what came before
     p->high_watermark = offset;
     plog_note_high_watermark(&p->log, offset);
     trace_info(p->es->engine->config.trace, "%s-%d: begins anew at %lld, the log start of node %d", p->topic->name,
