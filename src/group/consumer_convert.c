@@ -28,6 +28,18 @@ static const char malformed[] = "the embedded consumer protocol is malformed.";
 static const char custom[] = "an unsupported custom assignor is in use. Please refer to the documentation or switch to "
                              "a default assignor before re-attempting the upgrade.";
 
+// Their user data is nothing but what the coordinator knows itself (librdkafka sends the sticky ones' back with each
+// assignment), so it may be lost.
+static bool assignor_is_ours(struct bytes name)
+{
+    static const char *const names[] = {"range", "roundrobin", "sticky", "cooperative-sticky"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (bytes_eq(name, bytes_str(names[i])))
+            return true;
+    }
+    return false;
+}
+
 struct up {
     struct consumer_plan p;
     struct bytes protocol;
@@ -72,7 +84,7 @@ static bool up_member(struct up *u, const struct classic_member *m, int32_t epoc
     enum rc rc = protocol ? consumer_subscription_decode(protocol->metadata, a, &s) : RC_MALFORMED;
     if (rc == RC_OK)
         rc = consumer_assignment_decode(u->p.g, m->assignment, a, &assigned, &user_data);
-    if (rc == RC_OK && user_data) {
+    if (rc == RC_OK && user_data && !assignor_is_ours(u->protocol)) {
         u->why = custom;
         return false;
     }
@@ -145,6 +157,9 @@ void consumer_upgrade(struct groups *g, struct group *gr, struct group_call *cal
         }
     }
     plan_end(&u.p);
+    if (u.why)
+        trace_info(g->host.trace, "group '%s' stays a classic one though a member of the consumer protocol came: %s",
+                   trace_quote(id, sizeof(id), call->group_id), u.why);
     if (u.why)
         consumer_refuse(g, call, RC_GROUP_ID_NOT_FOUND, "Cannot upgrade classic group %s to consumer group because %s",
                         trace_quote(id, sizeof(id), call->group_id), u.why);
