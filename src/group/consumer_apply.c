@@ -305,6 +305,11 @@ static enum rc member_set_sub(struct consumer_member *m, consumer_sub *sub)
         if (cg->member_count == 0)
             gr->empty_since_ms = g->now.wall_ms;
     }
+    // Each protocol has its own time to do what it is told.
+    if (!sub || !sub->classic_member_metadata)
+        group_deadline_set(g, &m->join, GROUP_NEVER, m->join.fire);
+    else
+        group_deadline_set(g, &m->rebalance, GROUP_NEVER, consumer_rebalance_fire);
     return instance_put(cg, m);
 }
 

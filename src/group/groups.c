@@ -364,7 +364,7 @@ static bool call_is_classic(enum group_call_kind kind)
 
 static bool call_needs_id(enum group_call_kind kind)
 {
-    return call_is_classic(kind) || kind == GROUP_CONSUMER_HEARTBEAT;
+    return call_is_classic(kind); // the new protocol has words of its own for it
 }
 
 void groups_call(struct groups *g, struct group_call *call, struct group_time now)

@@ -6,6 +6,7 @@
 
 import os
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
@@ -255,6 +256,65 @@ def case_group(protocol):
     return cases.compare(data, got)
 
 
+class Member(threading.Thread):
+    def __init__(self, group, topics, **options):
+        super().__init__(daemon=True)
+        self.end, self.parts, self.got, self.topics = False, set(), [], topics
+        config = {'bootstrap.servers': bootstrap, 'group.id': group, 'auto.offset.reset': 'earliest'}
+        config.update((key.replace('_', '.'), value) for key, value in options.items())
+        self.consumer = Consumer(config)
+        self.start()
+
+    def run(self):
+        self.consumer.subscribe(self.topics, on_assign=lambda _, new: self.parts.update(p.partition for p in new),
+                                on_revoke=lambda _, old: self.parts.difference_update(p.partition for p in old))
+        while not self.end:
+            message = self.consumer.poll(0.1)
+            if message is not None and not message.error():
+                self.got.append(message.value())
+        self.consumer.close()
+
+    def close(self):
+        self.end = True
+        self.join()
+
+
+def case_group_migration():
+    """One group from the new protocol, one member by regular expression, to the classic one and back: nothing twice."""
+    topic, group = create(prefix + '-migration', 6), prefix + '-migration'
+    producer, sent, members = Producer({'bootstrap.servers': bootstrap}), [], []
+
+    def settled(*sizes):
+        return lambda: [len(m.parts) for m in members if not m.end] == list(sizes)
+
+    def exchange():
+        for i in range(60):
+            sent.append(b'%d' % len(sent))
+            producer.produce(topic, sent[-1], partition=i % 6)
+        producer.flush(30)
+        assert cases.retry(lambda: sum(len(m.got) for m in members) >= len(sent), 30), 'records are missing'
+
+    members += [Member(group, [topic], group_protocol='consumer'),
+                Member(group, ['^' + prefix + '-migr.*'], group_protocol='consumer')]
+    assert cases.retry(settled(3, 3), 60), 'two of the new protocol: %s' % [m.parts for m in members]
+    exchange()
+    members.append(Member(group, [topic], partition_assignment_strategy='cooperative-sticky'))
+    assert cases.retry(settled(2, 2, 2), 60), 'with a classic one: %s' % [m.parts for m in members]
+    exchange()
+    members[0].close()
+    members[1].close()
+    assert cases.retry(settled(6), 60), 'back to the classic protocol: %s' % [m.parts for m in members]
+    exchange()
+    members.append(Member(group, [topic], group_protocol='consumer'))
+    assert cases.retry(settled(3, 3), 60), 'to the new one again: %s' % [m.parts for m in members]
+    exchange()
+    for member in members[2:]:
+        member.close()
+    got = sorted(int(value) for m in members for value in m.got)
+    assert got == list(range(len(sent))), '%d records of %d' % (len(got), len(sent))
+    return '%d records, each once' % len(got)
+
+
 def case_group_admin():
     group = prefix + '-group-classic'
     listed = admin.list_consumer_groups().result(20)
@@ -305,6 +365,7 @@ report.run('admin-delete-topic', case_delete_topic)
 if '--groups' in sys.argv:
     report.run('group-consume', case_group, 'classic')
     report.run('group-consume-848', case_group, 'consumer')
+    report.run('group-migration', case_group_migration)
     report.run('group-admin', case_group_admin)
 if '--transactions' in sys.argv:
     report.run('transaction', case_transaction)

@@ -88,6 +88,7 @@ Test(consumer, what_is_no_heartbeat_is_refused_in_kafkas_words)
         const char *answer;
     } cases[] = {
         {BEAT(" ", 0), "INVALID_REQUEST: MemberId can't be empty."},
+        {JOIN("m", "orders", .group = ""), "INVALID_REQUEST: GroupId can't be empty."},
         {JOIN("m", "orders", .instance = ""), "INVALID_REQUEST: InstanceId can't be empty."},
         {JOIN("m", "orders", .rack = ""), "INVALID_REQUEST: RackId can't be empty."},
         {BEAT("m", 0, .topics = "orders", .owned = ""),

@@ -238,6 +238,24 @@ Test(consumer_migrate, classic_members_have_their_own_session_and_time_to_join)
     end(r);
 }
 
+Test(consumer_migrate, a_member_that_changes_its_protocol_under_its_id_has_no_old_deadline)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m1", "orders"), "m1 1 orders:0-11");
+    rig_call_free(join_send(r, "m2", NULL, "orders")); // now it has its rebalance timeout to sync
+    EXPECT(r, JOIN("m2", "orders"), "m2 2 ");
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-11"), "m1 1 orders:0-5");
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-5"), "m1 2 -");
+    EXPECT(r, BEAT("m2", 2), "m2 2 orders:6-11");
+    for (int i = 0; i < 3; i++) {
+        rig_advance(r, 30000);
+        EXPECT(r, BEAT("m1", 2), "m1 2 -");
+        EXPECT(r, BEAT("m2", 2), "m2 2 -");
+    }
+    cr_assert_eq(rig_consumer(r, "g")->member_count, 2);
+    end(r);
+}
+
 Test(consumer_migrate, a_static_member_changes_its_protocol_without_losing_its_place)
 {
     struct rig *r = begin();
