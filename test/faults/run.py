@@ -14,13 +14,14 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames                                                                       # noqa: E402
+import commits                                                                      # noqa: E402
 import life                                                                         # noqa: E402
 import overload                                                                     # noqa: E402
 import disks                                                                        # noqa: E402
 import shards                                                                       # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
-ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'shards': shards, 'disks': disks}
+ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks}
 
 
 def main():
