@@ -354,6 +354,7 @@ static void on_work(struct shard_task *t)
         next = sooner(next, quorum_brokers_work(q, now));
         next = sooner(next, quorum_voters_work(q, now));
     }
+    next = sooner(next, quorum_say_leaderless(q, now));
     next = sooner(next, quorum_self_work(q, now));
     next = sooner(next, answer_landed(q, now));
     pump(q);

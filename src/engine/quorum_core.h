@@ -160,6 +160,7 @@ struct quorum {
     bool forming;
     struct quorum_form form;
     struct quorum_self self;
+    uint64_t leaderless_ns; // when to say so, 0: there is a leader
     uint64_t observers_set; // index of the voter set the observers were taken for
     struct quorum_transfer transfers[QUORUM_TRANSFERS_MAX];
     struct raft_id refused[RAFT_PEERS_MAX]; // transfers that could not begin
@@ -201,6 +202,7 @@ void quorum_snapshot_consider(struct quorum *q);
 // quorum_peers.c: the transport's hooks
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
+uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again
 bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster
 // quorum_raft.c
 void quorum_raft_send(struct quorum *q, const struct raft_message *m);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLOCKS_APART_MS = 10 * 60 * 1000 };
+enum { CLOCKS_APART_MS = 10 * 60 * 1000, LEADERLESS_MS = 5000 };
 
 // ---- Hello ----
 
@@ -93,6 +93,44 @@ void quorum_observers(struct quorum *q)
     if (!same)
         quorum_feed(
             q, &(struct raft_event){.kind = RAFT_OBSERVERS, .observers = observers, .observer_count = count});
+}
+
+// Without a leader for long: who of the voters is missing, and what helps when their disks are.
+uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now)
+{
+    if (!q->peers || q->dead || q->forming || q->raft.leader.node != NODE_ID_NONE) {
+        q->leaderless_ns = 0;
+        return UINT64_MAX;
+    }
+    if (!q->leaderless_ns)
+        q->leaderless_ns = now + LEADERLESS_MS * QUORUM_NS_PER_MS;
+    if (now < q->leaderless_ns)
+        return q->leaderless_ns;
+    q->leaderless_ns = now + 3 * LEADERLESS_MS * QUORUM_NS_PER_MS;
+    const struct raft_voters *v = raft_voters(&q->raft);
+    char text[300] = "";
+    size_t used = 0;
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < v->count && used < sizeof(text) - 64; i++) {
+        const struct peer *p = peers_find(q->peers, v->ids[i].node);
+        bool self = raft_id_eq(v->ids[i], q->raft.config.self);
+        bool up = p && p->state == PEER_UP;
+        if (self || (up && uuid_eq(p->hello.directory, v->ids[i].directory)))
+            there++;
+        else
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "; node %d %s", v->ids[i].node,
+                                     up || v->ids[i].node == q->config.node_id
+                                         ? "has another folder than the one that votes"
+                                         : "does not answer");
+    }
+    if (v->count > 0)
+        trace_warn(q->config.trace,
+                   "no controller: %u of %u voters are there and %u are needed%s. Start those that are missing with their "
+                   "own folders; nothing changes and nothing is lost meanwhile",
+                   there, v->count, v->count / 2 + 1, text);
+    else
+        trace_warn(q->config.trace, "no controller has been heard of since this node joined the cluster");
+    return q->leaderless_ns;
 }
 
 static void on_changed(void *context, struct peer *p)

@@ -191,6 +191,19 @@ def all_restart(c, t):
     t.check("one of three changes nothing", code != 0, text.strip()[:100])
 
 
+def two_disks_are_lost(c, t):
+    for node in list(c.processes):
+        c.end(node)
+    for node in (1, 2):
+        shutil.rmtree(c.home / f"d{node}")
+    c.start(1, 2, 3)
+    said = until(15, lambda: "1 of 3 voters are there and 2 are needed" in c.log(3))
+    t.check("two of three disks are lost: nothing is elected, and the third says what to do", said is not None,
+            [line for line in c.log(3).splitlines() if "no controller" in line][-1:])
+    t.check("no second cluster forms", all("is an observer of cluster" in c.log(n) for n in (1, 2)) and
+            c.brokers(1) is None)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weir", required=True)
@@ -198,7 +211,7 @@ def main():
     args = parser.parse_args()
     t, c = Checks(), Cluster(args.weir, args.port)
     try:
-        for step in (refusals, disagreement, form, controller_dies, disk_is_lost, all_restart):
+        for step in (refusals, disagreement, form, controller_dies, disk_is_lost, all_restart, two_disks_are_lost):
             step(c, t)
     except Exception as problem:  # the rest cannot be tried
         t.check(f"{step.__name__} ends without an accident", False, repr(problem))
