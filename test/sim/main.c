@@ -57,6 +57,11 @@ static const struct regression {
     {"folder-fails-in-the-middle-of-a-swap", &scenario_store, 20402, 20000, true},
     {"snapshot-of-a-log-that-was-lost", &scenario_store, 40011, 20000, true},
     {"name-of-a-topic-torn", &scenario_node, 76000291, 50000, true},
+    {"transfer-that-cannot-begin", &scenario_quorum, 2, 30000, true},
+    {"prepared-over-a-restart", &scenario_quorum, 24, 30000, true},
+    {"refused-without-pause", &scenario_quorum, 59, 30000, true},
+    {"controller-fenced", &scenario_quorum, 113, 30000, true},
+    {"connection-without-echo", &scenario_quorum, 358, 30000, true},
 };
 
 static struct {
