@@ -166,6 +166,26 @@ static bool still_registered(const struct quorum *q, struct peer_inlet *in, cons
     return !replaced && (m->kind == CONTROLLER_REGISTER || (n && uuid_eq(n->incarnation, in->hello.incarnation)));
 }
 
+// What a broker asks for itself it asks only for itself.
+static bool speaks_for_itself(const struct peer_inlet *in, int kind, const void *request)
+{
+    int32_t node = in->hello.node;
+    switch (kind) {
+    case CONTROLLER_PRODUCER_IDS:
+        return ((const struct controller_producer_ids *)request)->node == node;
+    case CONTROLLER_NODE_STATE:
+        return ((const struct controller_node_state *)request)->node == node;
+    case CONTROLLER_ALTER_ISR:
+        return ((const struct alter_isr *)request)->node == node;
+    case CONTROLLER_REGISTER: {
+        const struct controller_registration *r = request;
+        return r->node == node && uuid_eq(r->incarnation, in->hello.incarnation);
+    }
+    default:
+        return true; // of a client
+    }
+}
+
 static enum rc remote_begin(struct quorum *q, struct quorum_remote *r, const struct peer_frame *f,
                             struct peer_inlet *in)
 {
@@ -183,6 +203,8 @@ static enum rc remote_begin(struct quorum *q, struct quorum_remote *r, const str
     rc = quorum_request_decode(m.kind, m.body_version, m.body, &r->arena, &request, &answer);
     if (rc != RC_OK)
         return rc == RC_MALFORMED ? RC_INVALID_REQUEST : rc;
+    if (!speaks_for_itself(in, m.kind, request))
+        return RC_CLUSTER_AUTHORIZATION_FAILED;
     r->caller = (struct quorum_caller){m.principal, m.client_address, m.client_id, m.listener};
     uint64_t wait_ms = m.deadline_ms >= 0 ? (uint64_t)m.deadline_ms : 0;
     r->op = (struct quorum_op){.kind = m.kind,
