@@ -20,6 +20,9 @@ static void admin_done(struct quorum_op *qop, enum rc rc)
 {
     struct admin_op *op = container_of(qop, struct admin_op, quorum);
     struct request *rq = op->rq;
+    // This node's own trouble with the controller, in the middle of a restart: the client asks again.
+    if (rc == RC_STALE_BROKER_EPOCH || rc == RC_BROKER_ID_NOT_REGISTERED)
+        rc = RC_NOT_CONTROLLER;
     if (rc != RC_OK && !op->fail(op, rc)) {
         api_fail_memory(rq);
         return;

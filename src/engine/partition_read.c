@@ -36,8 +36,17 @@ static bool partition_diverges(struct partition *p, struct partition_read *r)
         return false;
     int32_t epoch;
     int64_t end;
-    if (plog_epoch_end(&p->log, r->last_fetched_epoch, &epoch, &end) != RC_OK || epoch == LEADER_EPOCH_NONE)
+    if (plog_epoch_end(&p->log, r->last_fetched_epoch, &epoch, &end) != RC_OK)
         return false;
+    if (epoch == LEADER_EPOCH_NONE) {
+        // Newer than any record here, and older than this leader: whoever led then wrote what never came here. The log
+        // knows of an epoch with its first record, so the largest at or below is the last one there is.
+        int64_t start = plog_start_offset(&p->log);
+        end = plog_written_end(&p->log);
+        epoch = end > start ? plog_epoch_at(&p->log, end - 1) : 0;
+        if (epoch == LEADER_EPOCH_NONE || epoch > r->last_fetched_epoch)
+            return false;
+    }
     if (epoch == r->last_fetched_epoch && r->fetch_offset <= end)
         return false;
     r->diverging_epoch = epoch;

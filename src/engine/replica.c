@@ -63,11 +63,13 @@ static void lead_begin(struct replica *r, const struct image *image, const struc
     struct repl_member members[REPL_REPLICAS_MAX];
     struct repl_view view = view_of(p, image, ip, members);
     int64_t end = plog_offered_end(&p->log);
-    enum rc rc = repl_leader_begin(&r->leader, p->es->engine->config.node_id, &view, end, least(p->high_watermark, end),
+    enum rc rc = repl_leader_begin(&r->leader, p->es->engine->config.node_id, &view, end, plog_written_end(&p->log),
+                                   least(p->high_watermark, end),
                                    (uint64_t)p->es->engine->replica_lag_ms * 1000000, shard_now_ns(p->es->shard));
     if (rc != RC_OK)
         return; // memory: the role is taken up with the next image
     r->begun = true;
+    plog_sync(&p->log); // what a start has found is offered once it is durable
     p->recovered_end = plog_written_end(&p->log); // a new leader may know a lower watermark; latest never shrinks
     replica_watermark(p, r->leader.high_watermark);
     replica_lead_more(r);
@@ -170,6 +172,12 @@ enum rc replica_follow(struct partition *p, const struct image *image, const str
     r->leads = p->leads;
     role_begin(r, image, ip);
     return RC_OK;
+}
+
+bool replica_expected(const struct partition *p)
+{
+    const struct image_partition *ip = image_partition_of(p);
+    return ip && ip->replica_count > 1;
 }
 
 void replica_log_ready(struct partition *p)

@@ -42,6 +42,8 @@ struct replica {
 // The image says who leads p, and who replicates it: takes up the role, or changes it. With one replica p->replica goes.
 // RC_NOMEM: as it was.
 enum rc replica_follow(struct partition *p, const struct image *image, const struct image_partition *ip);
+// Whether the image gives p other replicas.
+bool replica_expected(const struct partition *p);
 // p's log has become ready (attached, opened, recovered): a role that waited for it is taken up.
 void replica_log_ready(struct partition *p);
 // p goes: no role any more. Its log may still be in use.

@@ -39,11 +39,17 @@ static struct repl_log log_of(struct partition *p)
                              .context = p};
 }
 
-// The log can be asked and appended to: nothing of an earlier role is in flight.
+// The log can be asked and appended to: nothing of an earlier role is in flight, and where syncs are forced, what a start
+// has found is durable, for the fetch will say so.
 static bool log_quiet(struct partition *p)
 {
-    return p->state == PARTITION_ONLINE && !log_dir_is_offline(p->log.dir) && partition_open(p) == RC_OK &&
-           plog_is_still(&p->log);
+    if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir) || partition_open(p) != RC_OK ||
+        !plog_is_still(&p->log))
+        return false;
+    if (plog_offered_end(&p->log) == plog_written_end(&p->log))
+        return true;
+    plog_sync(&p->log);
+    return false;
 }
 
 static void retry_due(struct shard_timer *t)
@@ -134,8 +140,10 @@ static void batch_done(struct plog_append *op, enum rc rc)
     struct replica_batch *b = container_of(op, struct replica_batch, op);
     struct replica *r = b->r;
     r->failed |= rc != RC_OK;
-    if (rc == RC_OK && r->p)
+    if (rc == RC_OK && r->p) {
         r->p->bytes_added += op->bytes;
+        partition_mark_dirty(r->p); // it may lead by now: then more is offered
+    }
     free(b);
     ASSERT(r->pending > 0);
     if (--r->pending == 0)
@@ -200,15 +208,15 @@ static void truncate(struct replica *r, int64_t offset)
     if (rc != RC_OK)
         return;
     coordinator_snapshot_truncate(p, offset);
-    int64_t end = plog_written_end(&p->log);
     p->es->counters.truncations++;
-    p->es->counters.truncated_records += (uint64_t)(before - end);
-    if (p->high_watermark > end) { // outside ISR and ELR only
-        p->high_watermark = end;
-        plog_note_high_watermark(&p->log, end);
+    p->es->counters.truncated_records += (uint64_t)(before - offset);
+    if (p->high_watermark > offset) { // outside ISR and ELR only
+        p->high_watermark = offset;
+        plog_note_high_watermark(&p->log, offset);
     }
+    // What is left of the last segment is read once more before the next fetch.
     trace_info(p->es->engine->config.trace, "%s-%d: cut from %lld to %lld to agree with node %d", p->topic->name,
-               p->id.partition, (long long)before, (long long)end, r->follower.leader);
+               p->id.partition, (long long)before, (long long)offset, r->follower.leader);
 }
 
 static void restart(struct replica *r, int64_t offset)

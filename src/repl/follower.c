@@ -13,6 +13,8 @@ void repl_follower_follow(struct repl_follower *f, int32_t leader, int32_t leade
         f->retry_ns = 0;
         f->stopped = false;
     }
+    if (!in_isr_or_elr)
+        f->stopped = false; // it promises nothing any more: it may cut
     f->leader = leader;
     f->leader_epoch = leader_epoch;
     f->in_isr_or_elr = in_isr_or_elr;

@@ -98,12 +98,12 @@ static void change_over(struct repl_leader *l)
 }
 
 enum rc repl_leader_begin(struct repl_leader *l, int32_t self, const struct repl_view *view, int64_t end,
-                          int64_t high_watermark, uint64_t lag_ns, uint64_t now_ns)
+                          int64_t epoch_start, int64_t high_watermark, uint64_t lag_ns, uint64_t now_ns)
 {
-    ASSERT(high_watermark >= 0 && high_watermark <= end);
+    ASSERT(high_watermark >= 0 && high_watermark <= end && end <= epoch_start);
     *l = (struct repl_leader){.self = self,
                               .leader_epoch = view->leader_epoch,
-                              .epoch_start = end,
+                              .epoch_start = epoch_start,
                               .end = end,
                               .high_watermark = high_watermark,
                               .lag_ns = lag_ns};

@@ -94,10 +94,11 @@ enum repl_outcome {
     REPL_UNKNOWN, // no answer, not the controller any more, another partition epoch
 };
 
-// Begins a leader epoch: nothing is known of the others, lag clocks start now. end: the own log end; high_watermark as
-// this replica knew it. self_broker_epoch is taken from the view. RC_NOMEM.
+// Begins a leader epoch: nothing is known of the others, lag clocks start now. end: what the own log offers (its durable
+// end where syncs are forced); epoch_start: where it ends, at or past that: records between the two may have been
+// committed before this process began, so who joins must have them. high_watermark as this replica knew it. RC_NOMEM.
 enum rc repl_leader_begin(struct repl_leader *l, int32_t self, const struct repl_view *view, int64_t end,
-                          int64_t high_watermark, uint64_t lag_ns, uint64_t now_ns);
+                          int64_t epoch_start, int64_t high_watermark, uint64_t lag_ns, uint64_t now_ns);
 void repl_leader_deinit(struct repl_leader *l);
 // The image changed: ISR, replicas, readiness, min.insync.replicas. Same leader epoch, else begin anew. RC_NOMEM: nothing
 // changed. True in *moved: the high watermark moved.

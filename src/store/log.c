@@ -435,7 +435,9 @@ enum rc plog_begin_epoch(struct plog *l, int32_t leader_epoch)
         return RC_OK;
     }
     enum rc rc = plog_ready(l);
-    return rc ? rc : epoch_cache_begin(&l->epochs, leader_epoch, l->written);
+    if (rc || !plog_is_still(l)) // batches of the epoch before are on their way: the first one of this notes it
+        return rc;
+    return epoch_cache_begin(&l->epochs, leader_epoch, l->written);
 }
 
 enum rc plog_epoch_end(struct plog *l, int32_t leader_epoch, int32_t *found_epoch, int64_t *end_offset)

@@ -341,7 +341,8 @@ enum rc plog_find_timestamp_max(struct plog *l, int64_t bound, struct plog_time_
 
 // ------------------------------------------------------------------------------------------------ leader epochs
 
-// A new leader epoch starts at the written end. Followers learn epochs from the batches. RC_AGAIN: opens first failed.
+// A new leader epoch starts at the written end; while appends are queued or in flight, where its first batch will lie.
+// Followers learn epochs from the batches. RC_AGAIN: opens first failed.
 enum rc plog_begin_epoch(struct plog *l, int32_t leader_epoch);
 // The end offset of the largest epoch at or below `leader_epoch` (KIP-101, KIP-279): LEADER_EPOCH_NONE and OFFSET_NONE
 // when unknown.

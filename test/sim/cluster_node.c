@@ -119,6 +119,57 @@ static void check_leader(struct cluster_world *w, const struct cluster_node *c, 
                  (long long)p->high_watermark, (long long)plog_written_end(&p->log));
 }
 
+// What a leader counts as committed.
+static void note_watermark(struct cluster_world *w, const struct partition *p)
+{
+    struct cluster_part *part = part_of(w, p->id);
+    if (part && p->leads && (!p->replica || p->replica->begun) && p->high_watermark > part->watermark) {
+        part->watermark = p->high_watermark;
+        part->watermark_index = engine_image(p->es)->index;
+    }
+}
+
+static const struct partition *partition_on(const struct node *n, struct uuid topic, int32_t number)
+{
+    for (uint32_t s = 0; s < n->engine->shard_count; s++) {
+        const struct engine_shard *es = &n->engine->shards[s];
+        for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
+            const struct partition *p = list_entry(at, struct partition, all_link);
+            if (uuid_eq(p->id.topic_id, topic) && p->id.partition == number)
+                return p;
+        }
+    }
+    return NULL;
+}
+
+// Every member of the ISR that runs holds everything below the highest watermark any leader has reached. The newest
+// image that anybody has is the committed one if it is no older than what that leader went by.
+static void check_completeness(struct cluster_world *w)
+{
+    const struct image *newest = NULL;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
+        if (n && (!newest || engine_image(&n->engine->shards[0])->index > newest->index))
+            newest = engine_image(&n->engine->shards[0]);
+    }
+    for (uint32_t t = 0; newest && t < w->topic_count; t++) {
+        const struct image_topic *it = image_topic_by_id(newest, w->topics[t].id);
+        for (uint32_t i = 0; it && i < w->node_count; i++) {
+            const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
+            for (int32_t k = 0; n && k < it->partition_count; k++) {
+                const struct partition *p = partition_on(n, it->id, k);
+                if (!p || !image_in_isr(image_partition(it, k), (int32_t)i + 1) || p->state != PARTITION_ONLINE ||
+                    (p->log.state != PLOG_OPEN && p->log.state != PLOG_AT_REST))
+                    continue;
+                if (newest->index >= w->topics[t].parts[k].watermark_index &&
+                    plog_written_end(&p->log) < w->topics[t].parts[k].watermark)
+                    sim_fail(&w->sim, "%s-%d: node %u is in the ISR and ends at %lld; the watermark was %lld", it->name, k,
+                             i + 1, (long long)plog_written_end(&p->log), (long long)w->topics[t].parts[k].watermark);
+            }
+        }
+    }
+}
+
 static void check_image(struct cluster_world *w, const struct cluster_node *c, const struct image *image)
 {
     for (uint32_t t = 0; image && t < w->topic_count; t++) {
@@ -141,10 +192,13 @@ void cluster_check(struct cluster_world *w)
             continue;
         for (uint32_t s = 0; s < n->engine->shard_count; s++) {
             const struct engine_shard *es = &n->engine->shards[s];
-            for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at))
+            for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
                 check_leader(w, c, list_entry(at, struct partition, all_link));
+                note_watermark(w, list_entry(at, struct partition, all_link));
+            }
             check_image(w, c, engine_image(es));
         }
     }
+    check_completeness(w);
     w->result->checks++;
 }

@@ -40,7 +40,8 @@ struct cluster_part {
     int32_t leader; // index of the node last said to lead, -1
     uint32_t isr_count;
     int32_t leader_of_epoch[CLUSTER_EPOCHS_MAX]; // node id that led in that epoch, 0: nobody was seen
-    int32_t epoch_seen;
+    int64_t watermark; // the highest any leader has reached
+    uint64_t watermark_index; // of the image it knew then
 };
 
 struct cluster_topic {

@@ -123,7 +123,7 @@ static void see_image(struct world *w, int n)
         r->leads = false;
     }
     if (w->leader == n) {
-        cr_assert_eq(repl_leader_begin(&r->leader, n, &view, r->end, min64(r->high_watermark, r->end), LAG_MS * MS, w->now_ns),
+        cr_assert_eq(repl_leader_begin(&r->leader, n, &view, r->end, r->end, min64(r->high_watermark, r->end), LAG_MS * MS, w->now_ns),
                      RC_OK);
         r->leads = true;
     } else {

@@ -83,6 +83,11 @@ Test(repl_follower, a_member_of_the_isr_never_cuts_below_its_watermark)
     repl_follower_answer(&f, &log, &a, 0, &v);
     cr_assert_eq(v.action, REPL_STOP);
     cr_assert_not(repl_follower_ask(&f, &log, 0, &ask));
+    repl_follower_follow(&f, 2, 4, false);
+    cr_assert(repl_follower_ask(&f, &log, 0, &ask), "it left the ISR");
+    repl_follower_follow(&f, 2, 4, true);
+    repl_follower_answer(&f, &log, &a, 0, &v);
+    cr_assert_eq(v.action, REPL_STOP);
     repl_follower_follow(&f, 3, 5, true);
     cr_assert(repl_follower_ask(&f, &log, 0, &ask), "a new leader, a new question");
     repl_follower_follow(&f, 2, 6, false);

@@ -24,7 +24,7 @@ static struct repl_view view_of(int32_t epoch, bool isr2, bool isr3)
 static void begin(bool isr2, bool isr3, int64_t end, int64_t high_watermark)
 {
     struct repl_view v = view_of(7, isr2, isr3);
-    cr_assert_eq(repl_leader_begin(&l, 1, &v, end, high_watermark, LAG_MS * MS, 0), RC_OK);
+    cr_assert_eq(repl_leader_begin(&l, 1, &v, end, end, high_watermark, LAG_MS * MS, 0), RC_OK);
 }
 
 static bool fetch(int32_t node, int64_t offset, uint64_t now_ms)
@@ -145,6 +145,21 @@ Test(repl_leader, who_joins_must_hold_the_start_of_the_epoch)
     cr_assert_not(change(1, &c), "at the watermark, not at the epoch's start");
     fetch(3, 10, 1);
     cr_assert(change(1, &c));
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, what_a_restart_has_not_synced_yet_is_asked_of_those_who_join)
+{
+    struct repl_view v = view_of(7, false, false);
+    cr_assert_eq(repl_leader_begin(&l, 1, &v, 6, 10, 4, LAG_MS * MS, 0), RC_OK);
+    struct repl_change c;
+    fetch(3, 8, 1);
+    cr_assert_not(change(1, &c), "6 to 9 may have been committed before the restart");
+    fetch(3, 10, 2);
+    cr_assert_not(change(2, &c), "not while the leader itself does not offer them");
+    repl_leader_appended(&l, 10, 3 * MS);
+    fetch(3, 10, 4);
+    cr_assert(change(4, &c));
     repl_leader_deinit(&l);
 }
 
