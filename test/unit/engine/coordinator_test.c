@@ -152,7 +152,7 @@ static void decide(enum controller_kind kind, const void *request, void *answer)
 {
     struct ask a = {0};
     arena_init(&a.arena, 64 << 20, NULL, 0);
-    a.op = (struct quorum_op){.kind = kind, .request = request, .answer = answer, .arena = &a.arena, .done = asked};
+    a.op = (struct quorum_op){.kind = (int)kind, .request = request, .answer = answer, .arena = &a.arena, .done = asked};
     quorum_submit(r.e->quorum, r.e->shards[0].shard, &a.op);
     turn_until(&a.done);
     cr_assert_eq(a.rc, RC_OK);

@@ -137,7 +137,7 @@ static void ask_begin(struct node *n, struct ask *a, enum controller_kind kind, 
 {
     *a = (struct ask){0};
     arena_init(&a->arena, 64 << 20, NULL, 0);
-    a->op = (struct quorum_op){.kind = kind, .request = request, .answer = answer, .arena = &a->arena, .done = asked};
+    a->op = (struct quorum_op){.kind = (int)kind, .request = request, .answer = answer, .arena = &a->arena, .done = asked};
     quorum_submit(n->q, &n->group.shards[0], &a->op);
 }
 
