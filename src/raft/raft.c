@@ -392,6 +392,18 @@ static void on_tick(struct raft *r, struct raft_effects *fx)
     raft_campaign(r, fx, true, false);
 }
 
+// All voters see a leader's process die in the same moment. Standing at once together they would split the votes and wait
+// out an election timeout; so they stand one after the other, the lowest id first.
+static uint64_t raft_stand_after_ms(const struct raft *r)
+{
+    const struct raft_voters *v = raft_voters(r);
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < v->count; i++)
+        before += v->ids[i].node < r->config.self.node && v->ids[i].node != r->leader.node;
+    uint64_t ms = before * RAFT_STAND_APART_MS;
+    return ms < r->config.election_timeout_ms ? ms : r->config.election_timeout_ms;
+}
+
 static void on_observers(struct raft *r, const struct raft_event *ev)
 {
     r->observer_count = ev->observer_count < RAFT_PEERS_MAX ? ev->observer_count : RAFT_PEERS_MAX;
@@ -430,7 +442,7 @@ static enum rc dispatch(struct raft *r, const struct raft_event *ev, struct raft
         // Believed only for a leader this node follows; the pre-vote still needs a majority that also lost it.
         if (r->role == RAFT_FOLLOWER && r->leader.node != NODE_ID_NONE) {
             r->leader_lost = true;
-            r->election_ms = r->now_ms;
+            r->election_ms = r->now_ms + raft_stand_after_ms(r);
             on_tick(r, fx);
         }
         return RC_OK;

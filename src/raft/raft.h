@@ -34,6 +34,7 @@ enum {
     RAFT_APPEND_ENTRIES_MAX = 256,
     RAFT_APPEND_BYTES_MAX = 1 << 20, // of payload in one append message, but always one entry
     RAFT_INFLIGHT_MAX = 16,          // append messages to one peer without an answer
+    RAFT_STAND_APART_MS = 50,        // between two voters that saw the same leader die
 };
 
 struct raft_id {

@@ -23,9 +23,9 @@ static enum rc step(struct solo *s, struct raft_event ev)
     return raft_step(&s->r, &ev, &s->fx);
 }
 
-static void begin(struct solo *s, uint32_t voters)
+static void begin_as(struct solo *s, int32_t self, uint32_t voters)
 {
-    struct raft_config c = {.self = id_of(1),
+    struct raft_config c = {.self = id_of(self),
                             .election_timeout_ms = 100,
                             .heartbeat_ms = 20,
                             .window_bytes_max = 1000,
@@ -42,6 +42,11 @@ static void begin(struct solo *s, uint32_t voters)
     cr_assert_eq(raft_restore(&s->r, &first), RC_OK);
     s->now_ms = 10;
     raft_start(&s->r, s->now_ms, 7);
+}
+
+static void begin(struct solo *s, uint32_t voters)
+{
+    begin_as(s, 1, voters);
 }
 
 Test(raft, a_single_voter_leads_once_its_vote_is_durable)
@@ -106,6 +111,32 @@ Test(raft, one_of_three_asks_before_it_raises_its_term)
     step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = ticket});
     cr_assert_eq(s.r.role, RAFT_LEADER);
     raft_deinit(&s.r);
+}
+
+// Standing together, two voters that see a leader die in the same moment would split the votes.
+Test(raft, who_see_their_leader_die_stand_one_after_the_other)
+{
+    for (int32_t self = 1; self <= 2; self++) {
+        static struct solo s;
+        begin_as(&s, self, 3);
+        struct raft_message m = {
+            .kind = RAFT_APPEND, .from = id_of(3), .to = id_of(self), .term = 1, .log_index = 1, .log_term = 1};
+        cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m}), RC_OK);
+        cr_assert_eq(s.r.leader.node, 3);
+        step(&s, (struct raft_event){.kind = RAFT_LEADER_LOST});
+        cr_assert_eq(s.r.role, self == 1 ? RAFT_PRE_CANDIDATE : RAFT_FOLLOWER);
+        if (self == 2) {
+            cr_assert_eq(raft_deadline_ms(&s.r), s.now_ms + RAFT_STAND_APART_MS);
+            m = (struct raft_message){
+                .kind = RAFT_PRE_VOTE, .from = id_of(1), .to = id_of(2), .term = 2, .log_index = 1, .log_term = 1};
+            step(&s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+            cr_assert(s.fx.send_count == 1 && s.fx.send[0].message.granted, "it helps the first one at once");
+            s.now_ms = raft_deadline_ms(&s.r);
+            step(&s, (struct raft_event){.kind = RAFT_TICK});
+            cr_assert_eq(s.r.role, RAFT_PRE_CANDIDATE, "and stands itself when that comes to nothing");
+        }
+        raft_deinit(&s.r);
+    }
 }
 
 static void answer(struct solo *s, struct raft_message m)
