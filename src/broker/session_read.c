@@ -460,6 +460,8 @@ void session_pump(struct session *s)
     }
     if (moved && s->state == SESSION_OPEN)
         session_touch(s);
+    if (s->replica != NODE_ID_NONE && s->serial && s->backlog && s->state == SESSION_OPEN)
+        session_hurry(s); // a follower that asks on has news: its long poll ends here (fetcher.h)
 }
 
 static void session_pump_task(struct shard_task *t)

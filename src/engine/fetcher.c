@@ -8,7 +8,7 @@
 #include "model/kerr.h"
 #include "wire/frame.h"
 
-enum { ANSWER_ARENA_BYTES = 64 << 20, REQUEST_ARENA_BYTES = 16 << 20 };
+enum { ANSWER_ARENA_BYTES = 64 << 20, REQUEST_ARENA_BYTES = 16 << 20, FETCH_SESSIONLESS = -1 };
 
 // What the request in flight asked for one partition.
 struct fetcher_asked {
@@ -61,6 +61,7 @@ void fetcher_wants(struct replica *r)
         return;
     if (!list_node_linked(&r->ask_link))
         list_push_back(&f->asking, &r->ask_link);
+    f->urgent = f->urgent || !r->in_session;
     wake(f);
 }
 
@@ -226,6 +227,17 @@ static enum rc forgotten_build(const struct fetcher *f, struct arena *a, struct 
     return RC_OK;
 }
 
+static enum rc request_encode(const struct fetch_request *q, int32_t correlation, struct buf *out)
+{
+    struct enc e;
+    enc_init(&e, out, NULL, 0);
+    struct frame_mark m =
+        frame_request_begin(&e, fetch_request_message.key, FETCHER_FETCH_VERSION, correlation, bytes_of(NULL, 0));
+    fetch_request_encode(&e, FETCHER_FETCH_VERSION, q);
+    frame_end(&e, m);
+    return enc_ok(&e) ? RC_OK : RC_NOMEM;
+}
+
 static enum rc request_build(struct fetcher *f, struct buf *out)
 {
     const struct engine_config *c = &f->es->engine->config;
@@ -244,15 +256,8 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
     enum rc rc = topics_build(f, &a, &q);
     if (rc == RC_OK)
         rc = forgotten_build(f, &a, &q);
-    if (rc == RC_OK) {
-        struct enc e;
-        enc_init(&e, out, NULL, 0);
-        struct frame_mark m = frame_request_begin(&e, fetch_request_message.key, FETCHER_FETCH_VERSION, ++f->correlation,
-                                                  bytes_of(NULL, 0));
-        fetch_request_encode(&e, FETCHER_FETCH_VERSION, &q);
-        frame_end(&e, m);
-        rc = enc_ok(&e) ? RC_OK : RC_NOMEM;
-    }
+    if (rc == RC_OK)
+        rc = request_encode(&q, ++f->correlation, out);
     arena_deinit(&a);
     return rc;
 }
@@ -260,6 +265,7 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
 // The connection stands and nothing is in flight: asks.
 static void request_send(struct fetcher *f)
 {
+    f->urgent = false;
     gather(f);
     remember(f);
     buf_deinit(&f->out);
@@ -275,6 +281,23 @@ static void request_send(struct fetcher *f)
     }
     forgotten_drop(f);
     f->state = FETCHER_ASKING;
+    fetcher_send(f);
+}
+
+// A request is in flight, and somebody cannot wait until its long poll is over.
+static void request_hurry(struct fetcher *f)
+{
+    struct fetch_request q;
+    fetch_request_init(&q);
+    q.replica_id = q.replica_state.replica_id = f->es->engine->config.node_id;
+    q.replica_state.replica_epoch = fetcher_broker_epoch(f);
+    q.session_epoch = FETCH_SESSIONLESS;
+    size_t before = f->out.n;
+    if (request_encode(&q, FETCHER_HURRY_CORRELATION, &f->out) != RC_OK) {
+        f->out.n = before; // no memory: the poll runs to its end
+        return;
+    }
+    f->hurried = true;
     fetcher_send(f);
 }
 
@@ -404,8 +427,10 @@ void fetcher_task(struct shard_task *t)
     }
     if (f->state == FETCHER_DOWN && f->replicas.count && !shard_timer_is_set(&f->timer))
         fetcher_dial(f);
-    else if (f->state == FETCHER_READY && !f->answer)
+    else if (f->state == FETCHER_READY && !f->answer && f->out_sent == f->out.n)
         request_send(f);
+    else if (f->state == FETCHER_ASKING && f->urgent && !f->hurried)
+        request_hurry(f);
 }
 
 void fetchers_close(struct engine_shard *es)

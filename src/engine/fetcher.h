@@ -9,6 +9,9 @@
 //      ^                                                                ^                                              |
 //      +---------- broken, refused, no answer: backoff                  +----------------------------------------------+
 //
+// A partition that is new here does not sit out a long poll of the others: a second, empty Fetch behind the one in flight
+// tells the leader to answer that at once with what there is. Its own answer, which says nothing, is passed over.
+//
 // A node whose leaderships move elsewhere loses its fetchers: one without partitions ends.
 #pragma once
 
@@ -41,6 +44,8 @@ struct fetcher {
     size_t frame_bytes, frame_have;
     int32_t correlation;
     uint32_t serial; // of requests
+    bool urgent;     // asking holds a partition that the session does not have
+    bool hurried;    // the empty Fetch has been sent, and its answer has not come
     // the request in flight and its answer
     struct fetcher_asked *asked; // what was asked for which partition
     uint32_t asked_count, asked_cap;

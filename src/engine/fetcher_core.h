@@ -5,7 +5,7 @@
 
 #include "engine/fetcher.h"
 
-enum { FETCHER_FETCH_VERSION = 17 };
+enum { FETCHER_FETCH_VERSION = 17, FETCHER_HURRY_CORRELATION = -1 };
 
 // ---- fetcher.c
 void fetcher_task(struct shard_task *t);

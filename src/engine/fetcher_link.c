@@ -41,6 +41,7 @@ void fetcher_close(struct fetcher *f)
         io_buffer_release(io, f->frame, f->frame_bytes);
     f->frame = NULL;
     f->head_have = 0;
+    f->hurried = false;
 }
 
 void fetcher_down(struct fetcher *f, enum rc rc)
@@ -85,7 +86,9 @@ void fetcher_send(struct fetcher *f)
         f->out_sent += sent;
     }
     io_sock_want(&f->sock, IO_READABLE);
-    if (f->state == FETCHER_ASKING)
+    if (f->state == FETCHER_READY) // an answer came before the last of what hurried it was sent
+        shard_defer(f->es->shard, &f->task, fetcher_task);
+    else if (f->state == FETCHER_ASKING)
         timer_in(f, (uint64_t)f->es->engine->replica_fetch_wait_ms + ANSWER_GRACE_MS);
 }
 
@@ -127,22 +130,39 @@ static void greeted(struct fetcher *f, struct bytes frame)
     shard_defer(f->es->shard, &f->task, fetcher_task);
 }
 
-static void frame_whole(struct fetcher *f)
+// The answer to the empty Fetch says nothing; it comes behind the one it hurried.
+static bool answer_to_hurry(struct fetcher *f, const uint8_t *frame)
+{
+    if (!f->hurried || (int32_t)be32(frame) != FETCHER_HURRY_CORRELATION)
+        return false;
+    f->hurried = false;
+    if (f->urgent) // more came meanwhile
+        shard_defer(f->es->shard, &f->task, fetcher_task);
+    return true;
+}
+
+// True: there may be more to receive.
+static bool frame_whole(struct fetcher *f)
 {
     uint8_t *frame = f->frame;
     size_t n = f->frame_bytes;
     f->frame = NULL;
     f->head_have = 0;
+    if (answer_to_hurry(f, frame)) {
+        io_buffer_release(f->es->shard->io, frame, n);
+        return true;
+    }
     if (f->state == FETCHER_ASKING) {
         shard_timer_cancel(f->es->shard, &f->timer);
         fetcher_answered(f, frame, n);
-        return;
+        return f->hurried;
     }
     if (f->state == FETCHER_GREETING)
         greeted(f, bytes_of(frame, n));
     else
         fetcher_down(f, RC_MALFORMED); // it says something that nobody asked for
     io_buffer_release(f->es->shard->io, frame, n);
+    return false;
 }
 
 // False: the length cannot be one, or memory is short; the connection is down.
@@ -181,8 +201,8 @@ static void receive(struct fetcher *f)
         }
         f->frame_have += got;
         if (f->frame_have == f->frame_bytes) {
-            frame_whole(f);
-            return; // one answer at a time; the next question is still to be asked
+            if (!frame_whole(f))
+                return; // one answer at a time; the next question is still to be asked
         }
     }
     if (f->open)
