@@ -150,15 +150,15 @@ def create_topics(bootstrap, pipe, stop):
             time.sleep(0.02)
 
 
-def read_all(bootstrap, partition):
+def read_all(bootstrap, partition, topic=TOPIC):
     """Every batch of a partition, through the broker."""
     out = []
     with Raw(bootstrap, 20) as c:
-        error, at, _ = c.list_offset(TOPIC, -2, partition=partition)
-        end = c.list_offset(TOPIC, -1, partition=partition)[1]
+        error, at, _ = c.list_offset(topic, -2, partition=partition)
+        end = c.list_offset(topic, -1, partition=partition)[1]
         assert error == 0, 'list offsets: error %d' % error
         while at < end:
-            part = c.fetch(TOPIC, at, partition=partition, partition_max_bytes=4 << 20)
+            part = c.fetch(topic, at, partition=partition, partition_max_bytes=4 << 20)
             assert part['error_code'] == 0, 'fetch at %d: error %d' % (at, part['error_code'])
             found = batches.parse(part['records'], whole=False)
             assert found, 'nothing at %d of %d' % (at, end)

@@ -20,10 +20,10 @@ def free_port():
 class Server:
     """One weir server process; started again it keeps port and data folder. Its output goes to a file."""
 
-    def __init__(self, weir, folder, settings=(), arguments=()):
+    def __init__(self, weir, folder, settings=(), arguments=(), port=None):
         self.weir, self.data = weir, os.path.join(folder, 'data')
         self.log_path = os.path.join(folder, 'log')
-        self.port = free_port()
+        self.port = port or free_port()
         self.bootstrap = '127.0.0.1:%d' % self.port
         self.command = [weir, 'server', '--data', self.data, '--listen', self.bootstrap] + list(arguments)
         for setting in settings:
@@ -33,14 +33,23 @@ class Server:
     def start(self, seconds=30):
         """Starts it and waits until it answers a request; the seconds that took."""
         begin = time.monotonic()
+        self.begin()
+        self.answers(begin, seconds)
+        return time.monotonic() - begin
+
+    def begin(self):
+        """Starts it and does not wait."""
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
+
+    def answers(self, begin, seconds=30):
+        """Waits until it answers a request."""
         while True:
             try:
                 with socket.create_connection(('127.0.0.1', self.port), 1) as sock:
                     sock.sendall(struct.pack('>ihhih', 10, 18, 0, 1, -1))       # ApiVersions 0
                     if sock.recv(4):
-                        return time.monotonic() - begin
+                        return
             except OSError:
                 if self.process.poll() is not None:
                     raise AssertionError('weir ended with %d: %s' % (self.process.returncode, self.log()[-1500:])) from None
@@ -95,3 +104,44 @@ class Server:
         """Bytes it caused to be written to disks."""
         with open('/proc/%d/io' % self.process.pid) as file:
             return next(int(line.split()[1]) for line in file if line.startswith('write_bytes'))
+
+
+class Cluster:
+    """Several nodes of one cluster on loopback, each a Server with a data folder of its own."""
+
+    def __init__(self, weir, folder, count=3, settings=(), port=free_port):
+        self.weir, self.folder = weir, folder
+        listen, peer = [port() for _ in range(count)], [port() for _ in range(count)]
+        peers = ','.join('%d@127.0.0.1:%d' % (n + 1, peer[n]) for n in range(count))
+        self.nodes = []
+        for n in range(count):
+            own = os.path.join(folder, 'node-%d' % (n + 1))
+            os.makedirs(own, exist_ok=True)
+            self.nodes.append(Server(weir, own, settings, ['--id', str(n + 1), '--peers', peers], listen[n]))
+        self.bootstrap = ','.join(node.bootstrap for node in self.nodes)
+
+    def start(self, seconds=30):
+        """Starts all at once and waits until each of them answers; the seconds that took."""
+        begin = time.monotonic()
+        for node in self.nodes:
+            node.begin()
+        for node in self.nodes:
+            node.answers(begin, seconds)
+        return time.monotonic() - begin
+
+    def alive(self):
+        return [node for node in self.nodes if node.process and node.process.poll() is None]
+
+    def kill(self):
+        """SIGKILL to all that run, stopped ones too."""
+        for node in self.alive():
+            node.process.kill()
+            node.process.wait()
+
+    def stop(self, seconds=20):
+        """SIGTERM to all that run, one after the other as an administrator would; their exit codes."""
+        return [node.stop(seconds) for node in self.alive()]
+
+    def log(self):
+        """What all of them said, the end of it."""
+        return '\n'.join('node %d: %s' % (n + 1, node.log()[-1200:]) for n, node in enumerate(self.nodes) if os.path.exists(node.log_path))

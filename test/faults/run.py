@@ -19,9 +19,11 @@ import life                                                                     
 import overload                                                                     # noqa: E402
 import disks                                                                        # noqa: E402
 import shards                                                                       # noqa: E402
+import failover                                                                     # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
-ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks}
+ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
+         'failover': failover}
 
 
 def main():

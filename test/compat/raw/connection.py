@@ -96,10 +96,10 @@ class Raw:
         """{key: (lowest, highest)} as advertised."""
         return {k['api_key']: (k['min_version'], k['max_version']) for k in self.call('ApiVersions', 0, {})['api_keys']}
 
-    def create(self, topic, partitions=1, configs=()):
+    def create(self, topic, partitions=1, configs=(), factor=1):
         """Creates a topic; its error code."""
         answer = self.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
-            'name': topic, 'num_partitions': partitions, 'replication_factor': 1,
+            'name': topic, 'num_partitions': partitions, 'replication_factor': factor,
             'configs': [{'name': k, 'value': v} for k, v in configs]}]})
         return answer['topics'][0]['error_code']
 

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load on a cluster whose nodes die: idempotent producers that find the leader again, a journal of what was acknowledged in a
+process of its own, and the check of what the cluster then holds.
+
+A record counts only once its acknowledgement stands in the journal, with the time it came; the journal's process outlives
+every node. Times are of the monotonic clock, which all processes of a machine share."""
+
+import multiprocessing
+import os
+import random
+import subprocess
+import time
+
+from harness import Closed, Raw, batches     # before kill9: it says where that lies
+import kill9                                                                        # noqa: E402
+
+CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
+RETRY_S = 0.01
+RETRIABLE = (3, 5, 6, 7, 9, 19, 20, 56, 74)
+
+
+def topic_state(bootstraps, topic):
+    """(controller, {partition: (leader, replicas, isr)}) from the first node that answers; (-1, {}) when none does."""
+    for bootstrap in bootstraps:
+        try:
+            with Raw(bootstrap, 1) as c:
+                answer = c.call('Metadata', 7, {'topics': [{'name': topic}], 'allow_auto_topic_creation': False})
+            return answer['controller_id'], {p['partition_index']: (p['leader_id'], p['replica_nodes'], p['isr_nodes'])
+                                             for t in answer['topics'] for p in t['partitions']}
+        except (OSError, Closed):
+            continue
+    return -1, {}
+
+
+class Producer(kill9.Producer):
+    """kill9's producer, against many nodes: each time it connects it asks any of them who leads. acks=all, idempotent."""
+
+    def __init__(self, bootstraps, pipe, number, topic, partition, seed):
+        super().__init__(bootstraps[0], pipe, number, partition, True, seed)
+        self.nodes, self.bootstraps, self.topic = list(bootstraps), list(bootstraps), topic
+
+    def connect(self):
+        while True:
+            self.bootstraps.append(self.bootstraps.pop(0))      # a node that hangs is not asked first again
+            _, partitions = topic_state(self.bootstraps, self.topic)
+            leader = partitions.get(self.partition, (-1,))[0]
+            try:
+                if leader > 0:
+                    self.connection = Raw(self.nodes[leader - 1], 3)
+                    if self.producer_id < 0:
+                        answer = self.connection.call('InitProducerId', 1, {'transactional_id': None, 'transaction_timeout_ms': 60000})
+                        if answer['error_code']:
+                            raise Closed()
+                        self.producer_id = answer['producer_id']
+                    return
+            except (OSError, Closed):
+                self.drop()
+            time.sleep(RETRY_S)
+
+    def send(self, first, values):
+        records = batches.build(values, timestamp_ms=int(time.time() * 1000), producer_id=self.producer_id, producer_epoch=0,
+                                base_sequence=first)
+        self.connection.send('Produce', 7, kill9.produce_body(self.topic, records, -1, self.partition))
+
+    def answer(self, first, values):
+        part = self.connection.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
+        if part['error_code'] == 0:
+            self.say('a %s %d %d %d %.6f\n' % (self.name.decode(), first, len(values), part['base_offset'], time.monotonic()))
+        return part['error_code']
+
+    def answers(self, down_to):
+        while len(self.unanswered) > down_to:
+            code = self.answer(*self.unanswered[0])
+            if code == 0:
+                self.unanswered.pop(0)
+                continue
+            if code not in RETRIABLE:
+                self.say('e %s %d error %d\n' % (self.name.decode(), self.unanswered[0][0], code))
+            for first, values in self.unanswered[1:]:
+                self.answer(first, values)      # may be accepted: what was refused may have arrived before, from an earlier leader
+            time.sleep(RETRY_S)
+            raise Closed()
+
+
+def raw_load(bootstraps, pipe, number, topic, partition, seed, stop):
+    Producer(bootstraps, pipe, number, topic, partition, seed).run(stop)
+
+
+CONFLUENT = r'''
+import sys, time
+from confluent_kafka import Producer
+bootstrap, topic, name, partition = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+out, failed = sys.stdout, []
+def said(error, message):
+    if error:
+        out.write('e %s 0 %s\n' % (name, str(error).replace(' ', '_')))
+    else:
+        out.write('a %s %d 1 %d %.6f\n' % (name, int(message.value().split(b' ')[1]), message.offset(), time.monotonic()))
+    out.flush()
+p = Producer({'bootstrap.servers': bootstrap, 'enable.idempotence': True, 'linger.ms': 0, 'log_level': 0})
+number, end = 0, False
+import threading
+def wait():
+    sys.stdin.read()
+    global end
+    end = True
+threading.Thread(target=wait, daemon=True).start()
+while not end:
+    p.produce(topic, b'%s %d x' % (name.encode(), number), partition=partition, on_delivery=said)
+    number += 1
+    p.poll(0.005)
+left = p.flush(20)
+if left:
+    out.write('e %s 0 %d_records_unanswered\n' % (name, left)); out.flush()
+'''
+
+
+class Load:
+    """As a context: producers of one topic, one a partition; their journal is read with acknowledged() once it is over.
+    stock: the producers of the last partitions are librdkafka's, of confluent-kafka, where that is installed."""
+
+    def __init__(self, cluster, topic, partitions, stock=0):
+        python = os.path.join(CACHE, 'py-confluent', 'bin', 'python')
+        self.stock = stock if os.access(python, os.X_OK) else 0
+        self.cluster, self.topic, self.partitions = cluster, topic, partitions
+        self.path = os.path.join(cluster.folder, 'journal-' + topic)
+        self.begin = self.end = 0
+        bootstraps = [node.bootstrap for node in cluster.nodes]
+        reader, self.writer = os.pipe()
+        self.over = multiprocessing.Event()
+        self.keeper = multiprocessing.Process(target=kill9.keep, args=(reader, self.writer, self.path))
+        self.keeper.start()
+        os.close(reader)
+        seed = random.randrange(1 << 30)
+        plain = partitions - self.stock
+        self.workers = [multiprocessing.Process(target=raw_load, args=(bootstraps, self.writer, n, topic, n, seed + n, self.over))
+                        for n in range(plain)]
+        self.clients = [[python, '-c', CONFLUENT, cluster.bootstrap, topic, 'i%d' % n, str(n)] for n in range(plain, partitions)]
+
+    def __enter__(self):
+        self.begin = time.monotonic()
+        for worker in self.workers:
+            worker.start()
+        self.clients = [subprocess.Popen(c, stdin=subprocess.PIPE, stdout=self.writer, stderr=subprocess.DEVNULL) for c in self.clients]
+        os.close(self.writer)
+        return self
+
+    def __exit__(self, kind, *_):
+        self.end = time.monotonic()
+        self.over.set()
+        for client in self.clients:
+            client.stdin.close()
+        for worker in self.workers:
+            worker.join(30)
+            if worker.is_alive():
+                worker.terminate()
+        for client in self.clients:
+            try:
+                client.wait(30)
+            except subprocess.TimeoutExpired:
+                client.kill()
+        self.keeper.join(10)
+        if kind is None:
+            ended = [w.exitcode for w in self.workers] + [c.returncode for c in self.clients]
+            assert not any(ended), 'a producer did not end well: %s' % ended
+        return False
+
+    def journal(self):
+        """({producer: {record: offset}}, {producer: [when each answer came]}, refusals)."""
+        acknowledged, times, errors = {}, {}, []
+        with open(self.path) as file:
+            for line in file:
+                kind, name, *rest = line.split()
+                if kind == 'a':
+                    first, size, base = map(int, rest[:3])
+                    acknowledged.setdefault(name, {}).update((first + i, base + i) for i in range(size))
+                    times.setdefault(name, []).append(float(rest[3]))
+                else:
+                    errors.append(line.strip())
+        return acknowledged, times, errors
+
+    def pauses(self):
+        """{producer: its longest pause of acknowledgements in seconds}, from its first answer until the load was told to end."""
+        longest = {}
+        for name, at in self.journal()[1].items():
+            at = [t for t in sorted(at) if t < self.end] + [self.end]
+            longest[name] = max((b - a for a, b in zip(at, at[1:])), default=0)
+        return longest
+
+    def pauses_after(self, moment, until):
+        """Of each producer, the longest pause that touches the time between two moments."""
+        out = {}
+        for name, at in self.journal()[1].items():
+            at = sorted(at)
+            out[name] = max((b - a for a, b in zip(at, at[1:]) if b >= moment and a <= until), default=0)
+        return out
+
+    def check(self):
+        """Everything read back from the leaders: nothing lost, nothing twice, in order; how many were acknowledged."""
+        acknowledged, _, errors = self.journal()
+        assert not errors, '%d refusals, the first: %s' % (len(errors), errors[0])
+        assert len(acknowledged) == self.partitions, 'only %s were ever acknowledged' % sorted(acknowledged)
+        bootstraps = [node.bootstrap for node in self.cluster.alive()]
+        for name, records in acknowledged.items():
+            partition = int(name[1:])
+            leader = topic_state(bootstraps, self.topic)[1][partition][0]
+            found = kill9.read_all(self.cluster.nodes[leader - 1].bootstrap, partition, self.topic)
+            kill9.check_partition(found, {name: records})
+        return sum(map(len, acknowledged.values()))
