@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compatibility suite: real, unmodified Kafka clients against a broker.
 
-    run.py [--bootstrap HOST:PORT] [--weir FILE] [--set KEY=VALUE] [--only CLIENT[,CLIENT]] [--json] [--no-groups] [--transactions] [--data DIR]
+    run.py [--bootstrap HOST:PORT] [--weir FILE] [--set KEY=VALUE] [--only CLIENT[,CLIENT]] [--json] [--no-groups] [--transactions] [--data DIR] [--cluster]
 
-Without --bootstrap a fresh `weir server` is started on a free port with an empty data folder, and stopped at the end. Every
+Without --bootstrap a fresh `weir server` is started on a free port with an empty data folder, and stopped at the end; with
+--cluster it is three of them, whose topics get three replicas by default; clients are told one of them. Every
 client is installed first (install.sh, cached) and reported as skipped by name when that fails. The last line is
 `N passed, N failed, N skipped`; the exit code is 1 when anything failed."""
 
@@ -25,7 +26,7 @@ CLIENT_SECONDS = 240
 SLOW_CLIENTS = {'weir-tools': 480}     # starts a JVM for each comparison
 sys.path.insert(0, HERE)
 import batches                                                                      # noqa: E402
-from server import Server                                                           # noqa: E402
+from server import Cluster, Server                                                           # noqa: E402
 
 
 def java(*arguments):
@@ -85,6 +86,9 @@ class Broker(Server):
         except AssertionError as error:
             raise SystemExit(str(error)) from None
 
+    def gone(self):
+        return self.process.poll() is not None
+
     def end(self):
         """Ends the server; a short text when it did not end well."""
         if self.process.poll() is not None:
@@ -95,6 +99,38 @@ class Broker(Server):
             return '%s; see %s' % (error, self.folder)
         if code != 0:
             return 'the broker ended with %d; %s; see %s' % (code, self.log()[-1500:], self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return ''
+
+
+class ThreeBrokers(Cluster):
+    """Three weir servers that are one cluster, in place of the one. Topics have three replicas unless a client says otherwise."""
+
+    data = None         # the partitions' leaders lie on all of them: stored codecs are not looked at
+
+    def __init__(self, weir, settings):
+        super().__init__(weir, tempfile.mkdtemp(prefix='weir-compat-'), 3,
+                         ['default.replication.factor=3', 'group.initial.rebalance.delay.ms=0'] + list(settings))
+        try:
+            self.start()
+        except AssertionError as error:
+            self.kill()
+            raise SystemExit(str(error)) from None
+        self.bootstrap = self.nodes[1].bootstrap    # one is enough to find the others
+
+    def gone(self):
+        return len(self.alive()) < 3
+
+    def end(self):
+        """Ends the servers; a short text when they did not end well."""
+        died = self.gone()
+        try:
+            codes = self.stop()
+        except AssertionError as error:
+            self.kill()
+            return '%s; see %s' % (error, self.folder)
+        if died or any(codes):
+            return 'nodes ended with %s; %s; see %s' % ([node.process.returncode for node in self.nodes], self.log(), self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         return ''
 
@@ -191,7 +227,7 @@ def client_command(name, bootstrap, arguments, data, broker, weir):
         command += [weir, cached('kafka-4.1.1.classpath')]
     if name in ('java-tools', 'raw', 'weir-cli') and data:
         command += ['--data', data]
-    if name == 'raw' and broker:
+    if name == 'raw' and isinstance(broker, Broker):
         command += ['--weir', '--pid', str(broker.process.pid), '--log', broker.log_path]
     if arguments.groups:
         command.append('--groups')
@@ -227,6 +263,7 @@ def main():
     parser.add_argument('--no-groups', dest='groups', action='store_false', help='without the cases of consumer groups')
     parser.add_argument('--transactions', action='store_true', help='the cases of transactions too')
     parser.add_argument('--data', metavar='DIR', help="the broker's data folder, to check stored codecs (with --bootstrap)")
+    parser.add_argument('--cluster', action='store_true', help='start three nodes instead of one')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the weir that is started')
     arguments = parser.parse_args()
     names = arguments.only.split(',') if arguments.only else list(CLIENTS) + ['start']
@@ -238,14 +275,15 @@ def main():
         parser.error('%s is not there: build it with tools/build, or give --bootstrap' % arguments.weir)
 
     totals = Totals(arguments.json)
-    broker = None if arguments.bootstrap or not set(names) & set(CLIENTS) else Broker(weir, arguments.set)
+    kind = ThreeBrokers if arguments.cluster else Broker
+    broker = None if arguments.bootstrap or not set(names) & set(CLIENTS) else kind(weir, arguments.set)
     try:
         for name in names:
             if name in CLIENTS:
                 run_client(name, broker, totals, arguments, weir)
-                if broker and broker.process.poll() is not None:
+                if broker and broker.gone():
                     totals.add(dict(client=name, case='broker-alive', result='failed', detail=broker.end()))
-                    broker = Broker(weir, arguments.set)
+                    broker = kind(weir, arguments.set)
             elif weir and not arguments.bootstrap:
                 run_program(name, OWN[name](weir), totals, None, weir)
             else:

@@ -178,7 +178,7 @@ async function adminCases () {
   })
   await run('admin-describe-cluster', async () => {
     const cluster = await admin.describeCluster()
-    assert.strictEqual(cluster.brokers.length, 1)
+  assert.ok([1, 3].includes(cluster.brokers.length))
     return `cluster id ${cluster.clusterId}, controller ${cluster.controller}`
   })
   await run('admin-describe-configs', async () => assert.strictEqual(await configValue('retention.ms'), '86400000'))
