@@ -37,7 +37,9 @@ static enum rc log_dir_append(struct log_dir *d, const struct checkpoint_record 
     enum rc rc = log_dir_entry_apply(d, r);
     if (rc == RC_OK)
         rc = checkpoint_append(&d->checkpoint, r);
-    if (rc && rc != RC_NOMEM && rc != RC_NO_SPACE) // a full disk heals: the next record goes to the same place
+    // A full disk heals: the next record goes to the same place. Not so where the log is cut already.
+    bool passes = (rc == RC_NOMEM || rc == RC_NO_SPACE) && !(r->flags & CHECKPOINT_FLAG_RESET);
+    if (rc && !passes)
         log_dir_fail(d, d->io, rc, "writing", d->checkpoint.path);
     return rc;
 }

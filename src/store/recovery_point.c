@@ -234,31 +234,45 @@ enum rc plog_put_dirty(struct plog *l)
 
 // ------------------------------------------------------------------------------------------------ recovery points
 
-static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
+// The point is in the checkpoint, or could not be put there (a full disk): then the one before it stands, and nothing
+// below it may go, neither a snapshot nor what compaction replaces.
+static void plog_checkpoint_put(struct log_dir_op *dir_op, enum rc rc)
 {
     struct plog_checkpoint *op = container_of(dir_op, struct plog_checkpoint, dir_op);
     struct plog *l = op->log;
     l->checkpointing = NULL;
     if (rc == RC_OK) {
-        bool clean = plog_is_quiet(l) && l->written == op->at.offset;
-        const struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, &op->at, clean);
-        rc = log_dir_put(l->dir, &r);
-        if (rc == RC_OK) {
-            int64_t before = l->recovery_point_durable;
-            l->recovery_point_durable = l->recovery_point;
-            l->recovery_point = op->at.offset;
-            l->recovery_base = op->at.segment_base;
-            plog_drop_snapshot(l, before);
-            l->clean_marked = l->clean_marked || clean;
-            plog_put_high_watermark(l);
-        }
-        if (op->at.offset > l->durable)
-            l->durable = op->at.offset;
-        store_note_synced(l->store, l, op->bytes);
-        l->store->counters.recovery_points++;
-        compact_consider(l);
+        int64_t before = l->recovery_point_durable;
+        l->recovery_point_durable = l->recovery_point;
+        l->recovery_point = op->at.offset;
+        l->recovery_base = op->at.segment_base;
+        plog_drop_snapshot(l, before);
+        plog_put_high_watermark(l);
     }
+    if (op->at.offset > l->durable)
+        l->durable = op->at.offset;
+    store_note_synced(l->store, l, op->bytes);
+    l->store->counters.recovery_points++;
+    compact_consider(l);
     op->done(op, rc);
+}
+
+static void plog_checkpoint_synced(struct log_dir_op *dir_op, enum rc rc)
+{
+    struct plog_checkpoint *op = container_of(dir_op, struct plog_checkpoint, dir_op);
+    struct plog *l = op->log;
+    if (rc) {
+        l->checkpointing = NULL;
+        op->done(op, rc);
+        return;
+    }
+    bool clean = plog_is_quiet(l) && l->written == op->at.offset;
+    // From here on an append says first that the log is dirty again; on the way to another shard records keep their order.
+    l->clean_marked = l->clean_marked || clean;
+    op->dir_op.request = LOG_DIR_PUT;
+    op->dir_op.record = plog_record(l, CHECKPOINT_RECOVERY_POINT, &op->at, clean);
+    op->dir_op.done = plog_checkpoint_put;
+    log_dir_submit(l->dir, &op->dir_op);
 }
 
 enum rc plog_checkpoint(struct plog *l, struct plog_checkpoint *op)
