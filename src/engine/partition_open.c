@@ -54,6 +54,8 @@ enum rc partition_open(struct partition *p)
 {
     if (p->log.state == PLOG_OPEN || p->log.state == PLOG_UNMADE)
         return RC_OK;
+    if (p->state == PARTITION_DAMAGED || p->state == PARTITION_OFFLINE) // perhaps it has no folder at all
+        return RC_STORAGE_ERROR;
     if (list_node_linked(&p->opening_link))
         return RC_NOT_LEADER_OR_FOLLOWER;
     enum rc rc = plog_open(&p->log);
