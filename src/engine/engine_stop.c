@@ -135,6 +135,7 @@ static void engine_shard_deinit(struct engine_shard *es)
     coordinators_deinit(es);
     shard_defer_cancel(es->shard, &es->flush_task);
     partition_free_all(es);
+    partition_checkers_free(es);
     fetchers_close(es);
     if (es->reader.image)
         quorum_detach(es->engine->quorum, &es->reader);

@@ -183,5 +183,6 @@ enum rc partition_recover_step(struct partition *p, uint64_t budget_ns, struct p
 enum rc partition_recover(struct partition *p, struct plog_recovery_report *report);
 // At stop: detaches every log that is idle and frees every partition.
 void partition_free_all(struct engine_shard *es);
-// Gives back the memory of checkers that have been idle for long.
+// Gives back the memory of checkers that have been idle for long; of all of them, at stop.
 void partition_checkers_trim(struct engine_shard *es);
+void partition_checkers_free(struct engine_shard *es);

@@ -266,6 +266,14 @@ void partition_checkers_trim(struct engine_shard *es)
     }
 }
 
+void partition_checkers_free(struct engine_shard *es)
+{
+    for (int i = 0; i < ENGINE_CHECKERS; i++) {
+        io_buffer_release(es->shard->io, es->checkers[i].workspace, CHECK_WORKSPACE_BYTES);
+        es->checkers[i].workspace = NULL;
+    }
+}
+
 // Uncompressed, short, and stays as it is: nothing to wait for.
 static bool append_is_plain(const struct partition *p, const struct partition_append *op)
 {
