@@ -14,8 +14,30 @@ struct engine_settle {
     struct engine_call call;
     struct engine *engine;
     struct shard_job job;
+    struct shard_timer again;
+    uint64_t pause_ns; // grows while nothing comes to rest: a disk may take its time
     struct list_node *at;
 };
+
+enum { SETTLE_PAUSE_NS = 50 * 1000, SETTLE_PAUSE_NS_MAX = 5 * 1000 * 1000 };
+
+static void engine_settle_due(struct shard_timer *t)
+{
+    struct engine_settle *s = container_of(t, struct engine_settle, again);
+    shard_job_wake(s->call.target->shard, &s->job);
+}
+
+// Something is under way: looks again in a moment.
+static enum shard_job_state engine_settle_wait(struct engine_settle *s)
+{
+    struct shard *shard = s->call.target->shard;
+    s->pause_ns = s->pause_ns ? 2 * s->pause_ns : SETTLE_PAUSE_NS;
+    if (s->pause_ns > SETTLE_PAUSE_NS_MAX)
+        s->pause_ns = SETTLE_PAUSE_NS_MAX;
+    if (shard_timer_set(shard, &s->again, shard_now_ns(shard) + s->pause_ns, engine_settle_due) != RC_OK)
+        return SHARD_JOB_MORE;
+    return SHARD_JOB_WAIT;
+}
 
 static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budget_ns)
 {
@@ -23,7 +45,7 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     struct engine_shard *es = s->call.target;
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
     if (!list_empty(&es->doomed) || !list_empty(&es->fetchers) || !coordinators_settled(es))
-        return SHARD_JOB_MORE; // deletions that were answered are finished first, answers under way, and snapshots
+        return engine_settle_wait(s); // deletions that were answered are finished first, answers under way, and snapshots
     for (; s->at; s->at = list_next(&es->all, s->at)) {
         struct partition *p = list_entry(s->at, struct partition, all_link);
         if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir))
@@ -32,8 +54,9 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
             return SHARD_JOB_MORE;
         plog_flush(&p->log);
         if (!plog_is_idle(&p->log))
-            return SHARD_JOB_MORE; // a sync is under way: look again
+            return engine_settle_wait(s); // a sync is under way
         plog_rest(&p->log);
+        s->pause_ns = 0;
     }
     es->at_rest = true;
     shard_timer_cancel(es->shard, &es->store_timer);
@@ -152,6 +175,8 @@ void engine_close(struct engine *e)
     for (uint32_t i = 0; i < e->shard_count; i++) {
         if (e->settles && e->settles[i].job.started)
             shard_job_cancel(e->shards[i].shard, &e->settles[i].job);
+        if (e->settles)
+            shard_timer_cancel(e->shards[i].shard, &e->settles[i].again);
         if (e->shards[i].engine)
             engine_shard_deinit(&e->shards[i]);
     }
