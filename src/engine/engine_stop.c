@@ -65,9 +65,25 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     return SHARD_JOB_DONE;
 }
 
+// What is in flight to folders: logs whose folder failed were not brought to rest, a disk may still owe them an answer.
+static bool engine_disks_quiet(const struct engine_shard *es)
+{
+    const struct engine *e = es->engine;
+    for (unsigned k = 0; k < e->config.log_dir_count; k++)
+        if (engine_dir_owner(e->config.log_dirs[k]) == es && !log_dir_is_idle(e->config.log_dirs[k]))
+            return false;
+    for (const struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
+        const struct plog *l = &list_entry(n, struct partition, all_link)->log;
+        if (l->state != PLOG_DETACHED && !plog_is_idle(l))
+            return false;
+    }
+    return true;
+}
+
 bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited)
 {
-    return !store_is_removing(&es->store) && shard_answers_awaited(es->shard) <= answers_awaited;
+    return !store_is_removing(&es->store) && shard_answers_awaited(es->shard) <= answers_awaited &&
+           engine_disks_quiet(es);
 }
 
 static void engine_settle_run(struct engine_call *c)
