@@ -332,7 +332,8 @@ static bool save_is_due(const struct coordinator *co)
         return false;
     if (coordinators_of(co)->settling)
         return true;
-    return co->bytes_applied >= SAVE_AFTER_BYTES && co->bytes_applied >= co->snapshot_bytes &&
+    uint64_t after_bytes = co->es->engine->config.group_snapshot_bytes;
+    return co->bytes_applied >= (after_bytes ? after_bytes : SAVE_AFTER_BYTES) && co->bytes_applied >= co->snapshot_bytes &&
            !log_dir_lacks_space(log->dir, co->es->shard->io);
 }
 

@@ -121,6 +121,7 @@ struct engine_config {
     uint32_t producers_max; // producer entries, all shards together
     uint64_t retention_check_ms;
     uint64_t memory_bytes; // the node's bound; 0: not known
+    uint64_t group_snapshot_bytes; // of log behind the last snapshot of a coordinator, for the next one; 0: 1 MiB
 };
 
 struct engine {

@@ -123,6 +123,7 @@ static enum rc node_boot_engine(struct node *n, char *text, size_t text_bytes)
         .producers_max = PRODUCERS_MAX,
         .retention_check_ms = (uint64_t)config_broker_int(&layers, "log.retention.check.interval.ms", 300000),
         .memory_bytes = c->broker.memory_bytes,
+        .group_snapshot_bytes = c->group_snapshot_bytes,
     };
     enum rc rc = engine_create(&n->engine, &ec, text, text_bytes);
     if (rc != RC_OK) {

@@ -28,6 +28,7 @@ struct node_config {
     struct io_addr peer_listen;
     const char *peer_host; // where others reach the peer port
     uint16_t peer_port;
+    uint64_t group_snapshot_bytes; // see struct engine_config
     struct trace_sink *trace;
 };
 
