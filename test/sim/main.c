@@ -13,7 +13,7 @@
 #include "scenario.h"
 
 static const struct sim_scenario *const scenarios[] = {&scenario_store, &scenario_meta, &scenario_quorum,
-                                                       &scenario_node,  &scenario_cluster};
+                                                       &scenario_node,  &scenario_cluster, &scenario_group};
 
 // Seeds that once failed, by what they showed. Each runs with every test; a change of the product may lead a seed
 // elsewhere, but none of them may fail again.
@@ -62,6 +62,10 @@ static const struct regression {
     {"refused-without-pause", &scenario_quorum, 59, 30000, true},
     {"controller-fenced", &scenario_quorum, 113, 30000, true},
     {"connection-without-echo", &scenario_quorum, 358, 30000, true},
+    {"point-lost-on-a-full-disk", &scenario_group, 206, 50000, true},
+    {"coordinator-without-a-folder", &scenario_group, 17, 50000, true},
+    {"stop-with-a-sync-in-flight", &scenario_group, 1418, 50000, true},
+    {"workspace-kept-at-a-stop", &scenario_group, 7, 50000, true},
 };
 
 static struct {
@@ -235,6 +239,10 @@ static bool run_one(const struct arguments *a, struct sim_result *total)
     total->other_faults += r.other_faults;
     total->acked += r.acked;
     total->checks += r.checks;
+    for (size_t k = 0; k < SIM_FIGURES; k++) {
+        total->figures[k].name = r.figures[k].name;
+        total->figures[k].value += r.figures[k].value;
+    }
     return !r.failed;
 }
 
@@ -276,6 +284,10 @@ int main(int argc, char **argv)
            a.regressions ? "regressions" : current.scenario->name, done, failed, total.events, total.kills,
            total.power_cuts, total.other_faults, total.acked, total.checks, (double)total.simulated_ns / 1e9,
            total.trace_hash, took, (double)done / took);
+    for (size_t k = 0; k < SIM_FIGURES && !a.regressions && total.figures[k].name; k++)
+        printf("%s%s %" PRIu64, k ? ", " : "reached: ", total.figures[k].name, total.figures[k].value);
+    if (!a.regressions && total.figures[0].name)
+        printf("\n");
     if (current.options.mutation)
         return failed ? 0 : 1; // the mutation had to be caught
     return failed ? 1 : 0;

@@ -242,7 +242,7 @@ static void tick(struct shard_timer *timer)
         delete_records(a);
         return;
     }
-    if (!w->draining && t->state == TOPIC_THERE && dice < 14)
+    if (!w->draining && t->state == TOPIC_THERE && dice < 14 && !w->group_count) // groups' members keep their topics
         t->state = TOPIC_DELETING;
     wake_in(a, sim_latency(&w->sim, 20 * SIM_MS));
 }

@@ -17,6 +17,36 @@ static const struct config_pair properties[] = {
     {"node.id", "1"},
 };
 
+// The same with groups: short times, small segments, and every append synced or not.
+static const struct config_pair group_properties[] = {
+    {"auto.create.topics.enable", "false"},
+    {"group.consumer.heartbeat.interval.ms", "30"},
+    {"group.consumer.min.heartbeat.interval.ms", "10"},
+    {"group.consumer.min.session.timeout.ms", "100"},
+    {"group.consumer.session.timeout.ms", "300"},
+    {"group.initial.rebalance.delay.ms", "20"},
+    {"group.min.session.timeout.ms", "100"},
+    {"log.cleaner.backoff.ms", "50"},
+    {"log.cleaner.delete.retention.ms", "300"},
+    {"log.cleaner.min.cleanable.ratio", "0.1"},
+    {"log.retention.check.interval.ms", "200"},
+    {"log.roll.ms", "300"},
+    {"node.id", "1"},
+    {"offsets.commit.timeout.ms", "100"},
+    {"offsets.topic.num.partitions", "3"},
+};
+static const struct config_pair lossless_properties[] = {{"log.flush.interval.messages", "1"}};
+
+// Merges b into a, both sorted; returns the count.
+static uint32_t merge(struct config_pair *out, const struct config_pair *a, uint32_t a_count,
+                      const struct config_pair *b, uint32_t b_count)
+{
+    uint32_t i = 0, j = 0, n = 0;
+    while (i < a_count || j < b_count)
+        out[n++] = j == b_count || (i < a_count && strcmp(a[i].name, b[j].name) < 0) ? a[i++] : b[j++];
+    return n;
+}
+
 static void changed(struct node *n)
 {
     struct sim_process *p = n->owner;
@@ -41,6 +71,13 @@ static void boot(struct sim_process *p)
         .files_max = 200,
         .trace = &w->sim.sink,
     };
+    static struct config_pair merged[ARRAY_COUNT(group_properties) + ARRAY_COUNT(lossless_properties)];
+    if (w->group_count) {
+        config.group_snapshot_bytes = w->group_snapshot_bytes;
+        config.properties.pairs = merged;
+        config.properties.count = merge(merged, group_properties, ARRAY_COUNT(group_properties), lossless_properties,
+                                        w->groups_lossless ? ARRAY_COUNT(lossless_properties) : 0);
+    }
     struct broker_config *b = &config.broker;
     b->listener_count = 1;
     snprintf(b->listeners[0].name, sizeof(b->listeners[0].name), "PLAINTEXT");
@@ -49,14 +86,14 @@ static void boot(struct sim_process *p)
     snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", w->node->name);
     b->listeners[0].advertised_port = NODE_PORT;
     b->memory_bytes = NODE_MEMORY_BYTES;
-    b->connections_max = 64;
+    b->connections_max = w->group_count ? 512 : 64; // those of crashed members are noticed late
     b->request_bytes_max = 4 << 20;
     b->idle_ms_max = 600000;
     b->fetch_sessions_max = 16;
     b->fetch_bytes_max = 1 << 20;
     b->delete_topics = true;
     struct node *n = NULL;
-    w->ready = w->wants_restart = false;
+    w->ready = w->wants_restart = w->stopping = false;
     enum rc rc = node_create(&n, &config, p->ios, p->lane_count, text, sizeof(text));
     if (rc) {
         sim_say(&w->sim, w->node, "does not start: %s (%s)", text, rc_name(rc));

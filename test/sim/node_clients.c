@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The process that all clients of the node scenario live in.
-#include "node_world.h"
+#include "group_world.h"
 
 #include "wire/frame.h"
 
@@ -41,6 +41,11 @@ static void boot(struct sim_process *p)
     for (uint32_t k = 0; k < w->consumer_count; k++)
         node_consumer_start(&all->consumers[k], all, (uint8_t)k, false);
     node_consumer_start(&all->consumers[w->consumer_count], all, (uint8_t)w->consumer_count, true);
+    if (w->group_count) {
+        all->groups = calloc(1, sizeof(*all->groups));
+        ASSERT(all->groups);
+        group_clients_start(all);
+    }
 }
 
 const struct sim_program node_clients_calls = {.boot = boot, .turn = sim_shard_turn};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "client/connection.h"
+#include "model_group.h"
 #include "model_part.h"
 #include "scenario.h"
 #include "server/node.h"
@@ -35,6 +36,17 @@ struct node_topic {
     struct model_part parts[NODE_PARTITIONS_MAX];
 };
 
+// Consumer groups, in the group scenario only.
+enum { GROUP_GROUPS_MAX = 3 };
+enum group_protocol { GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER, GROUP_PROTOCOL_MIXED };
+
+struct group_account {
+    enum group_protocol protocol;
+    uint32_t member_count;
+    uint32_t rebalance_timeout_ms;
+    struct model_group model;
+};
+
 struct node_world {
     struct sim sim;
     const struct sim_options *options;
@@ -55,6 +67,15 @@ struct node_world {
     bool draining;             // no new work: what was sent is to be answered
     uint64_t requests_answered;
     uint8_t producer_ids[NODE_PRODUCER_IDS_MAX / 8]; // those given: each once in a cluster's life
+    uint32_t group_count; // 0: the node scenario
+    struct group_account groups[GROUP_GROUPS_MAX];
+    bool groups_lossless; // every append of every topic is synced
+    int64_t commit_numbers;
+    uint32_t group_rounds;
+    uint64_t group_snapshot_bytes;
+    uint32_t lives;      // of the broker: the count of its starts
+    bool stopping;       // cleanly, in the middle of the run
+    struct sim_figure life[SIM_FIGURES]; // what the broker counted in this life
 };
 
 static inline uint32_t node_faults_taken(const struct node_world *w)
@@ -68,6 +89,31 @@ static inline bool node_disk_failed(const struct node_world *w)
 {
     return node_faults_taken(w) != w->faults_seen;
 }
+
+static inline struct model_now node_now(const struct node_world *w)
+{
+    return (struct model_now){.ns = w->sim.now_ns, .life = w->lives, .era = w->eras.now};
+}
+
+// What a run reached, so that one that reaches nothing is seen.
+enum group_figure {
+    FIGURE_ASSIGNMENTS, // that members were given
+    FIGURE_COMMITS_ACKED,
+    FIGURE_COMMITS_REFUSED,
+    FIGURE_COMMITS_OPEN,
+    FIGURE_GROUPS_DELETED,
+    FIGURE_STOPS,
+    FIGURE_BROKER, // from here on counted by the broker
+    FIGURE_LOADS = FIGURE_BROKER,
+    FIGURE_SNAPSHOTS_USED,
+    FIGURE_SNAPSHOTS_IGNORED,
+    FIGURE_APPENDS_LATE,
+    FIGURE_APPENDS_FAILED,
+    FIGURE_COMPACTIONS,
+    FIGURE_SWAPS_COMPLETED,
+    FIGURE_END,
+};
+_Static_assert((int)FIGURE_END <= (int)SIM_FIGURES, "all are printed");
 
 // What the deaths of the broker mean to the world.
 void node_world_died(struct node_world *w, enum sim_death how);
@@ -164,6 +210,7 @@ struct node_clients {
     struct node_producer producers[NODE_PRODUCERS_MAX];
     struct node_consumer consumers[NODE_CONSUMERS_MAX + 1]; // the last one verifies
     struct node_admin admin;
+    struct group_clients *groups; // NULL: none
     char host[IO_ADDR_TEXT_MAX];
 };
 

@@ -12,6 +12,13 @@ struct sim_options {
     enum sim_mutation mutation;
 };
 
+// What a scenario counts on its own account.
+enum { SIM_FIGURES = 16 };
+struct sim_figure {
+    const char *name; // NULL: none
+    uint64_t value;
+};
+
 struct sim_result {
     bool failed;
     char why[512];
@@ -20,6 +27,7 @@ struct sim_result {
     uint64_t kills, power_cuts, other_faults; // that happened
     uint64_t acked;                           // batches or requests, as the scenario counts
     uint64_t checks;
+    struct sim_figure figures[SIM_FIGURES];
     uint64_t given_up; // logs damaged by a failed sync, which is no failure of the product
 };
 
@@ -28,4 +36,5 @@ struct sim_scenario {
     void (*run)(const struct sim_options *options, struct sim_result *result);
 };
 
-extern const struct sim_scenario scenario_cluster, scenario_meta, scenario_node, scenario_quorum, scenario_store;
+extern const struct sim_scenario scenario_cluster, scenario_group, scenario_meta, scenario_node, scenario_quorum,
+    scenario_store;

@@ -2,7 +2,7 @@
 //
 // The node scenario: when the broker lives and dies, what goes wrong around it, and the end of the run, when everything
 // must be answered, read again from start to end, and idle.
-#include "node_world.h"
+#include "group_world.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,8 @@ static void restart_run(struct sim *sim, struct sim_event *e)
         w->faults_left--;
         sim_node_die_in(w->node, sim_between(sim, 1, 200), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
     }
+    group_figures_end(w);
+    w->lives++;
     sim_process_start(&w->broker, w->node, &node_broker_calls, w->shard_count);
 }
 
@@ -49,7 +51,7 @@ void node_world_died(struct node_world *w, enum sim_death how)
         w->result->power_cuts++;
     else
         w->result->kills++;
-    w->wants_restart = false;
+    w->wants_restart = w->stopping = false;
     sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, SIM_S), restart_run);
 }
 
@@ -62,11 +64,48 @@ static bool any_dir_offline(const struct node_world *w)
     return false;
 }
 
+static void node_stop_inside(void *argument)
+{
+    node_stop(argument);
+}
+
+static void node_destroy_inside(void *argument)
+{
+    node_destroy(argument);
+}
+
+// A node that has come to its clean stop gives everything back that the process ever took.
+static void stop_end(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    const struct node *n = w->broker.program;
+    if (!n->quiet) { // the process would end as it is, as by a kill
+        if (!w->stopping)
+            sim_fail(sim, "the node is not quiet after a clean stop");
+        sim_process_end(&w->broker, SIM_DEATH_KILL);
+        return;
+    }
+    if (!sim_process_call(&w->broker, node_destroy_inside, w->broker.program))
+        return; // it died on the way
+    w->broker.shards = NULL;
+    size_t left = w->node->memory.bytes;
+    for (uint32_t k = 0; k < w->broker.lane_count; k++)
+        sim_cancel(sim, &w->broker.lanes[k].event);
+    if (left)
+        sim_fail(sim, "%zu bytes in %zu blocks are still held after a clean stop", left, w->node->memory.blocks_count);
+    w->broker.program = NULL;
+    if (w->stopping)
+        sim_process_end(&w->broker, SIM_DEATH_KILL);
+}
+
 // An operator: starts the process again when it gave up or lost a folder.
 static void watch_run(struct sim *sim, struct sim_event *e)
 {
     struct node_world *w = container_of(e, struct node_world, watch);
     sim_schedule_in(sim, e, sim_between(sim, 1, 200) * SIM_MS, watch_run);
+    group_figures_read(w);
+    if (w->stopping && w->broker.running && node_stopped(w->broker.program))
+        stop_end(w);
     if (w->broker.running && (w->wants_restart || any_dir_offline(w)))
         sim_process_end(&w->broker, SIM_DEATH_KILL);
     if (w->broker.running && w->node->memory.bytes > NODE_MEMORY_BYTES + (UINT64_C(16) << 20))
@@ -109,11 +148,21 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     struct sim_disk_faults *f = &w->node->faults;
     if (w->draining || !w->faults_left)
         return;
-    uint64_t spacing = w->options->events / (w->options->faults + 1) * 150 * SIM_US;
+    uint64_t spacing = w->options->events / (w->options->faults + 1) * (w->group_count ? 250 : 150) * SIM_US;
     sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), fault_run);
     if (!w->broker.running)
         return;
     w->faults_left--;
+    if (w->group_count && w->ready && !w->stopping && sim_chance(sim, 1, 5)) {
+        w->stopping = true;
+        w->result->figures[FIGURE_STOPS].value++;
+        sim_process_call(&w->broker, node_stop_inside, w->broker.program);
+        return;
+    }
+    if (w->group_count && sim_chance(sim, 1, 8)) {
+        f->stalls++;
+        return;
+    }
     uint64_t dice = sim_between(sim, 0, 99);
     sim_note(sim, SIM_NOTE_FAULT, w->node, dice, 0);
     enum sim_death how = sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER;
@@ -156,7 +205,8 @@ static bool all_idle(const struct node_world *w)
     for (uint32_t k = 0; k < w->consumer_count; k++)
         if (all->consumers[k].bound)
             return false;
-    return true;
+    char why[128];
+    return !w->group_count || group_clients_settled(all, why, sizeof(why));
 }
 
 // Faults have stopped: what was asked is answered, what is down comes up, within a minute.
@@ -171,9 +221,12 @@ static void settle(struct node_world *w)
     uint64_t until = sim->now_ns + 60 * SIM_S;
     while (!sim->failed && sim->now_ns < until && !all_idle(w))
         sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    char why[128] = "";
+    if (w->group_count && w->broker.running && w->ready)
+        group_clients_settled(w->clients.program, why, sizeof(why));
     if (!sim->failed && !all_idle(w))
-        sim_fail(sim, "a minute after the last fault something is still waited for%s",
-                 w->broker.running ? w->ready ? "" : ": the node is not ready" : ": the node does not run");
+        sim_fail(sim, "a minute after the last fault something is still waited for%s %s",
+                 w->broker.running ? w->ready ? "" : ": the node is not ready" : ": the node does not run", why);
 }
 
 struct verify_call {
@@ -206,6 +259,26 @@ static void verify(struct node_world *w)
     }
 }
 
+static void verify_groups_inside(void *argument)
+{
+    group_clients_verify(argument);
+}
+
+// The committed offsets of every group are fetched once more.
+static void verify_groups(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    struct node_clients *all = w->clients.program;
+    if (!w->group_count || sim->failed)
+        return;
+    sim_process_call(&w->clients, verify_groups_inside, all);
+    uint64_t until = sim->now_ns + 60 * SIM_S;
+    while (!sim->failed && sim->now_ns < until && !group_clients_verified(all))
+        sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    if (!sim->failed && !group_clients_verified(all))
+        sim_fail(sim, "committed offsets cannot be fetched within a minute");
+}
+
 static void last_deaths(struct node_world *w)
 {
     static const enum sim_death deaths[] = {SIM_DEATH_KILL, SIM_DEATH_POWER};
@@ -214,17 +287,8 @@ static void last_deaths(struct node_world *w)
             sim_process_end(&w->broker, deaths[k]);
         settle(w);
         verify(w);
+        verify_groups(w);
     }
-}
-
-static void node_stop_inside(void *argument)
-{
-    node_stop(argument);
-}
-
-static void node_destroy_inside(void *argument)
-{
-    node_destroy(argument);
 }
 
 // A clean stop gives everything back that the process ever took.
@@ -234,7 +298,7 @@ static void clean_stop(struct node_world *w)
     struct node *n = w->broker.program;
     sim_process_call(&w->broker, node_stop_inside, n);
     uint64_t until = sim->now_ns + 30 * SIM_S;
-    while (!sim->failed && sim->now_ns < until && !node_stopped(n))
+    while (!sim->failed && sim->now_ns < until && w->broker.running && !node_stopped(n))
         sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
     if (sim->failed)
         return;
@@ -242,13 +306,7 @@ static void clean_stop(struct node_world *w)
         sim_fail(sim, "the node does not come to a stop within 30 s");
         return;
     }
-    sim_process_call(&w->broker, node_destroy_inside, n);
-    w->broker.shards = NULL;
-    size_t left = w->node->memory.bytes;
-    for (uint32_t k = 0; k < w->broker.lane_count; k++)
-        sim_cancel(sim, &w->broker.lanes[k].event);
-    if (left)
-        sim_fail(sim, "%zu bytes in %zu blocks are still held after a clean stop", left, w->node->memory.blocks_count);
+    stop_end(w);
 }
 
 static void build(struct node_world *w)
@@ -264,6 +322,8 @@ static void build(struct node_world *w)
     w->topic_count = (uint32_t)sim_between(sim, 1, NODE_TOPICS_MAX);
     w->producer_count = (uint32_t)sim_between(sim, 1, NODE_PRODUCERS_MAX);
     w->consumer_count = (uint32_t)sim_between(sim, 1, NODE_CONSUMERS_MAX);
+    if (w->group_count) // most of the events are the groups'
+        w->producer_count = w->consumer_count = 1;
     w->eras.now = 1;
     sim_process_start(&w->clients, w->machine, &node_clients_calls, 1);
     sim_schedule_in(sim, &w->restart, 0, restart_run);
@@ -272,7 +332,25 @@ static void build(struct node_world *w)
         sim_schedule_in(sim, &w->fault, 50 * SIM_MS, fault_run);
 }
 
-static void run(const struct sim_options *options, struct sim_result *result)
+static void build_groups(struct node_world *w)
+{
+    struct sim *sim = &w->sim;
+    w->group_count = (uint32_t)sim_between(sim, 1, GROUP_GROUPS_MAX);
+    w->groups_lossless = sim_chance(sim, 2, 3);
+    w->group_snapshot_bytes = sim_between(sim, 1000, 40000);
+    group_figures_name(w->result);
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        struct group_account *a = &w->groups[g];
+        a->protocol = (enum group_protocol)sim_between(sim, GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER);
+        a->rebalance_timeout_ms = sim_chance(sim, 1, 2) ? GROUP_SESSION_MS * 3 / 5 : GROUP_SESSION_MS * 3 / 2;
+        a->member_count = (uint32_t)sim_between(sim, 1, MODEL_GROUP_MEMBERS);
+        a->model.lossless = w->groups_lossless;
+        a->model.stable_generation = -1;
+        snprintf(a->model.name, sizeof(a->model.name), "group%u", g);
+    }
+}
+
+static void run_world(const struct sim_options *options, struct sim_result *result, bool groups)
 {
     static struct node_world world; // large; one at a time
     struct node_world *w = &world;
@@ -281,6 +359,8 @@ static void run(const struct sim_options *options, struct sim_result *result)
     sim_init(sim, options->seed);
     sim->tracing = options->tracing;
     sim->mutation = options->mutation;
+    if (groups)
+        build_groups(w);
     build(w);
     while (!sim->failed && sim->event_count < options->events)
         sim_step(sim);
@@ -288,10 +368,12 @@ static void run(const struct sim_options *options, struct sim_result *result)
         settle(w);
     if (!sim->failed)
         verify(w);
+    verify_groups(w);
     if (!sim->failed)
         last_deaths(w);
     if (!sim->failed)
         clean_stop(w);
+    group_figures_end(w);
     result->failed = sim->failed;
     memcpy(result->why, sim->failure, sizeof(result->why));
     result->trace_hash = sim->trace_hash;
@@ -303,11 +385,29 @@ static void run(const struct sim_options *options, struct sim_result *result)
     for (uint32_t t = 0; t < w->topic_count; t++)
         for (uint32_t k = 0; k < NODE_PARTITIONS_MAX; k++)
             model_part_deinit(&w->topics[t].parts[k]);
+    for (uint32_t g = 0; g < w->group_count; g++)
+        model_group_deinit(&w->groups[g].model);
     sim_deinit(sim);
+}
+
+static void run(const struct sim_options *options, struct sim_result *result)
+{
+    run_world(options, result, false);
+}
+
+static void run_groups(const struct sim_options *options, struct sim_result *result)
+{
+    run_world(options, result, true);
 }
 
 const struct sim_scenario scenario_node = {
     .name = "node",
     .what = "a whole broker and its clients under kills, power cuts, failing disks and networks",
     .run = run,
+};
+
+const struct sim_scenario scenario_group = {
+    .name = "group",
+    .what = "the same with consumer groups: members that join, hold, commit, crash, pause and come back",
+    .run = run_groups,
 };

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_group.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "memory.h"
+
+void model_group_deinit(struct model_group *g)
+{
+    for (int t = 0; t < MODEL_GROUP_TOPICS; t++)
+        for (int p = 0; p < MODEL_GROUP_PARTITIONS; p++)
+            sim_free(g->offsets[t][p].v);
+}
+
+// ------------------------------------------------------------------------------------------------ commits
+
+static struct model_commit *find(struct model_offset *o, int64_t offset)
+{
+    for (size_t k = o->count; k > 0; k--) // mostly a young one
+        if (o->v[k - 1].offset == offset)
+            return &o->v[k - 1];
+    return NULL;
+}
+
+void model_group_commit_sent(struct model_group *g, uint32_t topic, uint32_t partition, int64_t offset,
+                             struct model_now now, bool foreign)
+{
+    struct model_offset *o = &g->offsets[topic][partition];
+    ASSERT(!find(o, offset));
+    if (o->count == o->cap) {
+        o->cap = o->cap ? 2 * o->cap : 16;
+        o->v = sim_realloc(o->v, o->cap * sizeof(o->v[0]));
+        ASSERT(o->v);
+    }
+    o->v[o->count++] =
+        (struct model_commit){.offset = offset, .sent_ns = now.ns, .sent_life = now.life, .foreign = foreign};
+}
+
+void model_group_commit_acked(struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition, int64_t offset,
+                              struct model_now now, uint32_t era)
+{
+    struct model_commit *c = find(&g->offsets[topic][partition], offset);
+    ASSERT(c);
+    if (c->foreign)
+        sim_fail(sim, "%s topic%u-%u: the commit of %lld is acknowledged, by a member that has lost the partition",
+                 g->name, topic, partition, (long long)offset);
+    if (!c->acked)
+        c->done_ns = now.ns;
+    c->acked = c->answered = true;
+    c->acked_era = era;
+}
+
+void model_group_commit_refused(struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition,
+                                int64_t offset)
+{
+    struct model_offset *o = &g->offsets[topic][partition];
+    struct model_commit *c = find(o, offset);
+    ASSERT(c);
+    if (c->acked)
+        sim_fail(sim, "%s topic%u-%u: the commit of %lld is refused, and was seen", g->name, topic, partition,
+                 (long long)offset);
+    size_t at = (size_t)(c - o->v);
+    memmove(c, c + 1, (o->count - at - 1) * sizeof(*c));
+    o->count--;
+}
+
+void model_group_commit_open(struct model_group *g, uint32_t topic, uint32_t partition, int64_t offset,
+                             struct model_now now, bool answered)
+{
+    struct model_commit *c = find(&g->offsets[topic][partition], offset);
+    ASSERT(c);
+    c->answered = answered;
+    c->done_life = now.life;
+    if (!c->acked)
+        c->done_ns = now.ns;
+}
+
+// ------------------------------------------------------------------------------------------------ fetches
+
+// Was c over when a was sent?
+static bool over_before(const struct model_commit *c, const struct model_commit *a)
+{
+    if (c->acked || c->answered)
+        return c->done_ns < a->sent_ns;
+    return c->done_ns && c->done_life < a->sent_life;
+}
+
+// What was sent before the end of a deletion may be gone with it.
+static bool may_be_wiped(const struct model_group *g, const struct model_commit *a)
+{
+    return g->wipe_out || a->sent_life <= g->wipe_unsure_life || a->sent_ns < g->wipe_done_ns;
+}
+
+static bool shown_is_good(const struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition,
+                          int64_t offset, const struct model_commit *shown)
+{
+    const char *what = NULL;
+    if (!shown)
+        what = "nobody sent that or it was refused";
+    else if (shown->foreign)
+        what = "its member had lost the partition when it was sent";
+    else if (shown->acked && shown->done_ns < g->wipe_sent_ns && g->lossless)
+        what = "the group was deleted after it";
+    if (what)
+        sim_fail(sim, "%s topic%u-%u: offset %lld is committed, and %s", g->name, topic, partition, (long long)offset,
+                 what);
+    return !what;
+}
+
+void model_group_fetched(struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition, int64_t offset,
+                         struct model_now asked, struct model_now now)
+{
+    struct model_offset *o = &g->offsets[topic][partition];
+    struct model_commit *shown = offset >= 0 ? find(o, offset) : NULL;
+    if (offset >= 0 && !shown_is_good(g, sim, topic, partition, offset, shown))
+        return;
+    for (size_t k = 0; k < o->count; k++) {
+        const struct model_commit *a = &o->v[k];
+        if (!a->acked || a->done_ns >= asked.ns || a == shown || may_be_wiped(g, a))
+            continue;
+        if (!g->lossless && a->acked_era != now.era)
+            continue; // a power cut may have taken it
+        if (!shown || over_before(shown, a)) {
+            sim_fail(sim, "%s topic%u-%u: the commit of %lld was acknowledged, now %lld is committed", g->name, topic,
+                     partition, (long long)a->offset, (long long)offset);
+            return;
+        }
+    }
+    if (shown && !shown->acked && asked.era == now.era) {
+        shown->acked = true;
+        shown->acked_era = now.era;
+        shown->done_ns = now.ns;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ deletions
+
+void model_group_wipe_sent(struct model_group *g, struct model_now now)
+{
+    g->wipe_out = true;
+    g->wipe_out_ns = now.ns;
+    g->stable_generation = -1; // a new group under the name counts from the start
+}
+
+void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_now now)
+{
+    g->wipe_out = false;
+    g->stable_generation = -1;
+    if (how == MODEL_WIPE_UNSURE)
+        g->wipe_unsure_life = now.life;
+    if (how != MODEL_WIPE_DONE)
+        return;
+    g->wipe_sent_ns = g->wipe_out_ns;
+    g->wipe_done_ns = now.ns;
+}
+
+bool model_group_may_be_gone(const struct model_group *g, struct model_now since)
+{
+    return !g->lossless || g->wipe_out || since.life <= g->wipe_unsure_life || since.ns < g->wipe_done_ns;
+}
+
+// ------------------------------------------------------------------------------------------------ partitions
+
+bool model_group_held_by_other(const struct model_group *g, uint32_t member, uint32_t topic, uint32_t partition,
+                               uint64_t now_ns)
+{
+    for (uint32_t m = 0; m < MODEL_GROUP_MEMBERS; m++) {
+        const struct model_hold *h = &g->holds[m][topic][partition];
+        if (m != member && h->held && h->lease_until_ns > now_ns)
+            return true;
+    }
+    return false;
+}
+
+void model_group_hold(struct model_group *g, struct sim *sim, uint32_t member, uint32_t mask, uint32_t renewed,
+                      uint64_t lease_until_ns)
+{
+    for (uint32_t t = 0; t < MODEL_GROUP_TOPICS; t++)
+        for (uint32_t p = 0; p < MODEL_GROUP_PARTITIONS; p++) {
+            uint32_t bit = 1u << (t * MODEL_GROUP_PARTITIONS + p);
+            struct model_hold *h = &g->holds[member][t][p];
+            if ((mask & renewed & bit) || !h->held)
+                h->lease_until_ns = lease_until_ns;
+            h->held = mask & bit;
+            if (h->held && g->lossless && h->lease_until_ns > sim->now_ns &&
+                model_group_held_by_other(g, member, t, p, sim->now_ns))
+                sim_fail(sim, "%s: topic%u-%u is given to member %u while another one holds it", g->name, t, p, member);
+        }
+}
+
+void model_group_stable(struct model_group *g, struct sim *sim, int32_t generation, uint32_t round,
+                        struct model_now asked, struct model_now now)
+{
+    if (g->wipe_out || asked.life <= g->wipe_unsure_life || asked.ns < g->wipe_done_ns)
+        return; // of a group that is no more, perhaps
+    if (!g->lossless && asked.era != now.era)
+        return;
+    bool lost = !g->lossless && g->stable_era != now.era; // a power cut may have taken generations
+    if (!lost && generation == g->stable_generation && round != g->stable_round)
+        sim_fail(sim, "%s: generation %d has two assignments, of rounds %u and %u", g->name, generation, g->stable_round,
+                 round);
+    // A late answer of an older generation is no failure: the member finds out with its next request.
+    if (lost || generation > g->stable_generation) {
+        g->stable_generation = generation;
+        g->stable_round = round;
+        g->stable_era = now.era;
+    }
+}
