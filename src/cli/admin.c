@@ -62,24 +62,26 @@ const struct cli_option admin_api_versions_options[] = {
     {0},
 };
 
-// Makes sure that the connection has learnt its versions: any request does.
-static bool touch(struct cli *cli, int32_t node_id)
+bool admin_ask_brokers(struct cli *cli, int32_t node_id, struct metadata_response *out)
 {
     struct metadata_request in;
-    struct metadata_response out;
     struct metadata_request_topic none[1];
     metadata_request_init(&in);
     in.topics = none;
     in.allow_auto_topic_creation = false;
-    return cli_ask(cli, node_id, &metadata_request_message, &in, &metadata_response_message, &out);
+    return cli_ask(cli, node_id, &metadata_request_message, &in, &metadata_response_message, out);
+}
+
+int admin_api_used(const struct schema_message *m, const struct client_versions *v)
+{
+    int used = m && m->version_max < v->max ? m->version_max : m ? v->max : -1;
+    return m && used < v->min ? -1 : used;
 }
 
 static void one_api(struct json *j, struct table *t, const struct client_versions *v, int16_t key)
 {
     const struct schema_message *m = schema_find(kafka_requests, ARRAY_COUNT(kafka_requests), key);
-    int used = m && m->version_max < v->max ? m->version_max : m ? v->max : -1;
-    if (m && used < v->min)
-        used = -1;
+    int used = admin_api_used(m, v);
     if (j) {
         json_put_object(j);
         json_put_key_int(j, "key", key);
@@ -126,6 +128,7 @@ int admin_api_versions_run(struct cli *cli, const struct cli_parsed *parsed)
 {
     const struct api_versions_options *o = parsed->options;
     struct json j;
+    struct metadata_response brokers;
     bool any = false;
     if (!cli_connect(cli, &o->common))
         return CLI_FAILED;
@@ -135,7 +138,7 @@ int admin_api_versions_run(struct cli *cli, const struct cli_parsed *parsed)
     for (struct client_node *n = cli->client.nodes; n; n = n->next) {
         if (n->id < 0 || n->gone || (o->broker >= 0 && n->id != o->broker))
             continue;
-        if (!touch(cli, n->id))
+        if (!admin_ask_brokers(cli, n->id, &brokers))
             return CLI_FAILED;
         if (any && !o->common.json)
             buf_printf(&cli->out, "\n");

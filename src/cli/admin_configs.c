@@ -6,14 +6,11 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "cli/cli.h"
+#include "cli/admin_configs.h"
 #include "cli/commands.h"
 #include "cli/configs_explain.h"
 #include "cli/suggest.h"
 #include "model/kerr.h"
-
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_GROUP = 32 };
-enum { OPERATION_SET = 0, OPERATION_DELETE = 1, OPERATION_APPEND = 2, OPERATION_SUBTRACT = 3 };
 
 struct configs_options {
     struct cli_common common;
@@ -21,9 +18,7 @@ struct configs_options {
 };
 
 struct target {
-    int8_t type;
-    struct bytes name; // empty: the default of all brokers
-    int32_t node_id;   // who must be asked
+    struct configs_resource resource;
     char about[TOPIC_NAME_BYTES_MAX + 16]; // cut for long names of groups
 };
 
@@ -32,15 +27,15 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
 {
     const char *type = parsed->arguments[0], *name = parsed->arguments[1];
     int64_t id = -1;
-    out->node_id = CLIENT_NODE_ANY;
-    out->name = bytes_str(name);
+    out->resource.node_id = CLIENT_NODE_ANY;
+    out->resource.name = bytes_str(name);
     if (strcmp(type, "topic") == 0 || strcmp(type, "topics") == 0) {
-        out->type = RESOURCE_TOPIC;
+        out->resource.type = CONFIGS_TOPIC;
         snprintf(out->about, sizeof(out->about), "topic '%s'", name);
         return true;
     }
     if (strcmp(type, "group") == 0 || strcmp(type, "groups") == 0) {
-        out->type = RESOURCE_GROUP;
+        out->resource.type = CONFIGS_GROUP;
         snprintf(out->about, sizeof(out->about), "group '%s'", name);
         return true;
     }
@@ -48,9 +43,9 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
         cli_wrong(cli, "'%s' has no configuration; write topic NAME, group NAME, broker ID or broker default.", type);
         return false;
     }
-    out->type = RESOURCE_BROKER;
+    out->resource.type = CONFIGS_BROKER;
     if (strcmp(name, "default") == 0) {
-        out->name = bytes_str("");
+        out->resource.name = bytes_str("");
         snprintf(out->about, sizeof(out->about), "every broker");
         return true;
     }
@@ -58,7 +53,7 @@ static bool take_target(struct cli *cli, const struct cli_parsed *parsed, struct
         cli_wrong(cli, "'%s' is not a broker's id; write a number or default.", name);
         return false;
     }
-    out->node_id = (int32_t)id;
+    out->resource.node_id = (int32_t)id;
     snprintf(out->about, sizeof(out->about), "broker %lld", (long long)id);
     return true;
 }
@@ -81,8 +76,7 @@ static int by_name(const void *a, const void *b)
 static void one_config(struct json *j, struct table *t, const struct describe_configs_response_config *c,
                        bool documentation)
 {
-    enum { SOURCE_DEFAULT = 5 };
-    int8_t source = c->is_default ? SOURCE_DEFAULT : c->config_source;
+    int8_t source = c->is_default ? CONFIGS_SOURCE_DEFAULT : c->config_source;
     if (j) {
         json_put_object(j);
         json_put_key_text(j, "name", c->name);
@@ -107,14 +101,13 @@ static void one_config(struct json *j, struct table *t, const struct describe_co
 
 static bool is_shown(const struct describe_configs_response_config *c, int8_t type, bool all)
 {
-    enum { SOURCE_TOPIC = 1, SOURCE_BROKER = 2, SOURCE_ALL_BROKERS = 3, SOURCE_GROUP = 8 };
     if (all)
         return true;
-    if (type == RESOURCE_TOPIC)
-        return c->config_source == SOURCE_TOPIC;
-    if (type == RESOURCE_GROUP)
-        return c->config_source == SOURCE_GROUP;
-    return c->config_source == SOURCE_BROKER || c->config_source == SOURCE_ALL_BROKERS;
+    if (type == CONFIGS_TOPIC)
+        return c->config_source == CONFIGS_SOURCE_TOPIC;
+    if (type == CONFIGS_GROUP)
+        return c->config_source == CONFIGS_SOURCE_GROUP;
+    return c->config_source == CONFIGS_SOURCE_BROKER || c->config_source == CONFIGS_SOURCE_ALL_BROKERS;
 }
 
 static int show_configs(struct cli *cli, const struct configs_options *o, const struct target *target,
@@ -125,11 +118,10 @@ static int show_configs(struct cli *cli, const struct configs_options *o, const 
     uint32_t shown = 0;
     json_init(&j, &cli->out, true);
     table_init(&t, &cli->arena, o->documentation ? "NAME|VALUE|FROM|MEANING" : "NAME|VALUE|FROM");
-    qsort(r->configs, r->configs_count, sizeof(*r->configs), by_name);
     if (o->common.json)
         json_put_array(&j);
     for (uint32_t i = 0; i < r->configs_count; i++) {
-        if (!is_shown(&r->configs[i], target->type, o->all))
+        if (!is_shown(&r->configs[i], target->resource.type, o->all))
             continue;
         shown++;
         one_config(o->common.json ? &j : NULL, &t, &r->configs[i], o->documentation);
@@ -145,57 +137,85 @@ static int show_configs(struct cli *cli, const struct configs_options *o, const 
     return cli_done(cli);
 }
 
+bool configs_ask_describe(struct cli *cli, const struct configs_resource *r, bool synonyms, bool documentation,
+                          struct describe_configs_response_result *result)
+{
+    struct describe_configs_request in;
+    struct describe_configs_response out;
+    struct describe_configs_request_resource resource;
+    describe_configs_request_init(&in);
+    describe_configs_request_resource_init(&resource);
+    resource.resource_type = r->type;
+    resource.resource_name = r->name;
+    in.resources = &resource;
+    in.resources_count = 1;
+    in.include_synonyms = synonyms;
+    in.include_documentation = documentation;
+    if (!cli_ask(cli, r->node_id, &describe_configs_request_message, &in, &describe_configs_response_message, &out))
+        return false;
+    if (out.results_count != 1) {
+        cli_fail(cli, "the broker's answer names no resource");
+        return false;
+    }
+    *result = out.results[0];
+    qsort(result->configs, result->configs_count, sizeof(*result->configs), by_name);
+    return true;
+}
+
 static int describe(struct cli *cli, const struct cli_parsed *parsed)
 {
     const struct configs_options *o = parsed->options;
     struct target target;
-    struct describe_configs_request in;
-    struct describe_configs_response out;
-    struct describe_configs_request_resource resource;
+    struct describe_configs_response_result result;
     if (!take_target(cli, parsed, &target))
         return CLI_WRONG;
-    describe_configs_request_init(&in);
-    describe_configs_request_resource_init(&resource);
-    resource.resource_type = target.type;
-    resource.resource_name = target.name;
-    in.resources = &resource;
-    in.resources_count = 1;
-    in.include_documentation = o->documentation;
     if (!cli_connect(cli, &o->common) ||
-        !cli_ask(cli, target.node_id, &describe_configs_request_message, &in, &describe_configs_response_message, &out))
+        !configs_ask_describe(cli, &target.resource, false, o->documentation, &result))
         return CLI_FAILED;
-    if (out.results_count != 1)
-        return cli_fail(cli, "the broker's answer does not name %s", target.about);
-    if (out.results[0].error_code)
-        return cli_fail_code(cli, target.about, out.results[0].error_code, out.results[0].error_message);
-    return show_configs(cli, o, &target, &out.results[0]);
+    if (result.error_code)
+        return cli_fail_code(cli, target.about, result.error_code, result.error_message);
+    return show_configs(cli, o, &target, &result);
 }
 
 // ------------------------------------------------------------------------------------------------ set and delete
 
-static int change(struct cli *cli, const struct cli_parsed *parsed, const struct target *target,
-                  struct incremental_alter_configs_request_config *configs, uint32_t count)
+bool configs_ask_change(struct cli *cli, const struct configs_resource *r,
+                        struct incremental_alter_configs_request_config *configs, uint32_t count, bool validate_only,
+                        struct incremental_alter_configs_response_response *result)
 {
-    const struct configs_options *o = parsed->options;
     struct incremental_alter_configs_request in;
     struct incremental_alter_configs_response out;
     struct incremental_alter_configs_request_resource resource;
     incremental_alter_configs_request_init(&in);
     incremental_alter_configs_request_resource_init(&resource);
-    resource.resource_type = target->type;
-    resource.resource_name = target->name;
+    resource.resource_type = r->type;
+    resource.resource_name = r->name;
     resource.configs = configs;
     resource.configs_count = count;
     in.resources = &resource;
     in.resources_count = 1;
-    in.validate_only = o->dry_run;
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, target->node_id, &incremental_alter_configs_request_message, &in,
-                                                  &incremental_alter_configs_response_message, &out))
+    in.validate_only = validate_only;
+    if (!cli_ask(cli, r->node_id, &incremental_alter_configs_request_message, &in,
+                 &incremental_alter_configs_response_message, &out))
+        return false;
+    if (out.responses_count != 1) {
+        cli_fail(cli, "the broker's answer names no resource");
+        return false;
+    }
+    *result = out.responses[0];
+    return true;
+}
+
+static int change(struct cli *cli, const struct cli_parsed *parsed, const struct target *target,
+                  struct incremental_alter_configs_request_config *configs, uint32_t count)
+{
+    const struct configs_options *o = parsed->options;
+    struct incremental_alter_configs_response_response result;
+    if (!cli_connect(cli, &o->common) ||
+        !configs_ask_change(cli, &target->resource, configs, count, o->dry_run, &result))
         return CLI_FAILED;
-    if (out.responses_count != 1)
-        return cli_fail(cli, "the broker's answer does not name %s", target->about);
-    if (out.responses[0].error_code)
-        return cli_fail_code(cli, target->about, out.responses[0].error_code, out.responses[0].error_message);
+    if (result.error_code)
+        return cli_fail_code(cli, target->about, result.error_code, result.error_message);
     if (o->common.json)
         buf_printf(&cli->out, "{\"changed\":%u}\n", o->dry_run ? 0 : count);
     else
@@ -217,12 +237,12 @@ static int set(struct cli *cli, const struct cli_parsed *parsed)
             return cli_wrong(cli, "a setting is KEY=VALUE, not '%s'.", word);
         size_t n = (size_t)(equals - word);
         incremental_alter_configs_request_config_init(&configs[i]);
-        configs[i].config_operation = OPERATION_SET;
+        configs[i].config_operation = CONFIGS_SET;
         if (word[n - 1] == '+')
-            configs[i].config_operation = OPERATION_APPEND;
+            configs[i].config_operation = CONFIGS_APPEND;
         else if (word[n - 1] == '-')
-            configs[i].config_operation = OPERATION_SUBTRACT;
-        configs[i].name = bytes_of(word, n - (configs[i].config_operation != OPERATION_SET));
+            configs[i].config_operation = CONFIGS_SUBTRACT;
+        configs[i].name = bytes_of(word, n - (configs[i].config_operation != CONFIGS_SET));
         configs[i].value = bytes_str(equals + 1);
     }
     return change(cli, parsed, &target, configs, count);
@@ -237,7 +257,7 @@ static int delete (struct cli *cli, const struct cli_parsed *parsed)
         return CLI_WRONG;
     for (uint32_t i = 0; i < count; i++) {
         incremental_alter_configs_request_config_init(&configs[i]);
-        configs[i].config_operation = OPERATION_DELETE;
+        configs[i].config_operation = CONFIGS_DELETE;
         configs[i].name = bytes_str(parsed->arguments[i + 2]);
     }
     return change(cli, parsed, &target, configs, count);

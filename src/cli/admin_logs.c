@@ -95,17 +95,15 @@ static void partition_rows(struct table *t, int32_t broker, const struct describ
     }
 }
 
-// One broker's folders; false after a message.
-static bool ask_dirs(struct cli *cli, int32_t node_id, const struct logs_options *o,
-                     struct describe_log_dirs_response *out)
+bool admin_ask_log_dirs(struct cli *cli, int32_t node_id, const char *name, struct describe_log_dirs_response *out)
 {
     struct describe_log_dirs_request in;
     struct describe_log_dirs_request_topic topic = {0};
     int32_t *numbers;
     describe_log_dirs_request_init(&in);
     in.topics = NULL;
-    if (o->topic) { // the request wants the numbers spelt out
-        struct client_topic *t = client_topic(&cli->client, o->topic);
+    if (name) { // the request wants the numbers spelt out
+        struct client_topic *t = client_topic(&cli->client, name);
         if (!t || client_topic_wait(&cli->client, t, false) != RC_OK) {
             cli_fail(cli, "%s", t ? cli->client.error : "topic name too long");
             return false;
@@ -139,7 +137,7 @@ static int log_dirs_describe(struct cli *cli, const struct cli_parsed *parsed)
         struct describe_log_dirs_response out;
         if (n->id < 0 || n->gone || (o->broker >= 0 && n->id != o->broker))
             continue;
-        if (!ask_dirs(cli, n->id, o, &out))
+        if (!admin_ask_log_dirs(cli, n->id, o->topic, &out))
             return CLI_FAILED;
         if (out.error_code)
             return cli_fail_code(cli, "log folders", out.error_code, bytes_of(NULL, 0));

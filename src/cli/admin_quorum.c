@@ -81,10 +81,8 @@ static int show_quorum(struct cli *cli, bool as_json, const struct describe_quor
     return cli_done(cli);
 }
 
-// The quorum as its leader sees it. NULL after a message.
-static const struct describe_quorum_response_partition *ask_quorum(struct cli *cli)
+const struct describe_quorum_response_partition *admin_ask_quorum(struct cli *cli, struct describe_quorum_response *out)
 {
-    static struct describe_quorum_response out; // one command a process
     struct describe_quorum_request in;
     struct describe_quorum_request_partition partition = {.partition_index = 0};
     struct describe_quorum_request_topic topic = {
@@ -92,17 +90,17 @@ static const struct describe_quorum_response_partition *ask_quorum(struct cli *c
     describe_quorum_request_init(&in);
     in.topics = &topic;
     in.topics_count = 1;
-    if (!cli_ask(cli, CLIENT_NODE_ANY, &describe_quorum_request_message, &in, &describe_quorum_response_message, &out))
+    if (!cli_ask(cli, CLIENT_NODE_ANY, &describe_quorum_request_message, &in, &describe_quorum_response_message, out))
         return NULL;
-    if (out.error_code) {
-        cli_fail_code(cli, "the quorum", out.error_code, out.error_message);
+    if (out->error_code) {
+        cli_fail_code(cli, "the quorum", out->error_code, out->error_message);
         return NULL;
     }
-    if (out.topics_count != 1 || out.topics[0].partitions_count != 1) {
+    if (out->topics_count != 1 || out->topics[0].partitions_count != 1) {
         cli_fail(cli, "the broker's answer does not describe the metadata quorum");
         return NULL;
     }
-    const struct describe_quorum_response_partition *p = &out.topics[0].partitions[0];
+    const struct describe_quorum_response_partition *p = &out->topics[0].partitions[0];
     if (p->error_code) {
         cli_fail_code(cli, "the quorum", p->error_code, p->error_message);
         return NULL;
@@ -115,7 +113,8 @@ static int quorum_status(struct cli *cli, const struct cli_parsed *parsed)
     const struct cli_common *o = parsed->options;
     if (!cli_connect(cli, o))
         return CLI_FAILED;
-    const struct describe_quorum_response_partition *p = ask_quorum(cli);
+    struct describe_quorum_response all;
+    const struct describe_quorum_response_partition *p = admin_ask_quorum(cli, &all);
     return p ? show_quorum(cli, o->json, p) : CLI_FAILED;
 }
 
@@ -220,7 +219,8 @@ static int quorum_replace(struct cli *cli, const struct cli_parsed *parsed)
         return code;
     if (!cli_connect(cli, parsed->options))
         return CLI_FAILED;
-    const struct describe_quorum_response_partition *p = ask_quorum(cli);
+    struct describe_quorum_response all;
+    const struct describe_quorum_response_partition *p = admin_ask_quorum(cli, &all);
     if (!p)
         return CLI_FAILED;
     const struct describe_quorum_response_replica_state *old =

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "cli/admin_configs.h"
 #include "client/offsets.h"
 #include "model/kerr.h"
 
@@ -24,8 +25,7 @@ static int by_index(const void *a, const void *b)
     return (x->partition_index > y->partition_index) - (x->partition_index < y->partition_index);
 }
 
-// Metadata of the named topics, or of all when count is 0; sorted.
-static bool ask_topics(struct cli *cli, const char *const *names, uint32_t count, struct metadata_response *out)
+bool topics_ask(struct cli *cli, const char *const *names, uint32_t count, struct metadata_response *out)
 {
     struct metadata_request in;
     metadata_request_init(&in);
@@ -45,6 +45,27 @@ static bool ask_topics(struct cli *cli, const char *const *names, uint32_t count
     return true;
 }
 
+bool topics_ask_configs(struct cli *cli, const struct bytes *names, uint32_t count,
+                        struct describe_configs_response *out)
+{
+    struct describe_configs_request in;
+    describe_configs_request_init(&in);
+    in.resources = cli_alloc(cli, (size_t)count + 1, sizeof(*in.resources));
+    in.resources_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        describe_configs_request_resource_init(&in.resources[i]);
+        in.resources[i].resource_type = CONFIGS_TOPIC;
+        in.resources[i].resource_name = names[i];
+    }
+    struct client_call call = {.node_id = CLIENT_NODE_ANY,
+                               .request = &describe_configs_request_message,
+                               .answer = &describe_configs_response_message,
+                               .in = &in,
+                               .out = out,
+                               .arena = &cli->arena};
+    return client_call(&cli->client, &call) == RC_OK;
+}
+
 // ------------------------------------------------------------------------------------------------ list
 
 static uint32_t replica_count(const struct metadata_response_topic *t)
@@ -58,7 +79,7 @@ int admin_topics_list(struct cli *cli, const struct cli_parsed *parsed)
     struct metadata_response all;
     struct table table;
     struct json j;
-    if (!cli_connect(cli, &o->common) || !ask_topics(cli, NULL, 0, &all))
+    if (!cli_connect(cli, &o->common) || !topics_ask(cli, NULL, 0, &all))
         return CLI_FAILED;
     json_init(&j, &cli->out, true);
     table_init(&table, &cli->arena, "TOPIC|>PARTITIONS|>REPLICAS|ID");
@@ -195,23 +216,8 @@ static void describe_partitions(struct cli *cli, const struct metadata_response_
 // What was set on the topic itself, not inherited. Brokers that cannot tell are passed over.
 static void describe_overrides(struct cli *cli, struct bytes name, struct json *j)
 {
-    enum { RESOURCE_TOPIC = 2, SOURCE_TOPIC = 1 };
-    struct describe_configs_request in;
     struct describe_configs_response out;
-    struct describe_configs_request_resource resource;
-    describe_configs_request_init(&in);
-    describe_configs_request_resource_init(&resource);
-    resource.resource_type = RESOURCE_TOPIC;
-    resource.resource_name = name;
-    in.resources = &resource;
-    in.resources_count = 1;
-    struct client_call call = {.node_id = CLIENT_NODE_ANY,
-                               .request = &describe_configs_request_message,
-                               .answer = &describe_configs_response_message,
-                               .in = &in,
-                               .out = &out,
-                               .arena = &cli->arena};
-    bool good = client_call(&cli->client, &call) == RC_OK && out.results_count == 1;
+    bool good = topics_ask_configs(cli, &name, 1, &out) && out.results_count == 1;
     if (j) {
         json_put_key(j, "configs");
         json_put_object(j);
@@ -219,7 +225,7 @@ static void describe_overrides(struct cli *cli, struct bytes name, struct json *
     uint32_t shown = 0;
     for (uint32_t i = 0; good && i < out.results[0].configs_count; i++) {
         const struct describe_configs_response_config *c = &out.results[0].configs[i];
-        if (c->config_source != SOURCE_TOPIC)
+        if (c->config_source != CONFIGS_SOURCE_TOPIC)
             continue;
         char key[256];
         snprintf(key, sizeof(key), "%.*s", (int)c->name.n, (const char *)c->name.p);
@@ -271,7 +277,7 @@ int admin_topics_describe(struct cli *cli, const struct cli_parsed *parsed)
     struct metadata_response all;
     struct json j;
     int code = CLI_OK, shown = 0;
-    if (!cli_connect(cli, &o->common) || !ask_topics(cli, parsed->arguments, parsed->argument_count, &all))
+    if (!cli_connect(cli, &o->common) || !topics_ask(cli, parsed->arguments, parsed->argument_count, &all))
         return CLI_FAILED;
     json_init(&j, &cli->out, true);
     if (o->common.json)

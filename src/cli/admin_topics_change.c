@@ -68,6 +68,19 @@ static bool take_configs(struct cli *cli, const struct cli_list *list, struct cr
     return true;
 }
 
+bool topics_ask_create(struct cli *cli, struct create_topics_request_topic *topics, uint32_t count, int64_t timeout_ms,
+                       bool validate_only, struct create_topics_response *out)
+{
+    struct create_topics_request in;
+    create_topics_request_init(&in);
+    in.topics = topics;
+    in.topics_count = count;
+    in.timeout_ms = (int32_t)timeout_ms;
+    in.validate_only = validate_only;
+    return cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_topics_request_message, &in, &create_topics_response_message,
+                   out);
+}
+
 static int create_answer(struct cli *cli, const struct topics_change_options *o,
                          const struct create_topics_response *out)
 {
@@ -94,47 +107,49 @@ static int create_answer(struct cli *cli, const struct topics_change_options *o,
 int admin_topics_create(struct cli *cli, const struct cli_parsed *parsed)
 {
     const struct topics_change_options *o = parsed->options;
-    struct create_topics_request in;
+    struct create_topics_request_topic *topics = cli_alloc(cli, parsed->argument_count, sizeof(*topics));
     struct create_topics_response out;
-    create_topics_request_init(&in);
-    in.topics = cli_alloc(cli, parsed->argument_count, sizeof(*in.topics));
-    in.topics_count = parsed->argument_count;
-    in.timeout_ms = (int32_t)o->common.timeout_ms;
-    in.validate_only = o->dry_run;
     for (uint32_t i = 0; i < parsed->argument_count; i++) {
-        create_topics_request_topic_init(&in.topics[i]);
-        in.topics[i].name = bytes_str(parsed->arguments[i]);
-        in.topics[i].num_partitions = (int32_t)o->partitions;
-        in.topics[i].replication_factor = (int16_t)o->replication_factor;
-        if (!take_configs(cli, &o->configs, &in.topics[i]))
+        create_topics_request_topic_init(&topics[i]);
+        topics[i].name = bytes_str(parsed->arguments[i]);
+        topics[i].num_partitions = (int32_t)o->partitions;
+        topics[i].replication_factor = (int16_t)o->replication_factor;
+        if (!take_configs(cli, &o->configs, &topics[i]))
             return CLI_WRONG;
     }
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_topics_request_message, &in,
-                                                  &create_topics_response_message, &out))
+    if (!cli_connect(cli, &o->common) ||
+        !topics_ask_create(cli, topics, parsed->argument_count, o->common.timeout_ms, o->dry_run, &out))
         return CLI_FAILED;
     return create_answer(cli, o, &out);
 }
 
 // ------------------------------------------------------------------------------------------------ delete
 
+bool topics_ask_delete(struct cli *cli, const char *const *names, uint32_t count, int64_t timeout_ms,
+                       struct delete_topics_response *out)
+{
+    struct delete_topics_request in;
+    delete_topics_request_init(&in);
+    in.topics = cli_alloc(cli, count, sizeof(*in.topics));
+    in.topic_names = cli_alloc(cli, count, sizeof(*in.topic_names));
+    in.topics_count = in.topic_names_count = count;
+    in.timeout_ms = (int32_t)timeout_ms;
+    for (uint32_t i = 0; i < count; i++) {
+        delete_topics_request_topic_init(&in.topics[i]);
+        in.topics[i].name = in.topic_names[i] = bytes_str(names[i]);
+    }
+    return cli_ask(cli, CLIENT_NODE_CONTROLLER, &delete_topics_request_message, &in, &delete_topics_response_message,
+                   out);
+}
+
 int admin_topics_delete(struct cli *cli, const struct cli_parsed *parsed)
 {
     const struct topics_change_options *o = parsed->options;
-    struct delete_topics_request in;
     struct delete_topics_response out;
     struct json j;
     int code = CLI_OK;
-    delete_topics_request_init(&in);
-    in.topics = cli_alloc(cli, parsed->argument_count, sizeof(*in.topics));
-    in.topic_names = cli_alloc(cli, parsed->argument_count, sizeof(*in.topic_names));
-    in.topics_count = in.topic_names_count = parsed->argument_count;
-    in.timeout_ms = (int32_t)o->common.timeout_ms;
-    for (uint32_t i = 0; i < parsed->argument_count; i++) {
-        delete_topics_request_topic_init(&in.topics[i]);
-        in.topics[i].name = in.topic_names[i] = bytes_str(parsed->arguments[i]);
-    }
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_CONTROLLER, &delete_topics_request_message, &in,
-                                                  &delete_topics_response_message, &out))
+    if (!cli_connect(cli, &o->common) ||
+        !topics_ask_delete(cli, parsed->arguments, parsed->argument_count, o->common.timeout_ms, &out))
         return CLI_FAILED;
     begin(cli, o, &j);
     for (uint32_t i = 0; i < out.responses_count; i++) {
@@ -154,27 +169,34 @@ int admin_topics_delete(struct cli *cli, const struct cli_parsed *parsed)
 
 // ------------------------------------------------------------------------------------------------ alter
 
+bool topics_ask_partitions(struct cli *cli, struct create_partitions_request_topic *topics, uint32_t count,
+                           int64_t timeout_ms, bool validate_only, struct create_partitions_response *out)
+{
+    struct create_partitions_request in;
+    create_partitions_request_init(&in);
+    in.topics = topics;
+    in.topics_count = count;
+    in.timeout_ms = (int32_t)timeout_ms;
+    in.validate_only = validate_only;
+    return cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_partitions_request_message, &in,
+                   &create_partitions_response_message, out);
+}
+
 int admin_topics_alter(struct cli *cli, const struct cli_parsed *parsed)
 {
     const struct topics_change_options *o = parsed->options;
-    struct create_partitions_request in;
     struct create_partitions_response out;
     struct create_partitions_request_topic topic;
     struct json j;
     int code = CLI_OK;
     if (o->partitions < 1)
         return cli_wrong(cli, "say how many partitions the topic shall have in all: --partitions N.");
-    create_partitions_request_init(&in);
     create_partitions_request_topic_init(&topic);
     topic.name = bytes_str(parsed->arguments[0]);
     topic.count = (int32_t)o->partitions;
     topic.assignments = NULL;
-    in.topics = &topic;
-    in.topics_count = 1;
-    in.timeout_ms = (int32_t)o->common.timeout_ms;
-    in.validate_only = o->dry_run;
-    if (!cli_connect(cli, &o->common) || !cli_ask(cli, CLIENT_NODE_CONTROLLER, &create_partitions_request_message, &in,
-                                                  &create_partitions_response_message, &out))
+    if (!cli_connect(cli, &o->common) ||
+        !topics_ask_partitions(cli, &topic, 1, o->common.timeout_ms, o->dry_run, &out))
         return CLI_FAILED;
     begin(cli, o, &j);
     for (uint32_t i = 0; i < out.results_count; i++) {
@@ -193,9 +215,8 @@ int admin_topics_alter(struct cli *cli, const struct cli_parsed *parsed)
 
 // ------------------------------------------------------------------------------------------------ delete-records
 
-// One partition: to its leader.
-static int delete_records_of(struct cli *cli, const struct client_topic *t, int32_t partition, int64_t before,
-                             struct json *j)
+bool topics_ask_delete_records(struct cli *cli, const struct client_topic *t, int32_t partition, int64_t before,
+                               struct delete_records_response_partition *answer)
 {
     struct delete_records_request in;
     struct delete_records_response out;
@@ -207,10 +228,21 @@ static int delete_records_of(struct cli *cli, const struct client_topic *t, int3
     in.timeout_ms = (int32_t)cli->client.config.timeout_ms;
     if (!cli_ask(cli, t->partitions[partition].leader_id, &delete_records_request_message, &in,
                  &delete_records_response_message, &out))
+        return false;
+    if (out.topics_count != 1 || out.topics[0].partitions_count != 1) {
+        cli_fail(cli, "the broker's answer does not name the partition");
+        return false;
+    }
+    *answer = out.topics[0].partitions[0];
+    return true;
+}
+
+static int delete_records_of(struct cli *cli, const struct client_topic *t, int32_t partition, int64_t before,
+                             struct json *j)
+{
+    struct delete_records_response_partition answer, *a = &answer;
+    if (!topics_ask_delete_records(cli, t, partition, before, a))
         return CLI_FAILED;
-    if (out.topics_count != 1 || out.topics[0].partitions_count != 1)
-        return cli_fail(cli, "the broker's answer does not name the partition");
-    const struct delete_records_response_partition *a = &out.topics[0].partitions[0];
     if (j) {
         json_put_object(j);
         json_put_key_str(j, "topic", t->name);

@@ -18,6 +18,7 @@ struct cli {
     struct arena arena;
     struct buf out;   // for standard output; cli_flush() writes it
     const char *path; // "weir admin topics list", for messages
+    const char *line; // the arguments as they were given, of Kafka's tools
     // from cli_io() and cli_connect() on
     struct io *io;
     struct shard_group group;

@@ -52,7 +52,7 @@ int properties_check_one(struct cli *cli, const char *pair)
     return CLI_OK;
 }
 
-static char *read_all(struct cli *cli, const char *path)
+char *properties_text(struct cli *cli, const char *path, enum rc *why)
 {
     struct io_file file = {0};
     uint64_t bytes = 0;
@@ -67,10 +67,8 @@ static char *read_all(struct cli *cli, const char *path)
         rc = io_file_read_now(&file, text, bytes, 0, &got);
     if (io_file_is_open(&file))
         io_file_close(&file);
-    if (rc == RC_OK || rc == RC_EOF)
-        return text;
-    cli_fail(cli, "%s: %s", path, rc_text(rc));
-    return NULL;
+    *why = rc == RC_EOF ? RC_OK : rc;
+    return *why == RC_OK ? text : NULL;
 }
 
 // "key = value" or "key: value" without the spaces around; NULL for nothing.
@@ -92,9 +90,10 @@ static char *trim(char *line)
 
 int properties_read(struct cli *cli, const char *path, struct cli_list *list)
 {
-    char *rest = read_all(cli, path), *line;
+    enum rc rc;
+    char *rest = properties_text(cli, path, &rc), *line;
     if (!rest)
-        return CLI_FAILED;
+        return cli_fail(cli, "%s: %s", path, rc_text(rc));
     while ((line = strsep(&rest, "\n")) != NULL) {
         char *padded = arena_printf(&cli->arena, "%s  ", line); // room for the '=' a line may lack
         char *pair = padded ? trim(padded) : NULL;

@@ -14,8 +14,11 @@
 #include "model/kerr.h"
 
 static const struct cli_command *const tools[] = {
-    &tool_console_consumer, &tool_console_producer,    &tool_consumer_groups,     &tool_get_offsets,
-    &tool_groups,           &tool_verifiable_consumer, &tool_verifiable_producer,
+    &tool_broker_api_versions, &tool_cluster,         &tool_configs,
+    &tool_console_consumer,    &tool_console_producer, &tool_consumer_groups,
+    &tool_delete_records,      &tool_get_offsets,     &tool_groups,
+    &tool_leader_election,     &tool_log_dirs,        &tool_metadata_quorum,
+    &tool_topics,              &tool_verifiable_consumer, &tool_verifiable_producer,
 };
 
 const struct cli_command *tool_find(const char *argv0)
@@ -28,6 +31,14 @@ const struct cli_command *tool_find(const char *argv0)
         if (strlen(tools[i]->name) == n && memcmp(tools[i]->name, name, n) == 0)
             return tools[i];
     return NULL;
+}
+
+static const char *join(struct arena *a, int argc, char **argv)
+{
+    const char *line = "";
+    for (int i = 1; i < argc && line; i++)
+        line = arena_printf(a, "%s%s%s", line, i > 1 ? " " : "", argv[i]);
+    return line ? line : "";
 }
 
 int tool_main(struct cli *cli, const struct cli_command *tool, int argc, char **argv)
@@ -43,6 +54,8 @@ int tool_main(struct cli *cli, const struct cli_command *tool, int argc, char **
         return CLI_OK;
     }
     int code = TOOL_WRONG;
+    cli->line = join(&cli->arena, argc, argv);
+    tool_spell(tool, argc, argv, &cli->arena);
     if (argc == 1) { // Kafka's tools then say what they are for
         cli_help(tool, tool->name, &message);
         fwrite(message.p, 1, message.n, stderr);
@@ -71,6 +84,17 @@ int tool_wrong(struct cli *cli, const struct cli_command *tool, const char *form
     return TOOL_WRONG;
 }
 
+int tool_fail(struct cli *cli, const char *format, ...)
+{
+    va_list args;
+    cli_flush(cli);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return CLI_FAILED;
+}
+
 bool tool_connect(struct cli *cli, const struct cli_command *tool, const struct tool_common *common)
 {
     if (!common->common.bootstrap) {
@@ -79,34 +103,67 @@ bool tool_connect(struct cli *cli, const struct cli_command *tool, const struct 
     }
     if (common->command_config && properties_check(cli, common->command_config) != CLI_OK)
         return false;
-    return cli_connect(cli, &common->common);
+    struct cli_common connection = common->common;
+    if (connection.timeout_ms <= 0)
+        connection.timeout_ms = TOOL_TIMEOUT_MS;
+    return cli_connect(cli, &connection);
+}
+
+static const struct {
+    int16_t code;
+    const char *name, *words;
+} errors[] = {
+    {-1, "UnknownServerException", "The server experienced an unexpected error when processing the request."},
+    {1, "OffsetOutOfRangeException",
+     "The requested offset is not within the range of offsets maintained by the server."},
+    {3, "UnknownTopicOrPartitionException", "This server does not host this topic-partition."},
+    {5, "LeaderNotAvailableException",
+     "There is no leader for this topic-partition as we are in the middle of a leadership election."},
+    {6, "NotLeaderOrFollowerException",
+     "For requests intended only for the leader, this error indicates that the broker is not the current leader. For "
+     "requests intended for any replica, this error indicates that the broker is not a replica of the topic partition."},
+    {15, "CoordinatorNotAvailableException", "The coordinator is not available."},
+    {16, "NotCoordinatorException", "This is not the correct coordinator."},
+    {24, "InvalidGroupIdException", "The configured groupId is invalid."},
+    {25, "UnknownMemberIdException", "The coordinator is not aware of this member."},
+    {29, "TopicAuthorizationException", "Topic authorization failed."},
+    {30, "GroupAuthorizationException", "Group authorization failed."},
+    {31, "ClusterAuthorizationException", "Cluster authorization failed."},
+    {44, "PolicyViolationException", "Request parameters do not satisfy the configured policy."},
+    {56, "KafkaStorageException", "Disk error when trying to access log file on the disk."},
+    {68, "GroupNotEmptyException", "The group is not empty."},
+    {69, "GroupIdNotFoundException", "The group id does not exist."},
+    {80, "PreferredLeaderNotAvailableException", "The preferred leader was not available."},
+    {83, "EligibleLeadersNotAvailableException", "Eligible topic partition leaders are not available."},
+    {84, "ElectionNotNeededException", "Leader election not needed for topic partition."},
+    {86, "GroupSubscribedToTopicException",
+     "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it."},
+};
+
+const char *tool_words(struct cli *cli, int16_t code, struct bytes message)
+{
+    const char *text = message.n ? arena_copy(&cli->arena, message.p, message.n) : NULL;
+    for (size_t i = 0; !text && i < ARRAY_COUNT(errors); i++)
+        if (errors[i].code == code)
+            text = errors[i].words;
+    return text ? text : kerr_name(code);
+}
+
+const char *tool_error_with(struct cli *cli, int16_t code, struct bytes message)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        if (errors[i].code != code)
+            continue;
+        const char *text = arena_printf(&cli->arena, "org.apache.kafka.common.errors.%s: %s", errors[i].name,
+                                        tool_words(cli, code, message));
+        return text ? text : errors[i].words;
+    }
+    return tool_words(cli, code, message);
 }
 
 const char *tool_error(struct cli *cli, int16_t code)
 {
-    static const struct {
-        int16_t code;
-        const char *name, *words;
-    } rows[] = {
-        {3, "UnknownTopicOrPartitionException", "This server does not host this topic-partition."},
-        {15, "CoordinatorNotAvailableException", "The coordinator is not available."},
-        {16, "NotCoordinatorException", "This is not the correct coordinator."},
-        {24, "InvalidGroupIdException", "The configured groupId is invalid."},
-        {25, "UnknownMemberIdException", "The coordinator is not aware of this member."},
-        {30, "GroupAuthorizationException", "Group authorization failed."},
-        {68, "GroupNotEmptyException", "The group is not empty."},
-        {69, "GroupIdNotFoundException", "The group id does not exist."},
-        {86, "GroupSubscribedToTopicException",
-         "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it."},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        if (rows[i].code != code)
-            continue;
-        const char *text =
-            arena_printf(&cli->arena, "org.apache.kafka.common.errors.%s: %s", rows[i].name, rows[i].words);
-        return text ? text : rows[i].words;
-    }
-    return kerr_name(code);
+    return tool_error_with(cli, code, bytes_of(NULL, 0));
 }
 
 const char *tool_type(struct cli *cli, struct bytes type)

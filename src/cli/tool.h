@@ -6,6 +6,8 @@
 // gather and do (groups.h, consume.h, produce.h, verify.h).
 #pragma once
 
+#include <regex.h>
+
 #include "cli/cli.h"
 
 // The first member of every tool's options.
@@ -14,8 +16,35 @@ struct tool_common {
     const char *command_config; // a property file
 };
 
-// Ends in 1, as Kafka's tools do when the command line is wrong.
-enum { TOOL_WRONG = 1 };
+// Ends in 1, as Kafka's tools do when the command line is wrong. Requests of tools that have no --timeout wait so long.
+enum { TOOL_WRONG = 1, TOOL_TIMEOUT_MS = 30000 };
+
+// Rows of a tool's table of options.
+#define TOOL_TEXT(options, option, member, value, text)                                                                \
+    {                                                                                                                  \
+        .name = option, .kind = CLI_TEXT, .offset = offsetof(options, member), .value_name = value, .help = text       \
+    }
+#define TOOL_LIST(options, option, member, value, text)                                                                \
+    {                                                                                                                  \
+        .name = option, .kind = CLI_LIST, .offset = offsetof(options, member), .value_name = value, .help = text       \
+    }
+#define TOOL_FLAG(options, option, member, text)                                                                       \
+    {                                                                                                                  \
+        .name = option, .kind = CLI_FLAG, .offset = offsetof(options, member), .help = text                            \
+    }
+#define TOOL_NUMBER(options, option, member, value, start, text)                                                       \
+    {                                                                                                                  \
+        .name = option, .kind = CLI_NUMBER, .offset = offsetof(options, member), .value_name = value,                  \
+        .initial = start, .help = text                                                                                 \
+    }
+// --bootstrap-server and --command-config, of a struct whose first member is a struct tool_common.
+extern const struct cli_option tool_connection_options[];
+
+// An option and whether the command line has it.
+struct tool_use {
+    const char *name;
+    bool given;
+};
 
 // The tool that argv[0] names, or NULL.
 const struct cli_command *tool_find(const char *argv0);
@@ -25,15 +54,30 @@ int tool_main(struct cli *cli, const struct cli_command *tool, int argc, char **
 // The text and the tool's options to standard error; TOOL_WRONG.
 int tool_wrong(struct cli *cli, const struct cli_command *tool, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+// The text alone; CLI_FAILED.
+int tool_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// CLI_OK unless `option` is given beside one of `others`, whose end is a row without a name; TOOL_WRONG after saying so.
+int tool_clash(struct cli *cli, const struct cli_command *tool, struct tool_use option, const struct tool_use *others);
+// Options as Kafka's parser understands them: cut short where that leaves one choice, and with one dash. Words of argv
+// are replaced by the full names, which live in the arena. Pure.
+void tool_spell(const struct cli_command *tool, int argc, char **argv, struct arena *a);
+// A topic as Kafka's tools take it: a regular expression for the whole name, ',' for "or". False: it is not one.
+bool tool_pattern(const char *text, regex_t *out);
 // Connects as --bootstrap-server and --command-config say. False after a message.
 bool tool_connect(struct cli *cli, const struct cli_command *tool, const struct tool_common *common);
 // How Java shows an error code: "org.apache.kafka.common.errors.GroupNotEmptyException: The group is not empty."
 const char *tool_error(struct cli *cli, int16_t code);
+// The same with the broker's own words, if it gave any.
+const char *tool_error_with(struct cli *cli, int16_t code, struct bytes message);
+// The broker's own words, or else those Java has for the code.
+const char *tool_words(struct cli *cli, int16_t code, struct bytes message);
 // "Classic" for "classic": as Java shows the types of groups. "Unknown" for nothing.
 const char *tool_type(struct cli *cli, struct bytes type);
 // Appends text in a column of that width and a space.
 void tool_cell(struct cli *cli, size_t width, const char *text);
 
 extern const struct cli_command tool_consumer_groups, tool_get_offsets, tool_groups, tool_console_consumer,
-    tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer;
+    tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer, tool_topics, tool_configs,
+    tool_broker_api_versions, tool_cluster, tool_delete_records, tool_leader_election, tool_log_dirs,
+    tool_metadata_quorum;
 extern const struct cli_command cli_tools_commands[]; // weir tools

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // kafka-get-offsets: TOPIC:PARTITION:OFFSET lines.
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,10 +59,8 @@ struct patterns {
 
 static bool add_pattern(struct patterns *p, const char *topic, int64_t first, int64_t end)
 {
-    char text[1024];
-    int n = snprintf(text, sizeof(text), "^(%s)$", *topic ? topic : ".*");
     struct pattern *one = &p->items[p->count];
-    if (n < 0 || (size_t)n >= sizeof(text) || regcomp(&one->topic, text, REG_EXTENDED | REG_NOSUB) != 0)
+    if (!tool_pattern(topic, &one->topic))
         return false;
     one->first = first;
     one->end = end;
@@ -95,10 +92,8 @@ static bool parse_patterns(struct cli *cli, const struct get_offsets_options *o,
     const char *text = o->topic_partitions ? o->topic_partitions : o->partitions ? o->partitions : "";
     char *rest = arena_copy(&cli->arena, text, strlen(text)), *word;
     p->items = cli_alloc(cli, strlen(text) + 1, sizeof(*p->items));
-    char *topic = o->topic ? arena_copy(&cli->arena, o->topic, strlen(o->topic)) : "";
-    for (char *s = topic; s && *s; s++)
-        *s = *s == ',' ? '|' : *s;
-    if (!rest || !topic)
+    const char *topic = o->topic ? o->topic : "";
+    if (!rest)
         return false;
     if (!*text)
         return add_pattern(p, topic, 0, INT64_MAX);

@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.join(HERE, '..', '..')
 CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
 CLIENT_SECONDS = 240
-SLOW_CLIENTS = {'weir-tools': 480}     # starts a JVM for each comparison
+SLOW_CLIENTS = {'weir-tools': 480, 'weir-tools-admin': 600}     # starts a JVM for each comparison
 sys.path.insert(0, HERE)
 import batches                                                                      # noqa: E402
 from server import Cluster, Server                                                           # noqa: E402
@@ -64,8 +64,10 @@ CLIENTS = {
     'platformatic': lambda: ['node', local('platformatic', 'compat.js')],
     'weir-cli': lambda: [sys.executable, local('weir-cli', 'compat.py')],
     'weir-tools': lambda: [sys.executable, local('weir-tools', 'compat.py')],
+    'weir-tools-admin': lambda: [sys.executable, local('weir-tools', 'admin.py')],
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
+WEIR_TOOLS = ('weir-tools', 'weir-tools-admin')
 # What needs nothing but Python and the product. kill9, compaction and readme run only when they are named: tools/test has stages for them.
 OWN = {
     'start': lambda weir: [sys.executable, local('start.py'), '--json', '--weir', weir],
@@ -223,9 +225,9 @@ def client_command(name, bootstrap, arguments, data, broker, weir):
         command.append(cached('kafka-4.1.1.classpath'))
     if name == 'weir-cli':
         command.append(weir)
-    if name == 'weir-tools':
+    if name in WEIR_TOOLS:
         command += [weir, cached('kafka-4.1.1.classpath')]
-    if name in ('java-tools', 'raw', 'weir-cli') and data:
+    if name in ('java-tools', 'raw', 'weir-cli', 'weir-tools-admin') and data:
         command += ['--data', data]
     if name == 'raw' and isinstance(broker, Broker):
         command += ['--weir', '--pid', str(broker.process.pid), '--log', broker.log_path]
@@ -238,11 +240,11 @@ def client_command(name, bootstrap, arguments, data, broker, weir):
 
 def run_client(name, broker, totals, arguments, weir):
     """Installs and runs one client."""
-    if name in ('weir-cli', 'weir-tools') and not weir:
+    if name in ('weir-cli',) + WEIR_TOOLS and not weir:
         totals.add(dict(client=name, case='all', result='skipped', detail='%s is not built' % arguments.weir))
         return
     if name not in ('raw', 'weir-cli'):
-        needed = 'java-tools' if name == 'weir-tools' else name
+        needed = 'java-tools' if name in WEIR_TOOLS else name
         subprocess.run([local('install.sh'), needed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if os.path.exists(cached(needed + '.missing')):
             reason = open(cached(needed + '.missing')).read().strip()

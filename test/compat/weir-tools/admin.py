@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka's tools that look after a cluster under the product's links, beside the real ones. See common.py.
+
+    admin.py HOST:PORT PREFIX NAME WEIR CLASS_PATH_FILE [--data DIR]"""
+
+import json
+import os
+import re
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import bootstrap, install, ours, prefix, report, same, theirs                      # noqa: E402
+
+topic = prefix + '.of_topics'
+
+
+def both(which, arguments_of):
+    """Runs something that can be done once, under a name of each one's own; the outputs with the names made equal."""
+    results = []
+    for run, mine in ((theirs, topic + '-java'), (ours, topic + '-weir')):
+        code, out, err = run(which, *arguments_of(mine))
+        results.append((code, out.replace(mine, 'TOPIC'), err.replace(mine, 'TOPIC')))
+    want, got = results
+    assert got[:2] == want[:2], '%s: %r and not %r; %s' % (which, got[:2], want[:2], got[2])
+
+
+def case_topics_create():
+    create = lambda *more: both('kafka-topics', lambda mine: ['--create', '--topic', mine] + list(more))
+    create('--partitions', 3, '--config', 'retention.ms=1000000', '--config', 'cleanup.policy=delete')
+    create()                                                                        # there already
+    create('--if-not-exists')
+    for more in (['--replication-factor', 99], ['--partitions', 0], ['--replication-factor', 0], ['--config', 'bad'],
+                 ['--config', 'nonsense=1'], ['--replica-assignment', '1,1:2'], ['--replica-assignment', '1:1']):
+        theirs_code, theirs_out, _ = theirs('kafka-topics', '--create', '--topic', prefix + '-no', *more)
+        ours_code, ours_out, _ = ours('kafka-topics', '--create', '--topic', prefix + '-no', *more)
+        assert (ours_code, theirs_code) == (1, 1) and ours_out.startswith('Error while executing topic command : '), ours_out
+        if 'assignment' not in more[0]:
+            assert ours_out == theirs_out, (ours_out, theirs_out)
+    same('kafka-topics', '--create', '--topic', 'bad/name')
+    both('kafka-topics', lambda mine: ['--create', '--topic', mine + '-by-hand', '--replica-assignment', '1,1'])
+
+
+def case_topics_list():
+    for more in ([], ['--exclude-internal'], ['--topic', prefix + '.*'], ['--topic', prefix + '-none'], ['--exclude-internal',
+                 '--topic', prefix + '.*weir']):
+        same('kafka-topics', '--list', *more)
+    assert topic + '-weir' in ours('kafka-topics', '--list', '-topic', prefix + '.*')[1]
+
+
+def case_topics_describe():
+    describe = lambda *more: same('kafka-topics', '--describe', *more)
+    assert 'PartitionCount: 3' in describe('--topic', topic + '-weir,' + topic + '-java')
+    describe('--topic', prefix + '-none')
+    describe('--topic', prefix + '-none', '--if-exists')
+    describe('--exclude-internal', '--topics-with-overrides')
+    for which in ('under-replicated', 'unavailable', 'under-min-isr', 'at-min-isr'):
+        describe('--topic', prefix + '.*', '--%s-partitions' % which)
+    describe('--topic', topic + '-weir', '--partition-size-limit-per-response', 1)
+    identity = ours('kafka-topics', '--describe', '--topic', topic + '-weir')[1].split('TopicId: ')[1].split()[0]
+    assert topic + '-weir' in describe('--topic-id', identity)
+    describe('--topic-id', 'AAAAAAAAAAAAAAAAAAAAAQ')
+
+
+def case_topics_alter():
+    alter = lambda *more: both('kafka-topics', lambda mine: ['--alter', '--topic', mine] + list(more))
+    alter('--partitions', 5)
+    alter('--partitions', 2)
+    same('kafka-topics', '--alter', '--topic', prefix + '-none', '--partitions', 2)
+    same('kafka-topics', '--alter', '--topic', prefix + '-none', '--partitions', 2, '--if-exists')
+    assert 'PartitionCount: 5' in same('kafka-topics', '--describe', '--topic', topic + '-weir')
+
+
+def case_topics_wrong():
+    for arguments in (['--alter', '--topic', 'a'], ['--delete'], ['--topic', 'a'], ['--list', '--delete'], ['--create'],
+                      ['--list', '--partitions', 3], ['--alter', '--topic', 'a', '--partitions', 6, '--config', 'a=b'],
+                      ['--describe', '--replication-factor', 1], ['--list', '--if-exists'],
+                      ['--create', '--topic', 'a', '--replica-assignment', '1', '--partitions', 2], ['--describe', '--if-exists'],
+                      ['--describe', '--topics-with-overrides', '--under-replicated-partitions']):
+        same('kafka-topics', *arguments, errors=True)
+    same('kafka-topics', '--list', server=False, errors=True)
+    assert ours('kafka-topics', '--bogus')[0] == theirs('kafka-topics', '--bogus')[0]
+
+
+def case_topics_delete():
+    both('kafka-topics', lambda mine: ['--delete', '--topic', mine])
+    both('kafka-topics', lambda mine: ['--delete', '--topic', mine + '.*'])
+    same('kafka-topics', '--delete', '--topic', prefix + '-none')
+    same('kafka-topics', '--delete', '--topic', prefix + '-none', '--if-exists')
+    same('kafka-topics', '--list')
+
+
+def case_configs_topics():
+    configs = lambda *more: same('kafka-configs', *more, errors=True)
+    mine = prefix + '-configs'
+    ours('kafka-topics', '--create', '--topic', mine, '--config', 'retention.ms=1000000')
+    one = ['--entity-type', 'topics', '--entity-name', mine]
+    assert 'DYNAMIC_TOPIC_CONFIG:retention.ms=1000000' in configs(*one, '--describe')
+    assert 'All configs for topic' in configs('--topic', mine, '--describe', '--all')
+    configs('--topic', mine, '--alter', '--add-config', 'segment.bytes=2000000,cleanup.policy=[compact,delete]')
+    configs('--topic', mine, '--describe')
+    ours('kafka-configs', '--topic', mine, '--alter', '--add-config', 'cleanup.policy=[delete,compact],segment.bytes=3000000')
+    assert 'segment.bytes=3000000' in configs('--topic', mine, '--describe')
+    assert ours('kafka-configs', '--topic', mine, '--alter', '--delete-config', 'segment.bytes,cleanup.policy')[0] == 0
+    configs('--topic', mine, '--alter', '--delete-config', 'segment.bytes')
+    configs('--topic', mine, '--alter', '--delete-config', 'nonsense')
+    configs('--topic', mine, '--alter', '--add-config', 'nonsense=3')
+    configs('--topic', prefix + '-none', '--alter', '--add-config', 'retention.ms=3')
+    configs('--topic', prefix + '-none', '--describe')
+    configs('--entity-type', 'topics', '--describe')
+    with tempfile.NamedTemporaryFile('w', suffix='.properties') as file:
+        file.write('# settings\nretention.ms = 7000000\n')
+        file.flush()
+        configs('--topic', mine, '--alter', '--add-config-file', file.name)
+    assert 'retention.ms=7000000' in configs('--topic', mine, '--describe')
+
+
+def case_configs_brokers():
+    configs = lambda *more: same('kafka-configs', *more, errors=True)
+    for which in (['--entity-type', 'brokers', '--entity-default'], ['--broker', 1], ['--broker-defaults']):
+        configs(*which, '--alter', '--add-config', 'log.retention.ms=999999')
+        assert 'log.retention.ms=999999' in configs(*which, '--describe')
+        ours('kafka-configs', *which, '--alter', '--delete-config', 'log.retention.ms')
+        configs(*which, '--describe')
+    configs('--entity-type', 'brokers', '--describe')
+    assert 'num.partitions' in configs('--broker', 1, '--describe', '--all')
+    configs('--broker', 99, '--describe')
+    configs('--broker', 'abc', '--describe')
+
+
+def case_configs_groups():
+    mine = prefix + '-group'
+    same('kafka-configs', '--group', mine, '--alter', '--add-config', 'consumer.session.timeout.ms=50000')
+    assert '50000' in same('kafka-configs', '--group', mine, '--describe', '--all')
+    assert 'DYNAMIC_GROUP_CONFIG' in ours('kafka-configs', '--group', mine, '--describe')[1]
+
+
+def case_configs_wrong():
+    for arguments in (['--entity-type', 'users', '--describe'], ['--entity-type', 'clients', '--entity-default', '--describe'],
+                      ['--user', 'joe', '--alter', '--add-config', 'producer_byte_rate=1'], ['--entity-type', 'bogus', '--describe'],
+                      ['--describe'], ['--entity-type', 'topics', '--describe', '--alter'],
+                      ['--entity-type', 'topics', '--alter', '--add-config', 'a=b'], ['--topic', 'a', '--alter'],
+                      ['--topic', 'a', '--alter', '--add-config', 'retention.ms'], ['--topic', 'a', '--describe', '--add-config', 'a=b'],
+                      ['--entity-type', 'client-metrics', '--describe'],
+                      ['--entity-type', 'broker-loggers', '--entity-name', 1, '--alter', '--add-config', 'a=b']):
+        same('kafka-configs', *arguments, errors=True)
+    same('kafka-configs', '--entity-type', 'topics', '--describe', server=False, errors=True)
+
+
+def case_api_versions():
+    """What the real tool shows of requests that only newer clients know is compared too: both are told the same."""
+    want, got = theirs('kafka-broker-api-versions'), ours('kafka-broker-api-versions')
+    assert want[0] == got[0] == 0 and got[1] == want[1], (got[1], want[1])
+    assert ours('kafka-broker-api-versions', '--bogus')[0] == 1
+
+
+def json_file(value):
+    with tempfile.NamedTemporaryFile('w', suffix='.json', delete=False) as file:
+        file.write(value if isinstance(value, str) else json.dumps(value))
+    return file.name
+
+
+def case_delete_records():
+    mine = prefix + '-records'
+    ours('kafka-topics', '--create', '--topic', mine, '--partitions', '2')
+    ours('kafka-console-producer', '--topic', mine, '--property', 'parse.key=true', '--property', 'key.separator=:',
+         stdin=''.join('%d:%d\n' % (i, i) for i in range(40)))
+    files = lambda *entries: json_file(dict(partitions=[dict(topic=mine, partition=p, offset=o) for p, o in entries], version=1))
+    delete = lambda path: same('kafka-delete-records', '--offset-json-file', path, errors=True)
+    delete(files((0, 2), (1, 3)))
+    delete(files((0, -1)))
+    assert 'OffsetOutOfRangeException' in same('kafka-delete-records', '--offset-json-file', files((1, 200)))
+    delete(files((0, 2), (0, 3)))
+    delete(json_file('{"partitions":3'))
+    delete('/nonexistent')
+    same('kafka-delete-records', errors=True)
+    assert 'UnknownTopicOrPartitionException' in ours('kafka-delete-records', '--offset-json-file', files((7, 1)))[1]
+
+
+def case_log_dirs():
+    def parsed(out):
+        lines = out.splitlines()
+        value = json.loads(lines[-1])
+        for broker in value['brokers']:
+            for folder in broker['logDirs']:
+                folder['partitions'].sort(key=lambda p: p['partition'])
+        return lines[:-1], value
+    for arguments in ([], ['--topic-list', prefix + '-records'], ['--topic-list', prefix + '-none', '--broker-list', 1]):
+        want, got = theirs('kafka-log-dirs', '--describe', *arguments), ours('kafka-log-dirs', '--describe', *arguments)
+        assert want[0] == got[0] == 0 and parsed(got[1]) == parsed(want[1]), (got, want)
+    for arguments in ([], ['--describe', '--broker-list', '1,9'], ['--describe', '--broker-list', 'a']):
+        same('kafka-log-dirs', *arguments, errors=True)
+
+
+def case_cluster():
+    server = ['--bootstrap-server', bootstrap]
+    for arguments in (['cluster-id'] + server, ['list-endpoints'] + server, ['unregister', '--id', 9] + server):
+        same('kafka-cluster', *arguments, server=False)
+    for arguments in ([], ['cluster-id'], ['bogus'] + server, ['unregister'] + server):
+        assert theirs('kafka-cluster', *arguments, server=False)[0] == ours('kafka-cluster', *arguments, server=False)[0]
+
+
+def case_quorum():
+    hide = lambda text: re.sub(r'HighWatermark: +\d+|\t\d+ +\t0', '-', re.sub(r'\t\d{13} +\t\d{13}', '\tTIME', re.sub(r'\d+ ms ago *', 'AGE', text)))
+    for arguments in (['--status'], ['--replication'], ['--replication', '--human-readable']):
+        want, got = (which('kafka-metadata-quorum', 'describe', *arguments) for which in (theirs, ours))
+        assert want[0] == got[0] == 0 and hide(got[1]) == hide(want[1]), (got, want)
+    for arguments in ([], ['--status', '--replication'], ['--status', '--human-readable']):
+        same('kafka-metadata-quorum', 'describe', *arguments, errors=True)
+    assert ours('kafka-metadata-quorum')[0] == theirs('kafka-metadata-quorum')[0]
+
+
+def case_leader_election():
+    mine = prefix + '-records'
+    one = json_file(dict(partitions=[dict(topic=mine, partition=0)]))
+    for arguments in (['--election-type', 'preferred', '--all-topic-partitions'],
+                      ['--election-type', 'preferred', '--topic', mine, '--partition', 0],
+                      ['--election-type', 'UNCLEAN', '--topic', mine, '--partition', 0],
+                      ['--election-type', 'preferred', '--path-to-json-file', one],
+                      ['--election-type', 'preferred', '--topic', mine], ['--election-type', 'preferred'],
+                      ['--topic', mine, '--partition', 0], ['--election-type', 'bogus', '--all-topic-partitions'],
+                      ['--election-type', 'preferred', '--all-topic-partitions', '--partition', 0]):
+        same('kafka-leader-election', *arguments, errors=True)
+
+
+report.run('install', install)
+report.run('topics-create', case_topics_create)
+report.run('topics-list', case_topics_list)
+report.run('topics-describe', case_topics_describe)
+report.run('topics-alter', case_topics_alter)
+report.run('topics-wrong', case_topics_wrong)
+report.run('topics-delete', case_topics_delete)
+report.run('configs-topics', case_configs_topics)
+report.run('configs-brokers', case_configs_brokers)
+report.run('configs-groups', case_configs_groups)
+report.run('configs-wrong', case_configs_wrong)
+report.run('api-versions', case_api_versions)
+report.run('delete-records', case_delete_records)
+report.run('log-dirs', case_log_dirs)
+report.run('cluster', case_cluster)
+report.run('quorum', case_quorum)
+report.run('leader-election', case_leader_election)
