@@ -81,7 +81,8 @@ static int show_quorum(struct cli *cli, bool as_json, const struct describe_quor
     return cli_done(cli);
 }
 
-const struct describe_quorum_response_partition *admin_ask_quorum(struct cli *cli, struct describe_quorum_response *out)
+const struct describe_quorum_response_partition *admin_ask_quorum(struct cli *cli,
+                                                                  struct describe_quorum_response *out)
 {
     struct describe_quorum_request in;
     struct describe_quorum_request_partition partition = {.partition_index = 0};

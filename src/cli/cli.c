@@ -132,6 +132,16 @@ bool cli_io(struct cli *cli)
     return true;
 }
 
+void cli_io_close(struct cli *cli)
+{
+    if (cli->shard)
+        shard_group_destroy(&cli->group);
+    if (cli->io)
+        io_destroy(cli->io);
+    cli->shard = NULL;
+    cli->io = NULL;
+}
+
 static enum rc connect_client(struct cli *cli, const struct cli_common *common, struct client *client)
 {
     const char *bootstrap = common->bootstrap;
@@ -192,10 +202,7 @@ static void close_all(struct cli *cli)
 {
     if (cli->client_open)
         client_deinit(&cli->client);
-    if (cli->shard)
-        shard_group_destroy(&cli->group);
-    if (cli->io)
-        io_destroy(cli->io);
+    cli_io_close(cli);
     buf_deinit(&cli->out);
     arena_deinit(&cli->arena);
 }

@@ -45,6 +45,8 @@ const char *cli_version(void);
 
 // Makes io and shard. False after a message.
 bool cli_io(struct cli *cli);
+// Takes down what cli_io() made, for commands that hand the process to a server. No client is open.
+void cli_io_close(struct cli *cli);
 // cli_io() and the connection to the cluster. False after a message.
 bool cli_connect(struct cli *cli, const struct cli_common *common);
 // cli_connect() for commands that have something to say without a broker too: NULL, or why none answers, without a

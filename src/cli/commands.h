@@ -24,7 +24,8 @@ bool admin_ask_brokers(struct cli *cli, int32_t node_id, struct metadata_respons
 // The version of a request (NULL: an unknown one) this program would speak; -1 for none.
 int admin_api_used(const struct schema_message *m, const struct client_versions *v);
 // The partition of the metadata log as its leader sees it; codes were looked at. The whole answer is in *out.
-const struct describe_quorum_response_partition *admin_ask_quorum(struct cli *cli, struct describe_quorum_response *out);
+const struct describe_quorum_response_partition *admin_ask_quorum(struct cli *cli,
+                                                                  struct describe_quorum_response *out);
 // The log folders of a broker, with what lies in them of one topic, or of all when it is NULL.
 bool admin_ask_log_dirs(struct cli *cli, int32_t node_id, const char *topic, struct describe_log_dirs_response *out);
 

@@ -60,7 +60,7 @@ static int64_t base_of(const char *path)
     return v;
 }
 
-static enum rc dump_file(struct log_dump *d, const char *path, bool announce)
+enum rc log_dump_file(struct log_dump *d, const char *path, bool announce)
 {
     enum rc rc = io_file_open(d->cli->io, &d->file, path, IO_OPEN_READ, IO_FILE_OTHER);
     if (rc == RC_OK)
@@ -71,6 +71,8 @@ static enum rc dump_file(struct log_dump *d, const char *path, bool announce)
             io_file_close(&d->file);
         return rc;
     }
+    if (d->bytes_max && d->bytes_max < d->file_bytes)
+        d->file_bytes = d->bytes_max;
     d->name = path;
     d->segment_base = base_of(path);
     d->window_bytes = 0;
@@ -122,7 +124,7 @@ static enum rc dump_path(struct log_dump *d, const char *path, bool announce)
     enum rc result = RC_OK;
     enum rc rc = io_file_open(d->cli->io, &folder, path, IO_OPEN_READ | IO_OPEN_DIRECTORY, IO_FILE_OTHER);
     if (rc != RC_OK)
-        return dump_file(d, path, announce);
+        return log_dump_file(d, path, announce);
     io_file_close(&folder);
     rc = io_list_dir(d->cli->io, path, on_name, &names);
     if (rc != RC_OK || names.count == 0) {
@@ -132,10 +134,28 @@ static enum rc dump_path(struct log_dump *d, const char *path, bool announce)
     const char *slash = ends_with(path, "/") ? "" : "/";
     for (uint32_t i = 0; i < names.count; i++) {
         const char *file = names.items[i] ? arena_printf(&d->cli->arena, "%s%s%s", path, slash, names.items[i]) : NULL;
-        rc = file ? dump_file(d, file, true) : RC_NOMEM;
+        rc = file ? log_dump_file(d, file, true) : RC_NOMEM;
         result = rc != RC_OK ? rc : result;
     }
     return result;
+}
+
+bool log_dump_init(struct log_dump *d)
+{
+    if (!cli_io(d->cli))
+        return false;
+    buf_init(&d->inflated, INFLATE_BYTES_MAX);
+    d->workspace = malloc(CODEC_WORKSPACE_BYTES); // pages nobody touches cost nothing
+    if (!d->workspace)
+        cli_fail(d->cli, "out of memory");
+    return d->workspace != NULL;
+}
+
+void log_dump_deinit(struct log_dump *d)
+{
+    buf_deinit(&d->inflated);
+    free(d->workspace);
+    free(d->window);
 }
 
 int admin_log_dump(struct cli *cli, const struct cli_parsed *parsed)
@@ -143,18 +163,12 @@ int admin_log_dump(struct cli *cli, const struct cli_parsed *parsed)
     const struct dump_options *o = parsed->options;
     struct log_dump d = {.cli = cli, .json = o->json, .records = o->records, .indexes = o->indexes};
     int code = CLI_OK;
-    if (!cli_io(cli))
+    if (!log_dump_init(&d))
         return CLI_FAILED;
-    buf_init(&d.inflated, INFLATE_BYTES_MAX);
-    d.workspace = malloc(CODEC_WORKSPACE_BYTES); // pages nobody touches cost nothing
-    if (!d.workspace)
-        return cli_fail(cli, "out of memory");
     for (uint32_t i = 0; i < parsed->argument_count; i++)
         if (dump_path(&d, parsed->arguments[i], parsed->argument_count > 1) != RC_OK)
             code = CLI_FAILED;
-    buf_deinit(&d.inflated);
-    free(d.workspace);
-    free(d.window);
+    log_dump_deinit(&d);
     int done = cli_done(cli);
     return code == CLI_OK ? done : code;
 }

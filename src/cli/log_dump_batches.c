@@ -6,7 +6,6 @@
 #include "cli/date.h"
 #include "cli/log_dump.h"
 #include "model/limits.h"
-#include "wire/batch.h"
 
 enum { DUMP_FLUSH_BYTES = 64 << 10 };
 
@@ -128,7 +127,9 @@ static enum rc batch_records(struct log_dump *d, const struct batch_header *h, s
     if (rc == RC_OK) {
         batch_iter_init(&it, h, records);
         while (batch_iter_next(&it, &r)) {
-            if (d->json)
+            if (d->voice)
+                d->voice->record(d, h, &r);
+            else if (d->json)
                 record_json(d, &r);
             else
                 record_text(d, &r);
@@ -175,7 +176,9 @@ enum rc log_dump_batches(struct log_dump *d)
         bool crc_ok = batch_crc_ok(batch);
         const char *codec = batch_codec(&h) < CODEC_COUNT ? codec_name((enum codec)batch_codec(&h)) : "unknown";
         d->batches++;
-        if (d->json)
+        if (d->voice)
+            d->voice->batch(d, &h, at, crc_ok);
+        else if (d->json)
             batch_json(d, &h, at, crc_ok, codec);
         else
             batch_text(d, &h, at, crc_ok, codec);
@@ -192,6 +195,10 @@ enum rc log_dump_batches(struct log_dump *d)
     if (rc == RC_EOF)
         return result;
     d->damaged++;
+    if (d->voice) {
+        d->voice->rest(d, at);
+        return RC_CORRUPT;
+    }
     cli_fail(d->cli, "%s: no whole batch at position %llu, %llu bytes before the end (%s)", d->name,
              (unsigned long long)at, (unsigned long long)(d->file_bytes - at), rc_text(rc));
     return RC_CORRUPT;

@@ -22,7 +22,11 @@ static void index_entry(struct log_dump *d, const char *type, int64_t timestamp,
 {
     struct json j;
     char when[DATE_TEXT_BYTES];
-    if (d->json) {
+    if (d->voice && position >= 0) {
+        d->voice->index(d, offset, position);
+    } else if (d->voice) {
+        d->voice->time_index(d, timestamp, offset);
+    } else if (d->json) {
         json_init(&j, &d->cli->out, false);
         json_put_object(&j);
         json_put_key_str(&j, "type", type);
@@ -81,35 +85,40 @@ enum rc log_dump_time_index(struct log_dump *d)
 
 static void snapshot_entry(struct log_dump *d, struct dec *in)
 {
-    int64_t producer_id = dec_i64(in);
-    int16_t epoch = dec_i16(in);
-    int32_t last_sequence = dec_i32(in);
-    int64_t last_offset = dec_i64(in);
-    int32_t offset_delta = dec_i32(in);
-    int64_t timestamp = dec_i64(in);
-    int32_t coordinator_epoch = dec_i32(in);
-    int64_t transaction_start = dec_i64(in);
+    struct log_dump_producer p;
+    p.id = dec_i64(in);
+    p.epoch = dec_i16(in);
+    p.last_sequence = dec_i32(in);
+    p.last_offset = dec_i64(in);
+    p.offset_delta = dec_i32(in);
+    p.timestamp = dec_i64(in);
+    p.coordinator_epoch = dec_i32(in);
+    p.transaction_start = dec_i64(in);
     struct json j;
     char when[DATE_TEXT_BYTES];
+    if (d->voice) {
+        d->voice->producer(d, &p);
+        return;
+    }
     if (!d->json) {
-        date_format(timestamp, when);
+        date_format(p.timestamp, when);
         buf_printf(&d->cli->out, "producer %lld  epoch %d  last sequence %d  last offsets %lld-%lld  last write %s\n",
-                   (long long)producer_id, epoch, last_sequence, (long long)last_offset - offset_delta,
-                   (long long)last_offset, when);
+                   (long long)p.id, p.epoch, p.last_sequence, (long long)p.last_offset - p.offset_delta,
+                   (long long)p.last_offset, when);
         return;
     }
     json_init(&j, &d->cli->out, false);
     json_put_object(&j);
     json_put_key_str(&j, "type", "producer");
     json_put_key_str(&j, "file", d->name);
-    json_put_key_int(&j, "producer_id", producer_id);
-    json_put_key_int(&j, "producer_epoch", epoch);
-    json_put_key_int(&j, "last_sequence", last_sequence);
-    json_put_key_int(&j, "last_offset", last_offset);
-    json_put_key_int(&j, "offset_delta", offset_delta);
-    json_put_key_int(&j, "timestamp", timestamp);
-    json_put_key_int(&j, "coordinator_epoch", coordinator_epoch);
-    json_put_key_int(&j, "transaction_start_offset", transaction_start);
+    json_put_key_int(&j, "producer_id", p.id);
+    json_put_key_int(&j, "producer_epoch", p.epoch);
+    json_put_key_int(&j, "last_sequence", p.last_sequence);
+    json_put_key_int(&j, "last_offset", p.last_offset);
+    json_put_key_int(&j, "offset_delta", p.offset_delta);
+    json_put_key_int(&j, "timestamp", p.timestamp);
+    json_put_key_int(&j, "coordinator_epoch", p.coordinator_epoch);
+    json_put_key_int(&j, "transaction_start_offset", p.transaction_start);
     json_put_object_end(&j);
     buf_append(&d->cli->out, "\n", 1);
 }

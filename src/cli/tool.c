@@ -16,8 +16,9 @@
 static const struct cli_command *const tools[] = {
     &tool_broker_api_versions, &tool_cluster,         &tool_configs,
     &tool_console_consumer,    &tool_console_producer, &tool_consumer_groups,
-    &tool_delete_records,      &tool_get_offsets,     &tool_groups,
-    &tool_leader_election,     &tool_log_dirs,        &tool_metadata_quorum,
+    &tool_delete_records,      &tool_dump_log,         &tool_get_offsets,
+    &tool_groups,              &tool_leader_election,  &tool_log_dirs,
+    &tool_metadata_quorum,     &tool_server_start,     &tool_server_stop,
     &tool_topics,              &tool_verifiable_consumer, &tool_verifiable_producer,
 };
 
@@ -56,7 +57,7 @@ int tool_main(struct cli *cli, const struct cli_command *tool, int argc, char **
     int code = TOOL_WRONG;
     cli->line = join(&cli->arena, argc, argv);
     tool_spell(tool, argc, argv, &cli->arena);
-    if (argc == 1) { // Kafka's tools then say what they are for
+    if (argc == 1 && (tool->options || tool->shared)) { // Kafka's tools then say what they are for
         cli_help(tool, tool->name, &message);
         fwrite(message.p, 1, message.n, stderr);
     } else if (cli_parse(tool, argc, argv, &cli->arena, &parsed, &message) == CLI_RUN) {
@@ -120,8 +121,9 @@ static const struct {
     {5, "LeaderNotAvailableException",
      "There is no leader for this topic-partition as we are in the middle of a leadership election."},
     {6, "NotLeaderOrFollowerException",
-     "For requests intended only for the leader, this error indicates that the broker is not the current leader. For "
-     "requests intended for any replica, this error indicates that the broker is not a replica of the topic partition."},
+     "For requests intended only for the leader, this error indicates that the broker is not the current leader. "
+     "For requests intended for any replica, this error indicates that the broker is not a replica of the topic "
+     "partition."},
     {15, "CoordinatorNotAvailableException", "The coordinator is not available."},
     {16, "NotCoordinatorException", "This is not the correct coordinator."},
     {24, "InvalidGroupIdException", "The configured groupId is invalid."},

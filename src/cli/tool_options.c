@@ -40,7 +40,8 @@ void tool_spell(const struct cli_command *tool, int argc, char **argv, struct ar
         const char *word = argv[i], *name = word + (word[0] == '-') + (word[0] == '-' && word[1] == '-');
         size_t n = strcspn(name, "=");
         // One dash and one letter is an option of that letter, or a value such as -1.
-        const struct cli_option *o = name == word || n == 0 || (name == word + 1 && n == 1) ? NULL : begins(tool, name, n);
+        bool is_name = name != word && n > 0 && (name == word + 2 || n > 1);
+        const struct cli_option *o = is_name ? begins(tool, name, n) : NULL;
         if (!o)
             continue;
         char *full = arena_printf(a, "--%s%s", o->name, name + n);

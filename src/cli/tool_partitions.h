@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The files in which Kafka's tools take partitions: {"partitions":[{"topic":"a","partition":0,"offset":7}],"version":1}.
+// The files in which Kafka's tools take partitions:
+//   {"partitions":[{"topic":"a","partition":0,"offset":7}],"version":1}
 #pragma once
 
 #include "cli/tool.h"

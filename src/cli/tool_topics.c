@@ -231,8 +231,8 @@ static int create(struct cli *cli, const struct tool_topics_options *o)
     return CLI_OK;
 }
 
-static bool is_chosen(const struct tool_topics_options *o, const struct metadata_response_topic *t, const regex_t *pattern,
-                      struct uuid id)
+static bool is_chosen(const struct tool_topics_options *o, const struct metadata_response_topic *t,
+                      const regex_t *pattern, struct uuid id)
 {
     char name[TOPIC_NAME_BYTES_MAX + 1];
     if (t->is_internal && o->exclude_internal)

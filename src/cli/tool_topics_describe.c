@@ -60,9 +60,9 @@ static void print_partition(struct cli *cli, const struct metadata_response_topi
                             const struct metadata_response_partition *p, const struct eligible *e)
 {
     struct buf *out = &cli->out;
+    const bool is_known = p->partition_index >= 0 && (uint32_t)p->partition_index < t->partitions_count;
     const struct describe_topic_partitions_response_partition *more =
-        p->partition_index >= 0 && (uint32_t)p->partition_index < t->partitions_count ? e->partitions[p->partition_index]
-                                                                                     : NULL;
+        is_known ? e->partitions[p->partition_index] : NULL;
     buf_printf(out, "\tTopic: %.*s\tPartition: %d\tLeader: ", (int)t->name.n, (const char *)t->name.p,
                p->partition_index);
     if (p->leader_id >= 0)

@@ -313,6 +313,13 @@ bool io_cpu_has_quota(struct io *io);
 // Calls stop(context, signal number) from io_poll() on SIGTERM and SIGINT instead of dying. One io a process, before
 // any other thread is started.
 enum rc io_on_signal(struct io *io, void (*stop)(void *context, int signal_number), void *context);
+// Goes on in a new process too: *pid is its number for the one that called, which lives on, and 0 in the new one, whose
+// output is appended to a file. Before there is a thread or an io. On an error there may be a new process all the same
+// (*pid 0): it ends. The command line's alone, as are the next two.
+enum rc io_daemon(const char *output, int64_t *pid);
+int64_t io_process_id(void);
+// SIGTERM to a process whose program was called by a name that begins so. RC_NOT_FOUND: there is none by that number.
+enum rc io_process_end(int64_t pid, const char *name);
 // Tells a supervisor ("READY=1", "STOPPING=1") through NOTIFY_SOCKET when it is set.
 void io_notify(struct io *io, const char *state);
 // Runs fn(argument) on a new thread, pinned to the cpu-th CPU of the allowed set (modulo its size) unless negative.

@@ -7,11 +7,14 @@
 import json
 import os
 import re
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import bootstrap, install, ours, prefix, report, same, theirs                      # noqa: E402
+from common import bootstrap, cases, folder, install, ours, prefix, report, same, theirs                      # noqa: E402
 
 topic = prefix + '.of_topics'
 
@@ -224,6 +227,70 @@ def case_leader_election():
         same('kafka-leader-election', *arguments, errors=True)
 
 
+def case_dump_log():
+    """The broker's own files, read beside it."""
+    data = sys.argv[sys.argv.index('--data') + 1] if '--data' in sys.argv else None
+    assert data, 'needs --data'
+    mine = prefix + '-dump'
+    ours('kafka-topics', '--create', '--topic', mine, '--config', 'segment.bytes=1048576', '--partitions', 1)
+    produce = lambda lines, *more: ours('kafka-console-producer', '--topic', mine, *more, stdin=''.join(x + '\n' for x in lines))
+    produce(['h:1,g:2\tkey\twith headers', 'h:\tNULL\tNULL'], '--property', 'parse.headers=true', '--property', 'parse.key=true',
+            '--property', 'null.marker=NULL')
+    produce(('value %d' % i for i in range(500)), '--compression-codec', 'zstd')
+    for _ in range(3):
+        produce(('x' * 200 for _ in range(2500)))
+    source = [os.path.join(top, mine + '-0') for top, folders, _ in os.walk(data) if mine + '-0' in folders][0]
+    copy = tempfile.mkdtemp(prefix='weir-dump-')
+    for name in os.listdir(source):
+        shutil.copy(os.path.join(source, name), copy)
+    files = sorted(os.path.join(copy, name) for name in os.listdir(copy) if name.endswith(('log', 'snapshot')))
+    indexes = [os.path.join(copy, name) for name in sorted(os.listdir(copy)) if name.endswith('index')]
+    dump = lambda *more: same('kafka-dump-log', *more, server=False)
+    assert 'compresscodec: zstd' in dump('--files', ','.join(files))
+    assert 'headerKeys: [h,g] key: key payload: with headers' in dump('--files', files[0], '--print-data-log')
+    dump('--files', files[0], '--deep-iteration')
+    dump('--files', files[0], '--print-data-log', '--skip-record-metadata')
+    dump('--files', files[0], '--max-bytes', 300)
+    for index in indexes:
+        if os.path.getsize(index):
+            dump('--files', index)
+            if index.endswith('.index'):
+                dump('--files', index, '--verify-index-only')
+    with open(os.path.join(copy, '00000000000000000007.log'), 'wb') as cut:
+        cut.write(open(files[0], 'rb').read(150))
+    dump('--files', cut.name)
+    dump('--files', os.path.join(copy, 'partition.metadata'))
+    same('kafka-dump-log', '--files', '/nonexistent/x.log', server=False)
+    for arguments in ([], ['--bogus'], ['--print-data-log']):
+        assert theirs('kafka-dump-log', *arguments, server=False)[0] == ours('kafka-dump-log', *arguments, server=False)[0]
+
+
+def case_server():
+    """A server in the background, in the words of Kafka's scripts, and its end."""
+    logs = tempfile.mkdtemp(prefix='weir-server-')
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        address = '127.0.0.1:%d' % s.getsockname()[1]
+    settings = os.path.join(logs, 'server.properties')
+    with open(settings, 'w') as file:
+        file.write('listeners=PLAINTEXT://%s\nlog.dirs=%s/data\n' % (address, logs))
+    tool = lambda which, *arguments: subprocess.run([os.path.join(folder, which)] + list(arguments), capture_output=True, text=True,
+                                                    timeout=30, env=dict(os.environ, LOG_DIR=logs))
+    pids = lambda: [name for name in os.listdir(logs) if name.endswith('.pid')]
+    done = tool('kafka-server-stop')
+    assert done.returncode == 1 and done.stdout == 'No kafka server to stop\n', done
+    done = tool('kafka-server-start.sh', '-daemon', settings, '--override', 'num.partitions=3', '--override', 'shards=1')
+    assert done.returncode == 0, done.stderr
+    listed = lambda: tool('kafka-topics', '--bootstrap-server', address, '--create', '--topic', 'a', '--if-not-exists').returncode == 0
+    assert cases.retry(listed), open(os.path.join(logs, 'server.log')).read()
+    assert len(pids()) == 1
+    assert 'PartitionCount: 3' in tool('kafka-topics', '--bootstrap-server', address, '--describe', '--topic', 'a').stdout
+    assert tool('kafka-server-stop.sh').returncode == 0
+    assert cases.retry(lambda: not pids()), 'the server goes on'
+    assert tool('kafka-server-start').returncode == tool('kafka-server-start', settings, '--override', 'x').returncode == 1
+    shutil.rmtree(logs)
+
+
 report.run('install', install)
 report.run('topics-create', case_topics_create)
 report.run('topics-list', case_topics_list)
@@ -241,3 +308,6 @@ report.run('log-dirs', case_log_dirs)
 report.run('cluster', case_cluster)
 report.run('quorum', case_quorum)
 report.run('leader-election', case_leader_election)
+report.run('server', case_server)
+if '--data' in sys.argv:
+    report.run('dump-log', case_dump_log)

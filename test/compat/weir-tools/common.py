@@ -24,6 +24,7 @@ TOOLS = {
     'kafka-broker-api-versions': 'org.apache.kafka.tools.BrokerApiVersionsCommand',
     'kafka-cluster': 'org.apache.kafka.tools.ClusterTool',
     'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
+    'kafka-dump-log': 'kafka.tools.DumpLogSegments',
     'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
     'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
     'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
@@ -37,6 +38,7 @@ TOOLS = {
     'kafka-verifiable-producer': 'org.apache.kafka.tools.VerifiableProducer',
     'kafka-verifiable-consumer': 'org.apache.kafka.tools.VerifiableConsumer',
 }
+SCRIPTS = ['kafka-server-start', 'kafka-server-stop']       # which are no Java
 
 
 def run(command, stdin=''):

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (TOOLS, bootstrap, cases, equal, folder, install, ours, prefix, report, run, same, theirs,           # noqa: E402
+from common import (SCRIPTS, TOOLS, bootstrap, cases, equal, folder, install, ours, prefix, report, run, same, theirs,           # noqa: E402
                     weir)
 
 topic, group = prefix + '-topic', prefix + '-group'
@@ -41,7 +41,7 @@ def case_install():
     install()
     assert all(os.path.islink(os.path.join(folder, t)) for t in TOOLS)
     assert os.path.islink(os.path.join(folder, 'kafka-groups.sh'))
-    assert sorted(run([weir, 'tools', 'list'])[1].split()) == sorted(TOOLS)
+    assert sorted(run([weir, 'tools', 'list'])[1].split()) == sorted(list(TOOLS) + SCRIPTS)
     assert ours('kafka-groups', '--version', server=False)[0] == 0
 
 
