@@ -5,7 +5,7 @@
     readme.py --weir FILE [--readme FILE]
 
 A fenced block of `sh` is run when the line before it is `<!-- tested -->`; with `<!-- tested: background -->` it is a server that
-runs until the end, and the next block waits until 127.0.0.1:9092 answers. The blocks share one working folder, a copy-free view of
+runs until the end, and the next block waits until 127.0.0.1:9092 answers; `background 9192 9292` names other ports. The blocks share one working folder, a copy-free view of
 the repository: tools/run may build, data goes to a temporary folder by STATE_DIRECTORY. A ```text block right behind a tested one
 is what it prints."""
 
@@ -25,13 +25,13 @@ REPOSITORY = os.path.abspath(os.path.join(HERE, '..', '..'))
 sys.path.insert(0, HERE)
 import cases                                                                        # noqa: E402
 
-BLOCK = re.compile(r'<!-- tested(?:: (background))? -->\n```sh\n(.*?)```\n(?:\n?```text\n(.*?)```\n)?', re.S)
+BLOCK = re.compile(r'<!-- tested(?:: (background(?: \d+)*))? -->\n```sh\n(.*?)```\n(?:\n?```text\n(.*?)```\n)?', re.S)
 
 
-def answers():
-    """Whether something listens where the README's broker does."""
+def answers(port):
+    """Whether something listens there."""
     try:
-        socket.create_connection(('127.0.0.1', 9092), 1).close()
+        socket.create_connection(('127.0.0.1', port), 1).close()
         return True
     except OSError:
         return False
@@ -40,19 +40,21 @@ def answers():
 class Session:
     def __init__(self, weir):
         self.state = tempfile.mkdtemp(prefix='weir-readme-')
-        self.environment = dict(os.environ, STATE_DIRECTORY=os.path.join(self.state, 'data'),
+        self.environment = dict(os.environ, STATE_DIRECTORY=os.path.join(self.state, 'data'), TMPDIR=self.state,
                                 PATH=os.path.dirname(weir) + ':' + os.environ['PATH'])
         self.background = []
 
     def run(self, background, commands, output):
         """One block."""
         if background:
-            if answers():
-                raise cases.Skip('something else listens on 127.0.0.1:9092')
+            ports = [int(word) for word in background.split()[1:]] or [9092]
+            if any(answers(port) for port in ports):
+                raise cases.Skip('something else listens on 127.0.0.1, ports %s' % ports)
             self.background.append(subprocess.Popen(['bash', '-e', '-c', commands], cwd=REPOSITORY, env=self.environment,
                                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
-            if not cases.retry(answers, 120):
-                raise AssertionError('nothing answers on 127.0.0.1:9092')
+            for port in ports:
+                if not cases.retry(lambda port=port: answers(port), 120):
+                    raise AssertionError('nothing answers on 127.0.0.1:%d' % port)
             return 'answers'
         done = subprocess.run(['bash', '-e', '-o', 'pipefail', '-c', commands], cwd=REPOSITORY, env=self.environment,
                               capture_output=True, text=True, timeout=300)
