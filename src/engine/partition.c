@@ -91,7 +91,8 @@ static struct engine_topic *topic_find(struct engine_shard *es, struct uuid id)
 
 // ------------------------------------------------------------------------------------------------ making
 
-// The folder this replica lives in: where its checkpoint or its files are, else the one with the fewest partitions.
+// The folder this replica lives in: where its files are or, at boot, where the checkpoint names it, else the one with
+// the fewest partitions.
 static struct log_dir *partition_place(struct engine_shard *es, const struct engine_topic *t, struct topic_partition id)
 {
     struct engine *e = es->engine;
@@ -103,6 +104,10 @@ static struct log_dir *partition_place(struct engine_shard *es, const struct eng
         if (io_exists(es->shard->io, path))
             return e->config.log_dirs[i];
     }
+    // A power cut may have taken the files; what the checkpoint knows of them, deleted records above all, still holds.
+    for (unsigned i = 0; !es->booted && i < e->config.log_dir_count; i++)
+        if (log_dir_find(e->config.log_dirs[i], id))
+            return e->config.log_dirs[i];
     struct log_dir *dir = log_dir_choose(e->config.log_dirs, e->config.log_dir_count);
     // All are full: any will do, appends are refused until there is room again.
     for (unsigned i = 0; !dir && i < e->config.log_dir_count; i++)
