@@ -469,7 +469,9 @@ static enum shard_job_state load_failed(struct coordinator_load *l, enum rc rc)
     char name[TOPIC_NAME_BYTES_MAX + 16];
     if (rc == RC_NOT_LEADER_OR_FOLLOWER) // its log is being opened
         return load_again(l, OPENING_NS);
-    if (rc == RC_NOMEM || rc == RC_IO || rc == RC_NO_FILES) {
+    // A log that is neither damaged nor offline is opened again by whoever asks next.
+    bool passes = rc == RC_STORAGE_ERROR && partition_check(co->p, co->leader_epoch) == RC_OK;
+    if (rc == RC_NOMEM || rc == RC_IO || rc == RC_NO_FILES || passes) {
         trace_warn(trace, "%s cannot be read at offset %lld: %s; trying again", coordinator_name(co, name),
                    (long long)l->next, rc_text(rc));
         return load_again(l, RETRY_NS);
