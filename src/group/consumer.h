@@ -237,6 +237,10 @@ void consumer_classic_call(struct groups *g, struct group *gr, struct group_call
 // A member of the new protocol comes to a classic group with members: it becomes a group of the new protocol, if it
 // may; then the call is dispatched again.
 void consumer_upgrade(struct groups *g, struct group *gr, struct group_call *call);
+// Whether a newcomer may be a member of the classic group that would change its protocol for it; else it is answered. The
+// group would change back at once, with the sessions of its members begun anew: one that asked again and again would keep
+// the dead alive.
+bool consumer_may_join_classic(struct groups *g, const struct group *gr, struct group_call *call);
 // A group that has classic members only becomes a classic one, if it may.
 void consumer_downgrade_if_due(struct groups *g, struct group *gr);
 

@@ -145,6 +145,10 @@ void consumer_upgrade(struct groups *g, struct group *gr, struct group_call *cal
         if (u.protocol.n == 0)
             u.protocol = classic_select(gr->classic, NULL, NULL);
         if (up_records(&u)) {
+            if (!consumer_may_join_classic(g, gr, call)) {
+                plan_end(&u.p);
+                return;
+            }
             group_decision_attach(u.p.decision, call);
             struct group_append *decision = u.p.decision;
             u.p.decision = NULL;

@@ -2,6 +2,7 @@
 //
 // ConsumerGroupHeartbeat: checked as Kafka checks it, then made into a decision: the member's subscription, the group's
 // epoch, the target assignment, the member's next step. A heartbeat that changes nothing writes nothing.
+#include "group/classic.h"
 #include "group/consumer.h"
 
 #include <stdarg.h>
@@ -143,6 +144,23 @@ static bool dynamic_member(struct consumer_plan *p, struct group_call *call, con
     return false;
 }
 
+static void refuse_unreleased(struct groups *g, struct group_call *call, struct bytes owner)
+{
+    const struct consumer_group_heartbeat_request *in = call->request;
+    char id[128], instance[128], other[128];
+    consumer_refuse(g, call, RC_UNRELEASED_INSTANCE_ID,
+                    "Static member %s with instance id %s cannot join the group because the instance id is owned "
+                    "by %s member.",
+                    trace_quote(id, sizeof(id), in->member_id), trace_quote(instance, sizeof(instance), in->instance_id),
+                    trace_quote(other, sizeof(other), owner));
+}
+
+static void refuse_full(struct groups *g, struct group_call *call)
+{
+    consumer_refuse(g, call, RC_GROUP_MAX_SIZE_REACHED,
+                    "The consumer group has reached its maximum capacity of %d members.", g->config.consumer_size_max);
+}
+
 static bool static_member(struct consumer_plan *p, struct group_call *call, const struct partition_set *owned)
 {
     const struct consumer_group_heartbeat_request *in = call->request;
@@ -161,10 +179,7 @@ static bool static_member(struct consumer_plan *p, struct group_call *call, cons
             p->replaces = m;
             return true;
         }
-        consumer_refuse(p->g, call, RC_UNRELEASED_INSTANCE_ID,
-                        "Static member %s with instance id %s cannot join the group because the instance id is owned "
-                        "by %s member.",
-                        id, instance, other);
+        refuse_unreleased(p->g, call, consumer_member_id(m));
         return false;
     }
     if (!m) {
@@ -186,9 +201,7 @@ static bool find_member(struct consumer_plan *p, struct group_call *call, const 
     if (p->cg && p->cg->member_count >= (uint32_t)p->g->config.consumer_size_max &&
         !consumer_member_find(p->cg, p->member_id) &&
         !(in->instance_id.p && consumer_instance_find(p->cg, in->instance_id))) {
-        consumer_refuse(p->g, call, RC_GROUP_MAX_SIZE_REACHED,
-                        "The consumer group has reached its maximum capacity of %d members.",
-                        p->g->config.consumer_size_max);
+        refuse_full(p->g, call);
         return false;
     }
     return in->instance_id.p ? static_member(p, call, owned) : dynamic_member(p, call, owned);
@@ -243,6 +256,25 @@ static bool regex_valid(struct consumer_plan *p, struct group_call *call, const 
     else if (rc != RC_OK)
         group_answer_error(p->g, call, RC_COORDINATOR_NOT_AVAILABLE, NULL);
     return rc == RC_OK;
+}
+
+bool consumer_may_join_classic(struct groups *g, const struct group *gr, struct group_call *call)
+{
+    const struct consumer_group_heartbeat_request *in = call->request;
+    const struct classic_group *cl = gr->classic;
+    const struct classic_member *owner = in->instance_id.p ? classic_find_instance(cl, in->instance_id) : NULL;
+    if (owner && !bytes_eq(classic_member_id(owner), in->member_id)) {
+        refuse_unreleased(g, call, classic_member_id(owner));
+        return false;
+    }
+    if (!owner && classic_member_count(gr) >= (uint32_t)g->config.consumer_size_max &&
+        !classic_find(cl, in->member_id)) {
+        refuse_full(g, call);
+        return false;
+    }
+    consumer_sub sub = {.subscribed_topic_regex = in->subscribed_topic_regex};
+    struct consumer_plan p = {.g = g, .sub = &sub};
+    return regex_valid(&p, call, NULL);
 }
 
 // ------------------------------------------------------------------------------------------------ the decision

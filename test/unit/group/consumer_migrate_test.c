@@ -179,6 +179,29 @@ Test(consumer_migrate, a_classic_group_goes_over_and_back_with_its_offsets)
     end(r);
 }
 
+// The group must not change for one that it then refuses: it would change back, and the sessions would begin anew.
+Test(consumer_migrate, a_group_stays_classic_for_a_member_it_refuses)
+{
+    struct rig *r = begin();
+    const char *c = classic_group(r, "i1");
+    const char *refused = beat(r, JOIN("m1", "orders", .instance = "i1"));
+    cr_assert_eq(strncmp(refused, "UNRELEASED_INSTANCE_ID", 22), 0, "%s", refused);
+    r->config.consumer_size_max = 1;
+    groups_configure(&r->g, &r->config);
+    refused = beat(r, JOIN("m2", "orders"));
+    cr_assert_eq(strncmp(refused, "GROUP_MAX_SIZE_REACHED", 22), 0, "%s", refused);
+    cr_assert_str_eq(consumer_text(r, "g"), "none");
+    cr_assert_str_eq(rig_state(r, "g"), "Stable");
+    cr_assert_str_eq(beaten(r, c, 1), "NONE");
+    // And one that asks again and again does not keep the dead alive.
+    for (int k = 0; k < 12; k++) {
+        rig_advance(r, 1000);
+        beat(r, JOIN("m1", "orders", .instance = "i1"));
+    }
+    EXPECT(r, JOIN("m1", "orders", .instance = "i1"), "m1 1 orders:0-11");
+    end(r);
+}
+
 Test(consumer_migrate, a_classic_member_joins_a_group_of_the_new_protocol)
 {
     struct rig *r = begin();
