@@ -14,7 +14,7 @@
 // Errors after which a member joins again, and how.
 enum again { AGAIN_NO, AGAIN_KEEP_ID, AGAIN_NEW_ID, AGAIN_FAIL };
 
-static enum again again_of(int16_t code)
+static enum again again_of(int16_t code, bool mixed)
 {
     switch (code) {
     case 14: // COORDINATOR_LOAD_IN_PROGRESS
@@ -27,8 +27,9 @@ static enum again again_of(int16_t code)
         return AGAIN_KEEP_ID;
     case 25: // UNKNOWN_MEMBER_ID
     case 82: // FENCED_INSTANCE_ID
-    case 23: // INCONSISTENT_GROUP_PROTOCOL: the group changes its protocol
         return AGAIN_NEW_ID;
+    case 23: // INCONSISTENT_GROUP_PROTOCOL: the group changes its protocol
+        return mixed ? AGAIN_NEW_ID : AGAIN_FAIL;
     default:
         return AGAIN_FAIL;
     }
@@ -41,7 +42,7 @@ static bool failed(struct group_member *m, const char *what, int16_t code)
     if (code == 0)
         return false;
     sim_say(&w->sim, w->machine, "%s member %u: %s: %s", member_model(m)->name, m->index, what, kerr_name(code));
-    enum again again = again_of(code);
+    enum again again = again_of(code, w->groups[m->group].protocol == GROUP_PROTOCOL_MIXED);
     if (again == AGAIN_FAIL)
         sim_fail(&w->sim, "%s: %s is answered with error %d", member_model(m)->name, what, code);
     member_rejoin(m, again == AGAIN_KEEP_ID);
@@ -93,14 +94,15 @@ static uint32_t encode_share(struct group_member *m, uint8_t *out, uint32_t roun
     return (uint32_t)b.n;
 }
 
-// Reads what the leader dealt out. False: it cannot have been a leader's.
+// Reads what the leader dealt out, or in a group that knows both protocols the coordinator, which signs nothing: round 0.
+// False: it can have been neither.
 static bool read_share(struct group_member *m, struct bytes in, struct arena *a)
 {
     struct node_world *w = m->all->w;
     struct consumer_protocol_assignment share;
     struct dec d = dec_of(in);
     int16_t version = dec_i16(&d);
-    if (version != 0 || consumer_protocol_assignment_decode(&d, 0, a, &share) != RC_OK || share.user_data.n != 8)
+    if (version != 0 || consumer_protocol_assignment_decode(&d, 0, a, &share) != RC_OK)
         return false;
     uint32_t mask = 0;
     for (uint32_t k = 0; k < share.assigned_partitions_count; k++) {
@@ -111,6 +113,11 @@ static bool read_share(struct group_member *m, struct bytes in, struct arena *a)
             mask |= 1u << (t * MODEL_GROUP_PARTITIONS + (uint32_t)share.assigned_partitions[k].partitions[j]);
     }
     m->owned = mask;
+    m->round = 0;
+    if (share.user_data.n == 0 && w->groups[m->group].protocol == GROUP_PROTOCOL_MIXED)
+        return true;
+    if (share.user_data.n != 8)
+        return false;
     m->round = be32(share.user_data.p);
     return be32(share.user_data.p + 4) == receiver_mark(m->id, m->fixed ? m->instance : "");
 }
@@ -134,15 +141,18 @@ static void sync_done(struct client_request *r, enum rc rc, struct bytes body)
         } else if (!read_share(m, answer.assignment, &a)) {
             sim_fail(&w->sim, "%s: member %u is given somebody else's share", member_model(m)->name, m->index);
         } else {
-            model_group_stable(member_model(m), &w->sim, m->generation, m->round, m->request_sent,
-                               node_now(w));
-            w->result->figures[FIGURE_ASSIGNMENTS].value++;
+            model_group_hold(member_model(m), &w->sim, m->index, m->owned, m->owned,
+                             m->request_sent.ns + member_lease_ns(m));
+            // One that was empty between two protocols counts its generations anew.
+            if (w->groups[m->group].protocol == GROUP_PROTOCOL_CLASSIC)
+                model_group_stable(member_model(m), &w->sim, m->generation, m->round, m->request_sent,
+                                   node_now(w));
         }
         sim_say(&w->sim, w->machine, "%s member %u: stable in generation %d, round %u, holds %x", member_model(m)->name,
                 m->index, m->generation, m->round, m->owned);
         m->told_when = m->request_sent;
         m->state = MEMBER_STABLE;
-        m->stable = true;
+        member_assigned(m);
         member_wake_in(m, sim_latency(&w->sim, 5 * SIM_MS));
     }
     arena_deinit(&a);
@@ -290,7 +300,10 @@ static void heartbeat_done(struct client_request *r, enum rc rc, struct bytes bo
     w->requests_answered++;
     if (!member_is_stale(m) && rc == RC_OK && node_decode(w, r, body, &a, &answer)) {
         int16_t code = answer.error_code;
-        if (code != 14 && code != 15 && code != 16) // the coordinator is on its way: go on
+        if (code == 0) // what it holds is its own for longer
+            model_group_hold(member_model(m), &w->sim, m->index, m->owned, m->owned,
+                             m->request_sent.ns + member_lease_ns(m));
+        else if (code != 14 && code != 15 && code != 16) // the coordinator is on its way: go on
             failed(m, "Heartbeat", code);
     }
     arena_deinit(&a);
@@ -323,6 +336,8 @@ static void leave_done(struct client_request *r, enum rc rc, struct bytes body)
 void classic_member_leave(struct group_member *m)
 {
     struct leave_group_request *in = &m->in.leave;
+    m->owned = 0;
+    model_group_hold(member_model(m), &m->all->w->sim, m->index, 0, 0, 0);
     leave_group_request_init(in);
     leave_group_request_member_init(&m->leaver);
     in->group_id = bytes_str(member_model(m)->name);

@@ -76,14 +76,6 @@ static uint32_t mask_of(struct node_world *w, const struct consumer_group_heartb
     return mask;
 }
 
-// How long the coordinator leaves a member alone that it heard of: its session, or the time it has to give partitions
-// back, counted from an answer that it may never have got.
-static uint64_t member_lease_ns(const struct group_member *m)
-{
-    uint64_t rebalance_ms = m->all->w->groups[m->group].rebalance_timeout_ms;
-    return (rebalance_ms < GROUP_SESSION_MS ? rebalance_ms : GROUP_SESSION_MS) * SIM_MS;
-}
-
 static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
@@ -112,8 +104,7 @@ static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
             uint32_t given = mask_of(w, answer.assignment);
             held |= given; // what is taken away is still held
             m->owned = given;
-            m->stable = true;
-            w->result->figures[FIGURE_ASSIGNMENTS].value++;
+            member_assigned(m);
             sim_say(&w->sim, w->machine, "%s member %u: epoch %d, holds %x", member_model(m)->name, m->index, m->generation,
                     m->owned);
         }

@@ -9,6 +9,7 @@
 
 static const char *const names[FIGURE_END] = {
     [FIGURE_ASSIGNMENTS] = "assignments",
+    [FIGURE_MIXED] = "in both protocols",
     [FIGURE_COMMITS_ACKED] = "commits acknowledged",
     [FIGURE_COMMITS_REFUSED] = "commits refused",
     [FIGURE_COMMITS_OPEN] = "commits left open",

@@ -50,6 +50,14 @@ uint32_t member_all_mask(const struct node_world *w)
     return mask;
 }
 
+// How long the coordinator leaves a member alone that it heard of: its session, or the time it has to give partitions
+// back, counted from an answer that it may never have got.
+uint64_t member_lease_ns(const struct group_member *m)
+{
+    uint64_t rebalance_ms = m->all->w->groups[m->group].rebalance_timeout_ms;
+    return (rebalance_ms < GROUP_SESSION_MS ? rebalance_ms : GROUP_SESSION_MS) * SIM_MS;
+}
+
 struct bytes member_topic_name(struct node_world *w, uint32_t topic)
 {
     return bytes_str(w->topics[topic].name);
@@ -57,8 +65,7 @@ struct bytes member_topic_name(struct node_world *w, uint32_t topic)
 
 static void forget(struct group_member *m, bool keep_id)
 {
-    if (m->consumer)
-        model_group_hold(member_model(m), &m->all->w->sim, m->index, 0, 0, 0);
+    model_group_hold(member_model(m), &m->all->w->sim, m->index, 0, 0, 0);
     m->owned = m->told = 0;
     m->told_valid = m->stable = false;
     m->generation = m->consumer ? 0 : -1;
@@ -71,6 +78,20 @@ void member_rejoin(struct group_member *m, bool keep_id)
     forget(m, keep_id);
     m->state = MEMBER_FIND;
     member_wake_in(m, sim_latency(&m->all->w->sim, 5 * SIM_MS));
+}
+
+void member_assigned(struct group_member *m)
+{
+    struct node_world *w = m->all->w;
+    m->stable = true;
+    w->result->figures[FIGURE_ASSIGNMENTS].value++;
+    for (uint32_t k = 0; k < w->groups[m->group].member_count; k++) {
+        const struct group_member *other = &m->groups->members[m->group][k];
+        if (other->state == MEMBER_STABLE && other->stable && other->consumer != m->consumer) {
+            w->result->figures[FIGURE_MIXED].value++;
+            return;
+        }
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ the coordinator
@@ -198,15 +219,9 @@ static bool is_foreign(const struct group_member *m, uint32_t topic, uint32_t pa
     const struct model_group *g = member_model(m);
     if (!g->lossless)
         return false; // a power cut may have taken the group back to what it was
-    switch (w->groups[m->group].protocol) {
-    case GROUP_PROTOCOL_CLASSIC:
-        return m->generation < g->stable_generation;
-    case GROUP_PROTOCOL_CONSUMER:
-        return model_group_held_by_other(g, m->index, topic, partition, w->sim.now_ns);
-    case GROUP_PROTOCOL_MIXED:
-        break;
-    }
-    return false;
+    if (w->groups[m->group].protocol == GROUP_PROTOCOL_CLASSIC && m->generation < g->stable_generation)
+        return true;
+    return model_group_held_by_other(g, m->index, topic, partition, w->sim.now_ns);
 }
 
 // Commits a new number for some of the partitions it holds.
@@ -362,6 +377,7 @@ static void member_start(struct group_member *m, struct node_clients *all, uint3
 {
     struct sim *sim = &all->w->sim;
     m->all = all;
+    m->groups = all->groups;
     m->group = (uint8_t)group;
     m->index = (uint8_t)index;
     m->fixed = sim_chance(sim, 1, 4);

@@ -135,8 +135,11 @@ void member_send(struct group_member *m, const struct schema_message *message, c
 bool member_is_stale(const struct group_member *m);
 // It is no member any more and begins anew, keep_id: under its id.
 void member_rejoin(struct group_member *m, bool keep_id);
+uint64_t member_lease_ns(const struct group_member *m);
 uint32_t member_all_mask(const struct node_world *w);
 struct bytes member_topic_name(struct node_world *w, uint32_t topic);
+// It was given partitions, perhaps none.
+void member_assigned(struct group_member *m);
 void member_commit(struct group_member *m);
 
 void classic_member_join(struct group_member *m);

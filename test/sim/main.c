@@ -66,6 +66,8 @@ static const struct regression {
     {"coordinator-without-a-folder", &scenario_group, 17, 50000, true},
     {"stop-with-a-sync-in-flight", &scenario_group, 1418, 50000, true},
     {"workspace-kept-at-a-stop", &scenario_group, 7, 50000, true},
+    {"group-changes-for-one-it-refuses", &scenario_group, 20357, 50000, true},
+    {"coordinator-given-up-for-one-read", &scenario_group, 30035, 50000, true},
 };
 
 static struct {

@@ -8,8 +8,8 @@
 // coordinator has answered it, whatever it said: one that timed out has its place in the log by then. One whose answer
 // was lost is over with the life of the broker that it was sent to. What was fetched once counts as acknowledged.
 //
-// Partitions (new protocol). A member holds what it was given from the answer on until it sends a heartbeat that no
-// longer lists it, leaves, is told that it is fenced, or the time is over that the coordinator grants it, counted from
+// Partitions. A member holds what it was given from the answer on until it sends a heartbeat that no longer lists it or
+// joins again (classic), leaves, is told that it is fenced, or the time is over that the coordinator grants it, counted from
 // its last heartbeat that was answered. No two members may hold one partition at one time.
 #pragma once
 
@@ -86,7 +86,7 @@ void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_
 // Was the group perhaps deleted, or lost with a power cut, after this?
 bool model_group_may_be_gone(const struct model_group *g, struct model_now since);
 
-// The new protocol: member now holds exactly the partitions of mask (bit topic * MODEL_GROUP_PARTITIONS + partition);
+// Member now holds exactly the partitions of mask (bit topic * MODEL_GROUP_PARTITIONS + partition);
 // what it did not hold before or what is in `renewed` until lease_until_ns, the rest as long as before. Fails the run
 // when another one holds one of them.
 void model_group_hold(struct model_group *g, struct sim *sim, uint32_t member, uint32_t mask, uint32_t renewed,

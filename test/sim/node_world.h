@@ -98,6 +98,7 @@ static inline struct model_now node_now(const struct node_world *w)
 // What a run reached, so that one that reaches nothing is seen.
 enum group_figure {
     FIGURE_ASSIGNMENTS, // that members were given
+    FIGURE_MIXED,       // of them, while a member of the other protocol had one, too
     FIGURE_COMMITS_ACKED,
     FIGURE_COMMITS_REFUSED,
     FIGURE_COMMITS_OPEN,

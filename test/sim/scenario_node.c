@@ -52,7 +52,7 @@ void node_world_died(struct node_world *w, enum sim_death how)
     else
         w->result->kills++;
     w->wants_restart = w->stopping = false;
-    sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, SIM_S), restart_run);
+    sim_schedule_in(&w->sim, &w->restart, sim_between(&w->sim, SIM_MS, w->group_count ? SIM_S / 4 : SIM_S), restart_run);
 }
 
 static bool any_dir_offline(const struct node_world *w)
@@ -341,7 +341,7 @@ static void build_groups(struct node_world *w)
     group_figures_name(w->result);
     for (uint32_t g = 0; g < w->group_count; g++) {
         struct group_account *a = &w->groups[g];
-        a->protocol = (enum group_protocol)sim_between(sim, GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER);
+        a->protocol = (enum group_protocol)sim_between(sim, GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_MIXED);
         a->rebalance_timeout_ms = sim_chance(sim, 1, 2) ? GROUP_SESSION_MS * 3 / 5 : GROUP_SESSION_MS * 3 / 2;
         a->member_count = (uint32_t)sim_between(sim, 1, MODEL_GROUP_MEMBERS);
         a->model.lossless = w->groups_lossless;
