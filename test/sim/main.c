@@ -68,6 +68,12 @@ static const struct regression {
     {"workspace-kept-at-a-stop", &scenario_group, 7, 50000, true},
     {"group-changes-for-one-it-refuses", &scenario_group, 20357, 50000, true},
     {"coordinator-given-up-for-one-read", &scenario_group, 30035, 50000, true},
+    {"isr-behind-the-watermark", &scenario_cluster, 81, 50000, true},
+    {"epoch-over-appends-in-flight", &scenario_cluster, 161, 50000, true},
+    {"isr-behind-the-watermark-256", &scenario_cluster, 256, 50000, true},
+    {"isr-behind-the-watermark-598", &scenario_cluster, 598, 50000, true},
+    {"isr-behind-the-watermark-1200", &scenario_cluster, 1200, 50000, true},
+    {"isr-behind-the-watermark-1328", &scenario_cluster, 1328, 50000, true},
 };
 
 static struct {
