@@ -10,6 +10,8 @@
 #include "base/map.h"
 #include "meta/snapshot.h"
 
+enum { HASH_TOPICS = 12, HASH_EVERY = 16 };
+
 static uint64_t image_hash(const struct image *image)
 {
     struct snapshot_writer w;
@@ -68,6 +70,9 @@ void qw_check_image(struct qw_program *g, const struct image *image)
     if (image->index >= QW_INDEXES_MAX)
         return;
     check_changes(w, image);
+    // An image that differs stays different: large ones are compared now and then.
+    if (image->topic_count > HASH_TOPICS && image->index % HASH_EVERY != 0)
+        return;
     uint64_t hash = image_hash(image);
     w->result->checks++;
     if (w->images[image->index] && w->images[image->index] != hash)
@@ -104,8 +109,47 @@ static void check_commit(struct qw_program *g, const struct raft *r)
                      (unsigned long long)i, (unsigned long long)term, (unsigned long long)w->committed[i]);
         w->committed[i] = term;
     }
+    uint64_t term;
+    bool counted = r->role == RAFT_LEADER && g->role_seen == RAFT_LEADER && g->term_seen == r->hard.term;
+    if (counted && r->commit > g->commit_seen && raft_term_at(r, r->commit, &term) && term != r->hard.term)
+        sim_fail(&w->sim, "node %d: as leader of term %llu it counts entry %llu of term %llu as committed", g->m->id,
+                 (unsigned long long)r->hard.term, (unsigned long long)r->commit, (unsigned long long)term);
     if (r->commit > g->commit_seen)
         g->commit_seen = r->commit;
+    if (r->commit > w->commit)
+        w->commit = r->commit;
+}
+
+// Who leads holds every entry that was ever committed (Raft's leader completeness), and changes no voters before it has
+// committed an entry of its own term.
+static void check_leader(struct qw_program *g, const struct raft *r)
+{
+    struct qw_world *w = g->m->w;
+    if (r->sets[r->set_count - 1].index > r->term_first_index && r->commit < r->term_first_index)
+        sim_fail(&w->sim, "node %d: it changes the voters in term %llu before it has committed anything of that term",
+                 g->m->id, (unsigned long long)r->hard.term);
+    if (g->role_seen == RAFT_LEADER && g->term_seen == r->hard.term)
+        return;
+    if (raft_last_index(r) < w->commit)
+        sim_fail(&w->sim, "node %d: it leads in term %llu and ends at entry %llu, %llu are committed", g->m->id,
+                 (unsigned long long)r->hard.term, (unsigned long long)raft_last_index(r), (unsigned long long)w->commit);
+    for (uint64_t i = r->window.prev_index; i <= w->commit && i < QW_INDEXES_MAX; i++) {
+        uint64_t term;
+        if (w->committed[i] && raft_term_at(r, i, &term) && term != w->committed[i])
+            sim_fail(&w->sim, "node %d: it leads in term %llu, its entry %llu is of term %llu, the committed one of %llu",
+                     g->m->id, (unsigned long long)r->hard.term, (unsigned long long)i, (unsigned long long)term,
+                     (unsigned long long)w->committed[i]);
+    }
+}
+
+// By node and folder, whatever the core takes for the same.
+static bool has_vote(const struct raft *r)
+{
+    const struct raft_voters *v = raft_voters(r);
+    for (uint32_t i = 0; i < v->count; i++)
+        if (v->ids[i].node == r->config.self.node && uuid_eq(v->ids[i].directory, r->config.self.directory))
+            return true;
+    return false;
 }
 
 void qw_check_core(struct qw_program *g)
@@ -118,13 +162,15 @@ void qw_check_core(struct qw_program *g)
         sim_say(&w->sim, g->m->node, "role %d of term %llu, leader %d, commit %llu of %llu, durable %llu", r->role,
                 (unsigned long long)r->hard.term, r->leader.node, (unsigned long long)r->commit,
                 (unsigned long long)raft_last_index(r), (unsigned long long)r->durable_index);
-    g->role_seen = (int)r->role;
-    g->term_seen = r->hard.term;
     check_identity(g);
     check_commit(g, r);
+    if (r->role == RAFT_LEADER)
+        check_leader(g, r);
+    g->role_seen = (int)r->role;
+    g->term_seen = r->hard.term;
     if (r->role == RAFT_FOLLOWER)
         return;
-    if (!raft_is_voter(raft_voters(r), r->config.self) && r->role != RAFT_LEADER)
+    if (!has_vote(r) && r->role != RAFT_LEADER)
         sim_fail(&w->sim, "node %d stands for election without a vote", g->m->id);
     if (r->role != RAFT_LEADER || r->hard.term >= QW_TERMS_MAX)
         return;

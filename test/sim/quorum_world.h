@@ -45,6 +45,7 @@ struct qw_world {
     int32_t leaders[QW_TERMS_MAX];     // by term; node + 1
     uint64_t images[QW_INDEXES_MAX];   // hash of the image at that index
     uint64_t committed[QW_INDEXES_MAX]; // term of the entry there, once committed anywhere
+    uint64_t commit;                    // the greatest index committed anywhere
     uint64_t faults_left;
     uint32_t emptied; // disks, so far
     bool formed;      // something has been answered
