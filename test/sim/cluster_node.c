@@ -100,7 +100,7 @@ static struct cluster_part *part_of(struct cluster_world *w, struct topic_partit
     return NULL;
 }
 
-// One leader a leader epoch, for ever.
+// One leader a leader epoch, for ever, and one life of it: what registers anew leads in a new epoch.
 static void check_leader(struct cluster_world *w, const struct cluster_node *c, const struct partition *p)
 {
     struct cluster_part *part = part_of(w, p->id);
@@ -111,9 +111,13 @@ static void check_leader(struct cluster_world *w, const struct cluster_node *c, 
     if (*was && *was != id)
         sim_fail(&w->sim, "%s-%d: nodes %d and %d both lead in epoch %d", p->topic->name, p->id.partition, *was, id,
                  p->leader_epoch);
+    if (*was && part->life_of_epoch[p->leader_epoch] != c->machine->processes)
+        sim_fail(&w->sim, "%s-%d: node %d leads in epoch %d, as it did before it was started anew", p->topic->name,
+                 p->id.partition, id, p->leader_epoch);
     if (!*was)
         w->elections++;
     *was = id;
+    part->life_of_epoch[p->leader_epoch] = c->machine->processes;
     if (p->high_watermark > plog_written_end(&p->log))
         sim_fail(&w->sim, "%s-%d: node %d has high watermark %lld and ends at %lld", p->topic->name, p->id.partition, id,
                  (long long)p->high_watermark, (long long)plog_written_end(&p->log));
@@ -201,4 +205,41 @@ void cluster_check(struct cluster_world *w)
     }
     check_completeness(w);
     w->result->checks++;
+}
+
+// ------------------------------------------------------------------------------------------------ looking for trouble
+
+static bool joining_on(const struct cluster_node *c, uint32_t *joiner)
+{
+    const struct node *n = c->process.running && c->ready ? c->process.program : NULL;
+    for (uint32_t s = 0; n && n->engine && s < n->engine->shard_count; s++) {
+        const struct engine_shard *es = &n->engine->shards[s];
+        for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
+            const struct partition *p = list_entry(at, struct partition, all_link);
+            const struct replica *r = p->leads && p->replica && p->replica->begun ? p->replica : NULL;
+            for (uint32_t k = 0; r && r->leads && r->change && k < r->leader.replica_count; k++)
+                if (r->leader.replicas[k].adding) {
+                    *joiner = (uint32_t)r->leader.replicas[k].node - 1;
+                    return true;
+                }
+        }
+    }
+    return false;
+}
+
+bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *joiner, uint32_t *controller)
+{
+    bool found = false, led = false;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = w->nodes[i].process.running ? w->nodes[i].process.program : NULL;
+        if (!found && joining_on(&w->nodes[i], joiner)) {
+            *leader = i;
+            found = true;
+        }
+        if (n && n->engine && n->engine->quorum && raft_leads(quorum_raft(n->engine->quorum))) {
+            *controller = i;
+            led = true;
+        }
+    }
+    return found && led && *leader != *controller && *joiner != *controller;
 }

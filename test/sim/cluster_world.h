@@ -40,6 +40,7 @@ struct cluster_part {
     int32_t leader; // index of the node last said to lead, -1
     uint32_t isr_count;
     int32_t leader_of_epoch[CLUSTER_EPOCHS_MAX]; // node id that led in that epoch, 0: nobody was seen
+    uint32_t life_of_epoch[CLUSTER_EPOCHS_MAX];  // which of its processes it was
     int64_t watermark; // the highest any leader has reached
     uint64_t watermark_index; // of the image it knew then
 };
@@ -86,6 +87,9 @@ extern const struct sim_program cluster_node_calls, cluster_clients_calls;
 void cluster_node_died(struct cluster_node *n, enum sim_death how);
 // Looks into the running nodes: who leads what.
 void cluster_check(struct cluster_world *w);
+// The index of the node that leads a partition and waits for the answer to an ISR change that lets somebody join, of who
+// joins, and of the controller; false: there is none such now, or one node is two of them.
+bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *joiner, uint32_t *controller);
 
 // What clients do (cluster_clients.c): all of it waits for nothing more.
 bool cluster_clients_idle(const struct cluster_world *w);

@@ -41,6 +41,24 @@ void cluster_node_died(struct cluster_node *n, enum sim_death how)
     sim_schedule_in(&w->sim, &n->restart, sim_between(&w->sim, SIM_MS, gone), restart_run);
 }
 
+// The answer to an ISR change is lost with the controller that gave it, and who joined falls behind: nothing may count as
+// committed that it lacks.
+static void lose_answer(struct cluster_world *w)
+{
+    uint32_t leader, joiner, controller;
+    if (w->node_count < 4 || w->draining || !w->faults_left || !cluster_joining(w, &leader, &joiner, &controller) ||
+        !sim_chance(&w->sim, 1, 2))
+        return;
+    struct sim_node *a = w->nodes[leader].machine, *b = w->nodes[joiner].machine;
+    uint64_t until = w->sim.now_ns + sim_between(&w->sim, 100 * SIM_MS, 2 * SIM_S);
+    w->faults_left--;
+    w->result->other_faults++;
+    sim_note(&w->sim, SIM_NOTE_FAULT, w->nodes[controller].machine, 100, leader);
+    sim_net_cut(&w->sim, a, b, until);
+    sim_net_cut(&w->sim, b, a, until);
+    sim_process_end(&w->nodes[controller].process, SIM_DEATH_KILL);
+}
+
 // An operator: starts a process again that gave up or lost its folder, and looks at everybody.
 static void watch_run(struct sim *sim, struct sim_event *e)
 {
@@ -52,6 +70,7 @@ static void watch_run(struct sim *sim, struct sim_event *e)
             sim_process_end(&n->process, SIM_DEATH_KILL);
     }
     cluster_check(w);
+    lose_answer(w);
 }
 
 // ------------------------------------------------------------------------------------------------ faults
