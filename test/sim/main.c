@@ -84,7 +84,8 @@ static struct {
 static void usage(FILE *to)
 {
     fprintf(to, "usage: weir-sim [--scenario NAME] [--seed N] [--seeds COUNT] [--events N] [--faults N]\n"
-                "                [--time-budget SECONDS] [--mutation NAME] [--whole-starts] [--replay] [--trace]\n"
+                "                [--time-budget SECONDS] [--mutation NAME] [--whole-starts] [--no-repeats]\n"
+                "                [--replay] [--trace]\n"
                 "  --seed N         first seed (default: from the clock)\n"
                 "  --seeds COUNT    how many, one after the other (default 1)\n"
                 "  --events N       events of one seed (default 50000)\n"
@@ -92,6 +93,7 @@ static void usage(FILE *to)
                 "  --time-budget S  stop after S seconds\n"
                 "  --mutation NAME  make the simulator wrong on purpose; a failure is then expected\n"
                 "  --whole-starts   no process ends in the middle of its start\n"
+                "  --no-repeats     no batch is sent to a log twice\n"
                 "  --replay         run every seed twice and compare the traces\n"
                 "  --regressions    run the seeds that once failed\n"
                 "  --trace          print every event\n"
@@ -111,8 +113,9 @@ static void usage(FILE *to)
 static int replay_line(char *out, size_t n)
 {
     const struct sim_options *o = &current.options;
-    return snprintf(out, n, "weir-sim --scenario %s --seed %" PRIu64 " --events %" PRIu64 " --faults %" PRIu64 "%s%s%s",
+    return snprintf(out, n, "weir-sim --scenario %s --seed %" PRIu64 " --events %" PRIu64 " --faults %" PRIu64 "%s%s%s%s",
                     current.scenario->name, o->seed, o->events, o->faults, o->whole_starts ? " --whole-starts" : "",
+                    o->no_repeats ? " --no-repeats" : "",
                     o->mutation ? " --mutation " : "", o->mutation ? sim_mutation_names[o->mutation] : "");
 }
 
@@ -152,6 +155,7 @@ static void choose_regression(const struct regression *r)
     current.options.events = r->events;
     current.options.faults = 20;
     current.options.whole_starts = !r->starts_die;
+    current.options.no_repeats = true; // all of them are older
 }
 
 static bool name_option(const char *option, const char *value)
@@ -196,6 +200,10 @@ static bool parse(int argc, char **argv, struct arguments *a)
         }
         if (strcmp(option, "--whole-starts") == 0) {
             current.options.whole_starts = true;
+            continue;
+        }
+        if (strcmp(option, "--no-repeats") == 0) {
+            current.options.no_repeats = true;
             continue;
         }
         if (strcmp(option, "--replay") == 0) {

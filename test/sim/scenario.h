@@ -8,6 +8,7 @@
 struct sim_options {
     uint64_t seed, events, faults;
     bool tracing;
+    bool no_repeats;   // no batch is sent twice to a log while it is under way, as before that was simulated
     bool whole_starts; // no process ends in the middle of its start, as before that was simulated: for older seeds
     enum sim_mutation mutation;
 };

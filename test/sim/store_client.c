@@ -15,6 +15,7 @@ struct append_job {
     struct store_program *g;
     uint32_t slot, generation;
     int producer; // -1: none
+    bool repeats; // a batch that was sent before
     struct buf bytes;
 };
 
@@ -75,11 +76,11 @@ static void append_done(struct plog_append *op, enum rc rc)
         if (!model_log_acked(&s->model, op->base_offset))
             model_fail(&s->model, &w->sim, "%s: an append at offset %lld was answered that was never asked for",
                        s->topic, (long long)op->base_offset);
-    } else if (rc == RC_NO_SPACE) {
+    } else if (rc == RC_NO_SPACE && !job->repeats) {
         // Nothing of it is in the log, nor of what was queued behind it.
         model_log_failed(&s->model, op->base_offset);
         sequences_from_model(s);
-    } else if (!store_disk_failed(w)) {
+    } else if (rc != RC_NO_SPACE && !store_disk_failed(w)) {
         model_fail(&s->model, &w->sim, "%s: append at %lld failed without a fault of the disk: %s", s->topic,
                    (long long)op->base_offset, rc_name(rc));
     }
@@ -152,6 +153,39 @@ static void append_sent(struct store_world *w, struct store_slot *s, const struc
     model_log_sent(&s->model, &b);
 }
 
+static bool append_excused(const struct store_world *w, const struct store_slot *s, const struct append_job *job,
+                           enum rc rc)
+{
+    return (rc == RC_RECORD_LIST_TOO_LARGE && job->bytes.n > s->config.segment_bytes) || rc == RC_NO_SPACE ||
+           rc == RC_OFFLINE || rc == RC_AGAIN || (rc == RC_IO && store_disk_failed(w));
+}
+
+// The client sends the batch again while the first one is under way: one answer is as good as the other.
+static void append_again(struct store_program *g, const struct append_job *first)
+{
+    struct store_world *w = g->w;
+    struct store_slot *s = &w->slots[first->slot];
+    struct append_job *job = calloc(1, sizeof(*job));
+    ASSERT(job);
+    *job = (struct append_job){
+        .g = g, .slot = first->slot, .generation = first->generation, .producer = -1, .repeats = true};
+    buf_init(&job->bytes, 256 << 10);
+    buf_append(&job->bytes, first->bytes.p, first->bytes.n);
+    g->appends_out++;
+    job->op = (struct plog_append){.batch = job->bytes.p, .bytes = job->bytes.n, .leader_epoch = s->leader_epoch,
+                                   .done = append_done};
+    enum rc rc = plog_append(&g->logs[job->slot], &job->op);
+    if (rc == RC_OK) {
+        if (!job->op.duplicate || job->op.base_offset != first->op.base_offset)
+            model_fail(&s->model, &w->sim, "%s: the batch at %lld, sent again, was not taken for a duplicate", s->topic,
+                       (long long)first->op.base_offset);
+        return;
+    }
+    if (!append_excused(w, s, job, rc))
+        model_fail(&s->model, &w->sim, "%s: a repeated append is refused: %s", s->topic, rc_name(rc));
+    append_free(job);
+}
+
 static void append(struct store_program *g, uint32_t slot)
 {
     struct store_world *w = g->w;
@@ -179,11 +213,11 @@ static void append(struct store_program *g, uint32_t slot)
         if (producer >= 0)
             s->producers[producer].next_sequence = s->model.v[s->model.count - 1].last_sequence + 1;
         g->dirty[slot] = true;
+        if (producer >= 0 && !w->options->no_repeats && sim_chance(&w->sim, 1, 8))
+            append_again(g, job);
         return;
     }
-    bool excused = (rc == RC_RECORD_LIST_TOO_LARGE && job->bytes.n > s->config.segment_bytes) || rc == RC_NO_SPACE ||
-                   rc == RC_OFFLINE || rc == RC_AGAIN || (rc == RC_IO && store_disk_failed(w));
-    if (!excused)
+    if (!append_excused(w, s, job, rc))
         model_fail(&s->model, &w->sim, "%s: append refused: %s", s->topic, rc_name(rc));
     append_free(job);
 }
