@@ -16,6 +16,8 @@ struct perf_options {
     const char *topic;
     int64_t partitions, record_bytes, batch_bytes, codec, acks, rate, duration_ms, warmup_ms, clients, requests;
     int64_t server_pid, fetch_bytes, max_bytes, min_bytes;
+    int64_t batch_records; // at most, in a batch; 0: as many as fit
+    int64_t records_max;   // 0: as many as there is time for; not with idempotent or perf latency
     bool idempotent, repeat, check_crc;
 };
 
@@ -46,6 +48,7 @@ struct perf_slot {
     struct produce_request_partition_data partition;
     struct enc_hole hole;
     uint8_t *batch;
+    int32_t records; // in what is under way
     uint64_t due_ns;
 };
 
@@ -67,7 +70,9 @@ struct perf_load {
     struct perf_slot *slots;
     struct buf batch; // the one that is sent
     int32_t records;  // in it
-    size_t payload_bytes;
+    struct buf rest;  // the last one of a bounded load, when it is shorter
+    int32_t rest_records;
+    uint64_t requests_max; // 0: no bound
     bool stamped;    // the due time is written into each batch's record
     size_t stamp_at; // where
     uint32_t client_next;
@@ -78,9 +83,10 @@ struct perf_load {
     bool stopping;
     uint32_t in_flight;
     // measured
-    uint64_t requests, errors;
+    uint64_t requests, records_sent, errors;
     char error[160];
     struct histogram latency, lateness;
+    struct histogram *window; // NULL, or gets every latency too; the owner empties it
     struct perf_usage self_before, server_before;
 };
 

@@ -30,7 +30,8 @@ static void fill_text(uint8_t *p, size_t n, struct prng *r)
         p[i] = (uint8_t)letters[prng_next(r) & 63];
 }
 
-static enum rc build_batch(struct perf_load *l)
+// A batch of at most so many records (0: as many as fit).
+static enum rc build_batch(struct perf_load *l, int64_t records_max, struct buf *out, int32_t *records)
 {
     const struct perf_options *o = l->options;
     struct batch_options options = batch_options_default();
@@ -49,22 +50,32 @@ static enum rc build_batch(struct perf_load *l)
         if (l->stamped)
             memset(value, 0xf5, PERF_STAMP_BYTES); // found again below
         rc = batch_builder_add(&b, now_ms, bytes_of(NULL, 0), bytes_of(value, n), NULL, 0);
-        if (rc == RC_OK && l->stamped)
-            rc = RC_FULL; // one record a batch
+        if (rc == RC_OK && (l->stamped || b.record_count == records_max))
+            rc = RC_FULL; // one record a batch, or the last one wanted
     }
-    l->records = b.record_count;
-    l->payload_bytes = n * (size_t)b.record_count;
+    *records = b.record_count;
     if (rc == RC_FULL)
-        rc = batch_builder_finish(&b, &l->batch);
+        rc = batch_builder_finish(&b, out);
     if (rc == RC_OK && l->stamped) {
         memset(value, 0xf5, PERF_STAMP_BYTES);
-        const uint8_t *at = memmem(l->batch.p, l->batch.n, value, PERF_STAMP_BYTES);
-        l->stamp_at = at ? (size_t)(at - l->batch.p) : 0;
+        const uint8_t *at = memmem(out->p, out->n, value, PERF_STAMP_BYTES);
+        l->stamp_at = at ? (size_t)(at - out->p) : 0;
         rc = at ? RC_OK : RC_INVALID;
     }
     batch_builder_deinit(&b);
     free(value);
     return rc;
+}
+
+// The batch that is sent over and over, and the last one of a bounded load.
+static enum rc build_batches(struct perf_load *l)
+{
+    const int64_t wanted = l->options->records_max, most = l->options->batch_records;
+    enum rc rc = build_batch(l, wanted && (!most || wanted < most) ? wanted : most, &l->batch, &l->records);
+    if (rc != RC_OK || wanted == 0)
+        return rc;
+    l->requests_max = (uint64_t)((wanted + l->records - 1) / l->records);
+    return wanted % l->records ? build_batch(l, wanted % l->records, &l->rest, &l->rest_records) : RC_OK;
 }
 
 static bool is_changed(const struct perf_load *l)
@@ -154,10 +165,11 @@ int perf_load_open(struct perf_load *l)
 {
     const struct perf_options *o = l->options;
     buf_init(&l->batch, 1 << 30);
+    buf_init(&l->rest, 1 << 30);
     uint32_t clients = (uint32_t)o->clients, requests = (uint32_t)o->requests;
     if (!cli_connect(l->cli, &o->common) || !perf_topic(l->cli, &l->cli->client, o, true))
         return CLI_FAILED;
-    enum rc rc = build_batch(l);
+    enum rc rc = build_batches(l);
     if (rc != RC_OK)
         return cli_fail(l->cli, "cannot build a batch: %s", rc_text(rc));
     l->clients = cli_alloc(l->cli, clients, sizeof(*l->clients));
@@ -192,6 +204,7 @@ void perf_load_close(struct perf_load *l)
         if (l->slots[i].load)
             client_request_deinit(&l->slots[i].request);
     buf_deinit(&l->batch);
+    buf_deinit(&l->rest);
 }
 
 // ------------------------------------------------------------------------------------------------ running
@@ -224,6 +237,9 @@ static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
     c->next_partition = partition + 1 == c->topic->partition_count ? 0 : partition + 1;
     s->due_ns = due_ns;
     stamp(l, s, partition);
+    const bool is_rest = l->rest_records && l->due_index == l->requests_max;
+    const struct bytes batch = is_rest ? bytes_of(l->rest.p, l->rest.n) : bytes_of(s->batch, l->batch.n);
+    s->records = is_rest ? l->rest_records : l->records;
     produce_request_init(&s->in);
     s->in.acks = acks[l->options->acks];
     s->in.timeout_ms = (int32_t)l->options->common.timeout_ms;
@@ -232,7 +248,7 @@ static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
     s->topic = (struct produce_request_topic_data){
         .name = bytes_str(c->topic->name), .partition_data = &s->partition, .partition_data_count = 1};
     s->partition = (struct produce_request_partition_data){.index = partition,
-                                                           .records = {.bytes = {.n = l->batch.n}, .hole = s->batch}};
+                                                           .records = {.bytes = {.n = batch.n}, .hole = batch.p}};
     s->request.in = &s->in;
     s->request.holes = &s->hole;
     s->request.holes_max = 1;
@@ -265,6 +281,10 @@ static void send_due(struct perf_load *l)
     uint64_t now = io_clock_ns(l->cli->io);
     struct perf_client *c;
     while (!l->stopping) {
+        if (l->requests_max && l->due_index == l->requests_max) {
+            l->stopping = true;
+            return;
+        }
         uint64_t due = l->interval_ns > 0 ? l->begin_ns + (uint64_t)((double)l->due_index * l->interval_ns) : now;
         if (due >= l->end_ns || now >= l->end_ns) {
             l->stopping = true;
@@ -331,7 +351,10 @@ static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
         note_error(l, rc, code);
     } else if (s->due_ns >= l->measure_ns) {
         l->requests++;
+        l->records_sent += (uint64_t)s->records;
         histogram_add(&l->latency, now - s->due_ns);
+        if (l->window)
+            histogram_add(l->window, now - s->due_ns);
     }
     if (!l->stopping)
         send_due(l);

@@ -56,7 +56,7 @@ int tool_wrong(struct cli *cli, const struct cli_command *tool, const char *form
     __attribute__((format(printf, 3, 4)));
 // The text alone; CLI_FAILED.
 int tool_fail(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-// CLI_OK unless `option` is given beside one of `others`, which end in a row without a name; TOOL_WRONG after a message.
+// CLI_OK unless `option` is given beside one of `others` (ended by a row without a name); TOOL_WRONG after a message.
 int tool_clash(struct cli *cli, const struct cli_command *tool, struct tool_use option, const struct tool_use *others);
 // Options as Kafka's parser understands them: cut short where that leaves one choice, and with one dash. Words of argv
 // are replaced by the full names, which live in the arena. Pure.
@@ -79,5 +79,5 @@ void tool_cell(struct cli *cli, size_t width, const char *text);
 extern const struct cli_command tool_consumer_groups, tool_get_offsets, tool_groups, tool_console_consumer,
     tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer, tool_topics, tool_configs,
     tool_broker_api_versions, tool_cluster, tool_delete_records, tool_dump_log, tool_leader_election, tool_log_dirs,
-    tool_metadata_quorum, tool_server_start, tool_server_stop;
+    tool_metadata_quorum, tool_producer_perf, tool_consumer_perf, tool_server_start, tool_server_stop;
 extern const struct cli_command cli_tools_commands[]; // weir tools

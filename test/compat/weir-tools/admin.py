@@ -291,6 +291,29 @@ def case_server():
     shutil.rmtree(logs)
 
 
+def case_perf():
+    """The same lines but for their numbers, and the same number of records."""
+    shape = lambda text: re.sub(r'[\d.]+(E-?\d+)?', '0', text)
+    mine = prefix + '-perf'
+    ours('kafka-topics', '--create', '--topic', mine, '--partitions', 2)
+    produce = ['--topic', mine, '--num-records', 2001, '--record-size', 100, '--producer-props', 'bootstrap.servers=' + bootstrap, 'acks=all']
+    for throughput in (-1, 1500):
+        want, got = (which('kafka-producer-perf-test', *produce, '--throughput', throughput, server=False) for which in (theirs, ours))
+        assert want[0] == got[0] == 0 and shape(got[1]) == shape(want[1]), (got, want)
+        assert got[1].startswith('2001 records sent'), got
+    ends = ours('kafka-get-offsets', '--topic', mine)[1]
+    assert sum(int(line.split(':')[2]) for line in ends.split()) == 4 * 2001, ends
+    for more in ([], ['--hide-header']):
+        want, got = (which('kafka-consumer-perf-test', '--topic', mine, '--messages', 8004, *more) for which in (theirs, ours))
+        assert want[0] == got[0] == 0 and shape(got[1]) == shape(want[1]), (got, want)
+        columns = [out.splitlines()[-1].split(', ') for out in (want[1], got[1])]
+        assert [c[2] for c in columns] == ['0.7633', '0.7633'] and [c[4] for c in columns] == ['8004', '8004'], columns
+    want, got = (which('kafka-consumer-perf-test', '--topic', mine, '--messages', 9000, '--timeout', 4000) for which in (theirs, ours))
+    assert want[0] == got[0] == 0 and shape(got[1]) == shape(want[1]), (got, want)
+    same('kafka-consumer-perf-test', '--messages', 10, errors=True)
+    assert ours('kafka-producer-perf-test', '--topic', mine, server=False)[0] == 1
+
+
 report.run('install', install)
 report.run('topics-create', case_topics_create)
 report.run('topics-list', case_topics_list)
@@ -308,6 +331,7 @@ report.run('log-dirs', case_log_dirs)
 report.run('cluster', case_cluster)
 report.run('quorum', case_quorum)
 report.run('leader-election', case_leader_election)
+report.run('perf', case_perf)
 report.run('server', case_server)
 if '--data' in sys.argv:
     report.run('dump-log', case_dump_log)

@@ -23,10 +23,12 @@ folder = tempfile.mkdtemp(prefix='weir-tools-')
 TOOLS = {
     'kafka-broker-api-versions': 'org.apache.kafka.tools.BrokerApiVersionsCommand',
     'kafka-cluster': 'org.apache.kafka.tools.ClusterTool',
+    'kafka-consumer-perf-test': 'org.apache.kafka.tools.ConsumerPerformance',
     'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
     'kafka-dump-log': 'kafka.tools.DumpLogSegments',
     'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
     'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
+    'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
     'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
     'kafka-configs': 'kafka.admin.ConfigCommand',
     'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
