@@ -78,8 +78,17 @@ def case_configs_explain():
     assert 'unknown: no broker answers' in run('admin', 'configs', 'explain', 'retention.ms', '-b', '127.0.0.1:1')
 
 
-def case_delete_records():
+def leader_of(which, partition=0):
+    """HOST:PORT of the broker that leads a partition."""
     with Raw(bootstrap) as c:
+        answer = c.call('Metadata', 1, {'topics': [{'name': which}]})
+    leader = next(p['leader_id'] for p in answer['topics'][0]['partitions'] if p['partition_index'] == partition)
+    return next('%s:%d' % (b['host'].decode() if isinstance(b['host'], bytes) else b['host'], b['port'])
+                for b in answer['brokers'] if b['node_id'] == leader)
+
+
+def case_delete_records():
+    with Raw(leader_of(topic, 1)) as c:
         for i in range(10):
             assert c.produce(topic, batch(b'%d' % i), partition=1)['error_code'] == 0
     run('admin', 'topics', 'delete-records', topic, '--partition', 1, '--before', 4)
@@ -87,15 +96,6 @@ def case_delete_records():
     part = described['partitions'][1]
     assert (part['start_offset'], part['end_offset']) == (4, 10), part
     run('admin', 'topics', 'delete-records', topic, '--partition', 1, '--before', 99, code=1)
-
-
-def leader_of(which):
-    """HOST:PORT of the broker that leads partition 0."""
-    with Raw(bootstrap) as c:
-        answer = c.call('Metadata', 1, {'topics': [{'name': which}]})
-    leader = next(p['leader_id'] for p in answer['topics'][0]['partitions'] if p['partition_index'] == 0)
-    return next('%s:%d' % (b['host'].decode() if isinstance(b['host'], bytes) else b['host'], b['port'])
-                for b in answer['brokers'] if b['node_id'] == leader)
 
 
 def case_producers():
