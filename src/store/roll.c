@@ -117,9 +117,22 @@ static enum rc plog_tail_write(struct plog *l, int64_t base, struct index_tail *
     return rc ? rc : index_tail_write(t, &file->file);
 }
 
+// Kafka's tools open the offset index whichever of the two they read, and fail where it is missing: a time index never lies
+// alone, though a segment of one index interval has nothing to put beside it.
+static enum rc plog_index_beside_time(struct plog *l, struct segment_active *a)
+{
+    struct store_file *file;
+    if (a->index.file_bytes > 0 || a->time_index.file_bytes > 0 || a->time_index.bytes == 0)
+        return RC_OK;
+    l->names_dirty = true;
+    return plog_file(l, plog_index_kind(a), a->base_offset, plog_index_flags(&a->index), &file);
+}
+
 enum rc plog_tails_write(struct plog *l, struct segment_active *a)
 {
     enum rc rc = plog_tail_write(l, a->base_offset, &a->index, plog_index_kind(a));
+    if (rc == RC_OK)
+        rc = plog_index_beside_time(l, a);
     return rc ? rc : plog_tail_write(l, a->base_offset, &a->time_index, plog_time_index_kind(a));
 }
 
