@@ -23,7 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.join(HERE, '..', '..')
 CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
 CLIENT_SECONDS = 240
-SLOW_CLIENTS = {'weir-tools': 480, 'weir-tools-admin': 600}     # starts a JVM for each comparison
+# A JVM for each comparison; session timeouts.
+SLOW_CLIENTS = {'weir-tools': 480, 'weir-tools-admin': 600, 'rebalance': 600}
 sys.path.insert(0, HERE)
 import batches                                                                      # noqa: E402
 from server import Cluster, Server                                                           # noqa: E402
@@ -68,10 +69,11 @@ CLIENTS = {
     'raw': lambda: [sys.executable, local('raw', 'compat.py')],
 }
 WEIR_TOOLS = ('weir-tools', 'weir-tools-admin')
-# What needs nothing but Python and the product. kill9, compaction and readme run only when they are named: tools/test has stages for them.
+# What needs nothing but Python and the product. All but start run only when they are named: tools/test has stages for them.
 OWN = {
     'start': lambda weir: [sys.executable, local('start.py'), '--json', '--weir', weir],
     'kill9': lambda weir: [sys.executable, local('kill9.py'), '--json', '--weir', weir],
+    'rebalance': lambda weir: [sys.executable, local('rebalance.py'), '--json', '--weir', weir],
     'compaction': lambda weir: [sys.executable, local('compaction.py'), '--json', '--weir', weir],
     'readme': lambda weir: [sys.executable, local('readme.py'), '--json', '--weir', weir],
 }

@@ -20,7 +20,7 @@ bootstrap, prefix, name = sys.argv[1:4]
 report = cases.Report(name)
 # What librdkafka 2.0.2 must find in our ApiVersions (it matches ranges by single versions, and stays silent otherwise).
 FEATURES = ('MsgVer2', 'ApiVersion', 'BrokerGroupCoordinator', 'LZ4', 'OffsetTime', 'IdempotentProducer', 'ZSTD',
-            'SaslHandshake', 'SaslAuthReq')
+            'SaslHandshake', 'SaslAuthReq', 'BrokerBalancedConsumer', 'Sasl')
 
 
 def kcat(*arguments, stdin=b'', ok=True):

@@ -186,6 +186,9 @@ func consumeCases() {
 }
 
 func main() {
+	if group, name := report.Member(); name != "" {
+		member(report.Prefix, group, name)
+	}
 	c := client()
 	defer c.Close()
 	admin = kadm.NewClient(c)

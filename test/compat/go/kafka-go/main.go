@@ -224,6 +224,9 @@ func produceCases() {
 }
 
 func main() {
+	if group, name := report.Member(); name != "" {
+		roam(report.Prefix, group, name)
+	}
 	report.Run("create-topic", func() (string, error) {
 		return "", create(report.Prefix+"-main", cases.Partitions, map[string]string{"retention.ms": "86400000"})
 	})

@@ -190,6 +190,9 @@ func produceCases() {
 }
 
 func main() {
+	if group, name := report.Member(); name != "" {
+		roam(report.Prefix, group, name)
+	}
 	var err error
 	if admin, err = sarama.NewClusterAdmin([]string{report.Bootstrap}, config()); err != nil {
 		report.Run("connect", func() (string, error) { return "", err })
