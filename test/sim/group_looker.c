@@ -277,12 +277,12 @@ static void look(struct group_looker *l)
         l->describe.groups = &l->name;
         l->describe.groups_count = 1;
         look_send(l, &describe_groups_request_message, &l->describe, INT16_MAX, describe_done);
-    } else if (dice < 97) {
+    } else if (dice < 92) {
         consumer_group_describe_request_init(&l->describe_new);
         l->describe_new.group_ids = &l->name;
         l->describe_new.group_ids_count = 1;
         look_send(l, &consumer_group_describe_request_message, &l->describe_new, INT16_MAX, describe_new_done);
-    } else if (!w->draining && may_delete(l)) {
+    } else if (!w->draining && (may_delete(l) || sim_chance(sim, 1, 8))) { // a live one must refuse
         delete_groups_request_init(&l->delete);
         l->delete.groups_names = &l->name;
         l->delete.groups_names_count = 1;
