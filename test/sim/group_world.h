@@ -30,7 +30,7 @@ enum member_state {
 struct member_round {
     uint32_t member_count;
     struct {
-        char id[96], instance[16];
+        char id[96], instance[24];
     } members[MODEL_GROUP_MEMBERS + 2];
 };
 
@@ -47,7 +47,7 @@ struct group_member {
     struct client_connection connection;
     struct shard_timer timer;
     struct client_request request, commit; // one of each at a time
-    char id[96], instance[16];
+    char id[96], instance[24];
     int32_t generation; // or member epoch
     uint32_t owned;     // mask
     struct model_now told_when; // when it asked for what it was last told
