@@ -388,7 +388,8 @@ static void producer_tick(struct shard_timer *t)
             struct cluster_batch *b = &p->batches[topic][k];
             if (b->request.busy || !w->topics[topic].there)
                 continue;
-            if (!b->used && !w->draining && sim_chance(&w->sim, 1, 3))
+            bool begins = !w->draining && w->sim.now_ns >= w->hushed_until_ns;
+            if (!b->used && begins && sim_chance(&w->sim, 1, 3))
                 batch_fill(b);
             if (b->used && (b->tries == 0 || sim_chance(&w->sim, 1, 4)))
                 batch_send(b);

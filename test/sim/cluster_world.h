@@ -71,6 +71,7 @@ struct cluster_world {
     bool whole;       // every replica is in its ISR, as the metadata said after the last power cut
     uint64_t whole_asked_ns;
     uint64_t power_ns; // of the last power cut
+    uint64_t hushed_until_ns; // producers begin nothing new before
     bool draining;
     bool verifying;
     uint64_t requests_answered, elections, isr_changes;

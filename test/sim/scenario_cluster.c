@@ -25,6 +25,22 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     sim_process_start(&n->process, n->machine, &cluster_node_calls, 1);
 }
 
+// Who lost what it had not synced comes back while producers pause, and not at once to everybody: what its earlier life had
+// fetched must not count for it.
+static void hush(struct cluster_world *w, const struct cluster_node *n)
+{
+    struct sim *sim = &w->sim;
+    if (w->synced || w->draining || w->node_count < 3 || !sim_chance(sim, 1, 2))
+        return;
+    w->hushed_until_ns = sim->now_ns + 3 * SIM_S;
+    const struct cluster_node *other = &w->nodes[sim_between(sim, 0, w->node_count - 1)];
+    if (other == n)
+        return;
+    uint64_t until = sim->now_ns + sim_between(sim, 500 * SIM_MS, 3 * SIM_S);
+    sim_net_cut(sim, n->machine, other->machine, until);
+    sim_net_cut(sim, other->machine, n->machine, until);
+}
+
 void cluster_node_died(struct cluster_node *n, enum sim_death how)
 {
     struct cluster_world *w = n->w;
@@ -34,6 +50,7 @@ void cluster_node_died(struct cluster_node *n, enum sim_death how)
         w->whole = false;
         w->power_ns = w->sim.now_ns;
         n->machine->faults = (struct sim_disk_faults){0};
+        hush(w, n);
     } else {
         w->result->kills++;
     }
