@@ -93,8 +93,9 @@ KINDS = {
     'java-3.9': ('java-3.9', java_member('java-3.9', '3.9.1', *CLASSIC[:2]), True),
 }
 BATCHES = [['confluent-range', 'confluent-roundrobin', 'confluent-cooperative', 'confluent-consumer'],
-           ['kcat', 'kafka-python', 'kafkajs', 'franz-go', 'sarama', 'kafka-go']]
-LONG_BATCHES = BATCHES + [['java', 'java-consumer'], ['java-3.9', 'kafka-python-2.0.2']]
+           ['kafka-python', 'kafkajs', 'franz-go', 'sarama', 'kafka-go']]
+# kcat counts a record as read before it prints it: one that is told to leave in between loses the line.
+LONG_BATCHES = BATCHES + [['java', 'java-consumer'], ['java-3.9', 'kafka-python-2.0.2', 'kcat']]
 
 
 def installed(client):

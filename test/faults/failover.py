@@ -256,12 +256,14 @@ def coordinator_killed(weir):
         def consume():
             done = subprocess.run([weir, 'consume', 't', '--group', 'g', '--from-beginning', '--exit-at-end', '-b',
                                    ','.join(cluster.listening())], capture_output=True, text=True, timeout=40)
-            assert done.returncode == 0, done.stderr[-500:]
+            assert done.returncode == 0, (done.returncode, done.stdout[-200:], done.stderr[-500:])
             return done.stdout.split()
 
         def send(text):
-            with Raw(cluster.node(cluster.state('t')[0]).bootstrap) as c:
-                assert produced(c, 't', text) == 0
+            def sent():         # as a client would: asked again while a leadership moves
+                with Raw(cluster.node(cluster.state('t')[0]).bootstrap) as c:
+                    return produced(c, 't', text) == 0
+            until(sent, 10, cluster.log)
 
         send(b'one')
         assert consume() == ['one']
