@@ -73,7 +73,6 @@ struct cluster_world {
     uint64_t power_ns; // of the last power cut
     uint64_t hushed_until_ns; // producers begin nothing new before
     bool draining;
-    bool verifying;
     uint64_t requests_answered, elections, isr_changes;
 };
 
@@ -82,18 +81,36 @@ static inline int32_t cluster_replicas(const struct cluster_world *w)
     return w->node_count < 3 ? (int32_t)w->node_count : 3;
 }
 
-bool cluster_decode(struct cluster_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out);
+// Something that happens to the cluster: a fault, or what an operator does. cluster_faults.c has the table.
+struct cluster_action {
+    const char *name;
+    uint32_t weight; // among all
+    // n: a node that runs, for those that need one. False: it does not fit now, nothing was done and it counts for nothing.
+    bool (*act)(struct cluster_world *w, struct cluster_node *n);
+};
 
 extern const struct sim_program cluster_node_calls, cluster_clients_calls;
+
+// cluster_faults.c
 void cluster_node_died(struct cluster_node *n, enum sim_death how);
+void cluster_restart_run(struct sim *sim, struct sim_event *e); // node.restart
+void cluster_watch_run(struct sim *sim, struct sim_event *e);   // world.watch
+void cluster_fault_run(struct sim *sim, struct sim_event *e);   // world.fault
+
+// cluster_checks.c
 // Looks into the running nodes: who leads what.
 void cluster_check(struct cluster_world *w);
 // The index of the node that leads a partition and waits for the answer to an ISR change that lets somebody join, of who
 // joins, and of the controller; false: there is none such now, or one node is two of them.
 bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *joiner, uint32_t *controller);
 
-// What clients do (cluster_clients.c): all of it waits for nothing more.
-bool cluster_clients_idle(const struct cluster_world *w);
-// A pass over every partition from start to end.
-void cluster_clients_verify(void *clients);
+// cluster_end.c
+void cluster_settle(struct cluster_world *w);
+void cluster_verify(struct cluster_world *w);
+void cluster_each_away(struct cluster_world *w);
+void cluster_clean_stops(struct cluster_world *w);
+
+// cluster_clients.c; see cluster_clients.h for what an actor is
+bool cluster_clients_idle(const struct cluster_world *w); // all of them wait for nothing more
+void cluster_clients_verify(void *clients);               // a pass over everything, from start to end
 bool cluster_clients_verified(const struct cluster_world *w);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The end of the cluster scenario: faults have stopped, everything is in sync again and was there, whoever is away, and
+// every node comes to a clean stop.
+#include "cluster_world.h"
+
+#include <stdio.h>
+
+static bool all_settled(const struct cluster_world *w)
+{
+    for (uint32_t i = 0; i < w->node_count; i++)
+        if (!w->nodes[i].down && (!w->nodes[i].process.running || !w->nodes[i].ready))
+            return false;
+    bool some_down = false;
+    for (uint32_t i = 0; i < w->node_count; i++)
+        some_down |= w->nodes[i].down;
+    return cluster_clients_idle(w) && (some_down || w->whole);
+}
+
+static void why_not(const struct cluster_world *w, char *out, size_t n)
+{
+    int at = snprintf(out, n, "clients %s, %s;", cluster_clients_idle(w) ? "idle" : "wait", w->whole ? "whole" : "not whole");
+    for (uint32_t i = 0; i < w->node_count && at > 0 && (size_t)at < n; i++)
+        at += snprintf(out + at, n - (size_t)at, " %u%s", i + 1,
+                       w->nodes[i].down                ? " off"
+                       : !w->nodes[i].process.running ? " dead"
+                       : w->nodes[i].ready             ? ""
+                                                       : " not ready");
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t k = 0; k < w->topics[t].partition_count && at > 0 && (size_t)at < n; k++)
+            at += snprintf(out + at, n - (size_t)at, " %u-%u:%d/%u", t, k, w->topics[t].parts[k].leader + 1,
+                           w->topics[t].parts[k].isr_count);
+}
+
+// Faults have stopped: in a minute everybody is back, everything is in sync and every request answered.
+void cluster_settle(struct cluster_world *w)
+{
+    struct sim *sim = &w->sim;
+    char why[300];
+    w->draining = true;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        w->nodes[i].machine->die_in_calls = 0;
+        w->nodes[i].machine->faults.stalls = 0;
+    }
+    uint64_t began = sim->now_ns, until = began + 60 * SIM_S;
+    w->whole = false;
+    while (!sim->failed && sim->now_ns < until && (!all_settled(w) || w->whole_asked_ns < began))
+        sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    why_not(w, why, sizeof(why));
+    if (!sim->failed && !all_settled(w))
+        sim_fail(sim, "a minute after the last fault the cluster has not settled: %s", why);
+}
+
+void cluster_verify(struct cluster_world *w)
+{
+    struct sim *sim = &w->sim;
+    sim_process_call(&w->clients, cluster_clients_verify, w->clients.program);
+    uint64_t until = sim->now_ns + 60 * SIM_S;
+    while (!sim->failed && sim->now_ns < until && !cluster_clients_verified(w))
+        sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+    if (!sim->failed && !cluster_clients_verified(w))
+        sim_fail(sim, "the topics cannot be read to their ends within a minute");
+}
+
+// Each node in turn is away; what the others hold is the same.
+void cluster_each_away(struct cluster_world *w)
+{
+    for (uint32_t i = 0; i < w->node_count && !w->sim.failed && w->node_count >= 3; i++) {
+        struct cluster_node *n = &w->nodes[i];
+        n->down = true;
+        sim_process_end(&n->process, SIM_DEATH_KILL);
+        cluster_settle(w);
+        if (!w->sim.failed)
+            cluster_verify(w);
+        n->down = false;
+        sim_cancel(&w->sim, &n->restart);
+        sim_schedule_in(&w->sim, &n->restart, SIM_MS, cluster_restart_run);
+        cluster_settle(w);
+    }
+}
+
+static void stop_inside(void *argument)
+{
+    node_stop(argument);
+}
+
+static void destroy_inside(void *argument)
+{
+    node_destroy(argument);
+}
+
+// A clean stop, one after the other, gives everything back that the process ever took.
+void cluster_clean_stops(struct cluster_world *w)
+{
+    struct sim *sim = &w->sim;
+    for (uint32_t i = 0; i < w->node_count && !sim->failed; i++) {
+        struct cluster_node *c = &w->nodes[i];
+        struct node *n = c->process.program;
+        c->down = true;
+        sim_process_call(&c->process, stop_inside, n);
+        uint64_t until = sim->now_ns + 30 * SIM_S;
+        while (!sim->failed && sim->now_ns < until && !node_stopped(n))
+            sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
+        if (sim->failed)
+            return;
+        if (!node_stopped(n)) {
+            sim_fail(sim, "node %u does not come to a stop within 30 s", i + 1);
+            return;
+        }
+        c->ready = false;
+        sim_process_call(&c->process, destroy_inside, n);
+        c->process.shards = NULL;
+        size_t left = sim_process_exit(&c->process);
+        if (left)
+            sim_fail(sim, "node %u still holds %zu bytes after a clean stop", i + 1, left);
+    }
+}

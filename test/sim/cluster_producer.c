@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The producers of the cluster scenario: idempotent, with acks=all; each repeats a batch until somebody acknowledges it.
+#include "cluster_clients.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "model/kerr.h"
+#include "wire/batch.h"
+
+struct cluster_batch { // the one a producer has on its way to a partition
+    struct client_request request;
+    struct cluster_producer *producer;
+    uint8_t topic, partition;
+    bool used;
+    struct record_tag first;
+    uint32_t records, tries, session, node;
+    struct buf bytes;
+    struct produce_request in;
+    struct produce_request_topic_data in_topic;
+    struct produce_request_partition_data in_partition;
+    struct enc_hole hole;
+};
+
+struct cluster_producer {
+    struct cluster_clients *all;
+    uint8_t index;
+    struct cluster_links links;
+    struct shard_timer timer;
+    struct client_request init;
+    struct init_producer_id_request init_in;
+    int64_t producer_id;
+    int16_t epoch;
+    uint32_t session;
+    uint32_t counters[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    struct cluster_batch batches[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+};
+
+static void producer_tick(struct shard_timer *t);
+
+static void batch_fill(struct cluster_batch *b)
+{
+    struct cluster_producer *p = b->producer;
+    struct cluster_world *w = p->all->w;
+    uint32_t *counter = &p->counters[b->topic][b->partition];
+    b->used = true;
+    b->tries = 0;
+    b->session = p->session;
+    b->records = (uint32_t)sim_between(&w->sim, 1, 4);
+    b->first = (struct record_tag){.producer = p->index,
+                                   .topic = b->topic,
+                                   .partition = b->partition,
+                                   .idempotent = true,
+                                   .generation = 1,
+                                   .session = p->session,
+                                   .counter = *counter};
+    struct batch_options o = batch_options_default();
+    o.producer_id = p->producer_id;
+    o.producer_epoch = p->epoch;
+    o.base_sequence = (int32_t)*counter;
+    struct batch_builder builder;
+    batch_builder_init(&builder, &o, 64 << 10);
+    uint8_t value[512];
+    memset(value, 'v', sizeof(value));
+    for (uint32_t k = 0; k < b->records; k++) {
+        struct record_tag tag = b->first;
+        tag.counter = (*counter)++;
+        memcpy(value, &tag, sizeof(tag));
+        enum rc rc = batch_builder_add(&builder, io_wall_ms(p->all->shard->io), bytes_of(NULL, 0),
+                                       bytes_of(value, (size_t)sim_between(&w->sim, sizeof(tag), sizeof(value))), NULL, 0);
+        ASSERT(rc == RC_OK);
+    }
+    b->bytes.n = 0;
+    enum rc rc = batch_builder_finish(&builder, &b->bytes);
+    ASSERT(rc == RC_OK);
+    batch_builder_deinit(&builder);
+}
+
+static void produce_judge(struct cluster_batch *b, const struct produce_response_partition_response *in)
+{
+    struct cluster_producer *p = b->producer;
+    struct cluster_world *w = p->all->w;
+    struct cluster_part *part = &w->topics[b->topic].parts[b->partition];
+    sim_say(&w->sim, w->machine, "producer %u: %s records %u..: %s at %lld", p->index, part->model.name, b->first.counter,
+            kerr_name(in->error_code), (long long)in->base_offset);
+    switch (in->error_code) {
+    case 0:
+        model_part_acked(&part->model, &w->sim, &w->eras, w->eras.now, in->base_offset, &b->first, b->records);
+        w->result->acked++;
+        b->used = false;
+        return;
+    case 6: // NOT_LEADER_OR_FOLLOWER
+        part->leader = -1;
+        return;
+    case 3:
+    case 5:
+    case 7:
+    case 19:
+    case 20:
+    case 56:
+    case -1:
+        return;
+    case 45: // OUT_OF_ORDER_SEQUENCE_NUMBER: one batch is on its way at a time, so nothing is
+        if (!cluster_leads_now(part, b->node)) {
+            part->leader = -1; // a leader that was cut off does not know what its successor has taken
+            return;
+        }
+        // fall through
+    default:
+        sim_fail(&w->sim, "%s: producer %u, session %u, sequence %u: a produce request is answered with %s",
+                 part->model.name, p->index, p->session, b->first.counter, kerr_name(in->error_code));
+    }
+}
+
+static void produce_done(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct cluster_batch *b = container_of(r, struct cluster_batch, request);
+    struct cluster_world *w = b->producer->all->w;
+    struct arena a;
+    struct produce_response answer;
+    arena_init(&a, 64 << 10, NULL, 0);
+    w->requests_answered++;
+    if (rc != RC_OK)
+        w->topics[b->topic].parts[b->partition].leader = -1;
+    else if (cluster_decode(w, r, body, &a, &answer) && answer.responses_count == 1 &&
+             answer.responses[0].partition_responses_count == 1)
+        produce_judge(b, &answer.responses[0].partition_responses[0]);
+    arena_deinit(&a);
+}
+
+static void batch_send(struct cluster_batch *b)
+{
+    struct cluster_producer *p = b->producer;
+    struct cluster_world *w = p->all->w;
+    produce_request_init(&b->in);
+    b->in.acks = -1;
+    b->in.timeout_ms = 1000;
+    b->in.topic_data = &b->in_topic;
+    b->in.topic_data_count = 1;
+    b->in_topic = (struct produce_request_topic_data){
+        .name = bytes_str(w->topics[b->topic].name), .partition_data = &b->in_partition, .partition_data_count = 1};
+    b->in_partition = (struct produce_request_partition_data){
+        .index = b->partition, .records = {.bytes = {.n = b->bytes.n}, .hole = b->bytes.p}};
+    b->request.holes = &b->hole;
+    b->request.holes_max = 1;
+    b->request.done = produce_done;
+    b->tries++;
+    b->node = cluster_choose(w, w->topics[b->topic].parts[b->partition].leader);
+    client_connection_submit(&p->links.to[b->node], &b->request);
+}
+
+static void init_done(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct cluster_producer *p = container_of(r, struct cluster_producer, init);
+    struct cluster_world *w = p->all->w;
+    struct arena a;
+    struct init_producer_id_response answer;
+    arena_init(&a, 16 << 10, NULL, 0);
+    if (rc == RC_OK && cluster_decode(w, r, body, &a, &answer) && answer.error_code == 0) {
+        p->producer_id = answer.producer_id;
+        p->epoch = answer.producer_epoch;
+        p->session = ++w->sessions;
+    }
+    arena_deinit(&a);
+}
+
+static void producer_tick(struct shard_timer *t)
+{
+    struct cluster_producer *p = container_of(t, struct cluster_producer, timer);
+    struct cluster_world *w = p->all->w;
+    if (w->sim.failed)
+        return;
+    cluster_wake_in(p->all, &p->timer, sim_latency(&w->sim, 5 * SIM_MS), producer_tick);
+    if (p->producer_id < 0) {
+        if (!p->init.busy) {
+            init_producer_id_request_init(&p->init_in);
+            p->init_in.transactional_id = bytes_of(NULL, 0);
+            client_connection_submit(&p->links.to[cluster_choose(w, -1)], &p->init);
+        }
+        return;
+    }
+    for (uint8_t topic = 0; topic < w->topic_count; topic++)
+        for (uint8_t k = 0; k < w->topics[topic].partition_count; k++) {
+            struct cluster_batch *b = &p->batches[topic][k];
+            if (b->request.busy || !w->topics[topic].there)
+                continue;
+            bool begins = !w->draining && w->sim.now_ns >= w->hushed_until_ns;
+            if (!b->used && begins && sim_chance(&w->sim, 1, 3))
+                batch_fill(b);
+            if (b->used && (b->tries == 0 || sim_chance(&w->sim, 1, 4)))
+                batch_send(b);
+        }
+}
+
+static void producer_start(struct cluster_producer *p, struct cluster_clients *all, uint8_t index)
+{
+    p->all = all;
+    p->index = index;
+    p->producer_id = -1;
+    cluster_links_init(&p->links, all, "producer");
+    client_request_init(&p->init, &init_producer_id_request_message, 3000);
+    p->init.in = &p->init_in;
+    p->init.done = init_done;
+    for (uint8_t t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (uint8_t k = 0; k < CLUSTER_PARTITIONS_MAX; k++) {
+            struct cluster_batch *b = &p->batches[t][k];
+            b->producer = p;
+            b->topic = t;
+            b->partition = k;
+            client_request_init(&b->request, &produce_request_message, 2500);
+            b->request.in = &b->in;
+            b->request.version_max = INT16_MAX;
+            buf_init(&b->bytes, 64 << 10);
+        }
+    cluster_wake_in(all, &p->timer, sim_between(&all->w->sim, 0, 50 * SIM_MS), producer_tick);
+}
+
+struct cluster_producers {
+    struct cluster_producer each[CLUSTER_PRODUCERS];
+};
+
+static void *start(struct cluster_clients *all)
+{
+    struct cluster_producers *p = cluster_allocate(sizeof(*p));
+    for (uint8_t k = 0; k < CLUSTER_PRODUCERS; k++)
+        producer_start(&p->each[k], all, k);
+    return p;
+}
+
+static bool idle(const void *actor)
+{
+    const struct cluster_producers *p = actor;
+    for (int k = 0; k < CLUSTER_PRODUCERS; k++)
+        for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+            for (int n = 0; n < CLUSTER_PARTITIONS_MAX; n++)
+                if (p->each[k].batches[t][n].used)
+                    return false;
+    return true;
+}
+
+const struct cluster_actor cluster_producers = {.name = "producers", .start = start, .idle = idle};

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The readers of the cluster scenario follow the leaders; the last one reads everything from start to end when it is told
+// to.
+#include "cluster_clients.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "wire/batch.h"
+#include "wire/frame.h"
+
+struct cluster_reader {
+    struct cluster_clients *all;
+    uint8_t index, topic, partition;
+    uint32_t node; // asked
+    bool verifies; // passes over all partitions, one after the other, when it is told to
+    bool verifying;
+    uint32_t passes;
+    struct cluster_links links;
+    struct shard_timer timer;
+    struct client_request request;
+    struct fetch_request in;
+    struct fetch_request_topic in_topic;
+    struct fetch_request_partition in_partition;
+    int64_t position, end; // end: of the pass
+};
+
+static void reader_tick(struct shard_timer *t);
+
+static struct cluster_part *read_part(const struct cluster_reader *c)
+{
+    return &c->all->w->topics[c->topic].parts[c->partition];
+}
+
+static void take_records(struct cluster_reader *c, struct bytes records)
+{
+    struct cluster_world *w = c->all->w;
+    struct model_part *part = &read_part(c)->model;
+    while (records.n && !w->sim.failed) {
+        struct batch_header h;
+        struct batch_iter it;
+        struct record record;
+        if (batch_header_read(records, &h) != RC_OK)
+            return; // the last batch may be cut
+        struct bytes batch = bytes_of(records.p, batch_bytes(&h));
+        if (!batch_crc_ok(batch))
+            sim_fail(&w->sim, "%s: the batch at offset %lld has a bad checksum", part->name, (long long)h.base_offset);
+        batch_iter_init(&it, &h, bytes_of(batch.p + BATCH_HEADER_BYTES, batch.n - BATCH_HEADER_BYTES));
+        while (batch_iter_next(&it, &record) && !w->sim.failed) {
+            struct record_tag tag;
+            if (record.offset < c->position)
+                continue;
+            if (record.offset > c->position || record.value.n < sizeof(tag)) {
+                sim_fail(&w->sim, "%s: offset %lld follows %lld", part->name, (long long)record.offset,
+                         (long long)c->position - 1);
+                return;
+            }
+            memcpy(&tag, record.value.p, sizeof(tag));
+            model_part_seen(part, &w->sim, &w->eras, w->eras.now, record.offset, &tag);
+            c->position++;
+        }
+        records = bytes_of(records.p + batch.n, records.n - batch.n);
+    }
+}
+
+static void take_answer(struct cluster_reader *c, const struct fetch_response *in)
+{
+    struct cluster_world *w = c->all->w;
+    if (in->error_code || in->responses_count != 1 || in->responses[0].partitions_count != 1)
+        return;
+    const struct fetch_response_partition *p = &in->responses[0].partitions[0];
+    switch (p->error_code) {
+    case 0:
+        take_records(c, p->records.bytes);
+        if (p->records.bytes.n && c->position > p->high_watermark)
+            sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
+                     (long long)c->position - 1, (long long)p->high_watermark);
+        c->end = p->high_watermark;
+        return;
+    case 1: // OFFSET_OUT_OF_RANGE
+        if (cluster_leads_now(read_part(c), c->node))
+            sim_fail(&w->sim, "%s: offset %lld was read up to, and is out of range", read_part(c)->model.name,
+                 (long long)c->position);
+        return;
+    default:
+        read_part(c)->leader = -1;
+    }
+}
+
+static void read_done(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct cluster_reader *c = container_of(r, struct cluster_reader, request);
+    struct cluster_world *w = c->all->w;
+    struct arena a;
+    struct fetch_response answer;
+    arena_init(&a, 256 << 10, NULL, 0);
+    c->end = OFFSET_NONE;
+    if (rc != RC_OK)
+        read_part(c)->leader = -1;
+    else if (cluster_decode(w, r, body, &a, &answer))
+        take_answer(c, &answer);
+    arena_deinit(&a);
+    cluster_wake_in(c->all, &c->timer, rc == RC_OK ? SIM_MS : 20 * SIM_MS, reader_tick);
+}
+
+static void read_on(struct cluster_reader *c)
+{
+    struct cluster_world *w = c->all->w;
+    fetch_request_init(&c->in);
+    c->in.max_wait_ms = (int32_t)sim_between(&w->sim, 1, 200);
+    c->in.min_bytes = 1;
+    c->in.max_bytes = 1 << 20;
+    c->in.session_epoch = -1;
+    c->in.topics = &c->in_topic;
+    c->in.topics_count = 1;
+    fetch_request_topic_init(&c->in_topic);
+    fetch_request_partition_init(&c->in_partition);
+    c->in_topic.topic = bytes_str(w->topics[c->topic].name);
+    c->in_topic.partitions = &c->in_partition;
+    c->in_topic.partitions_count = 1;
+    c->in_partition.partition = c->partition;
+    c->in_partition.fetch_offset = c->position;
+    c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
+    c->node = cluster_choose(w, read_part(c)->leader);
+    client_connection_submit(&c->links.to[c->node], &c->request);
+}
+
+static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t partition)
+{
+    c->topic = topic;
+    c->partition = partition;
+    c->position = 0;
+    c->end = OFFSET_NONE;
+    if (c->verifies)
+        model_part_pass_begin(&read_part(c)->model);
+}
+
+// The verifier has come to the end of its partition: everything acknowledged must have been there.
+static void pass_over(struct cluster_reader *c)
+{
+    struct cluster_world *w = c->all->w;
+    model_part_pass_end(&read_part(c)->model, &w->sim, &w->eras, 0, c->position);
+    w->result->checks++;
+    c->passes++;
+    if ((uint32_t)c->partition + 1 < w->topics[c->topic].partition_count)
+        reader_turn_to(c, c->topic, (uint8_t)(c->partition + 1));
+    else if ((uint32_t)c->topic + 1 < w->topic_count)
+        reader_turn_to(c, (uint8_t)(c->topic + 1), 0);
+    else
+        c->verifying = false;
+}
+
+static void reader_tick(struct shard_timer *t)
+{
+    struct cluster_reader *c = container_of(t, struct cluster_reader, timer);
+    struct cluster_world *w = c->all->w;
+    if (w->sim.failed || c->request.busy)
+        return;
+    cluster_wake_in(c->all, &c->timer, 20 * SIM_MS, reader_tick);
+    if (c->verifies && !c->verifying)
+        return;
+    // A new leader may know a lower watermark at first: that is no end.
+    if (c->verifies && c->end != OFFSET_NONE && c->position >= c->end && c->position >= read_part(c)->model.end_seen) {
+        pass_over(c);
+        return;
+    }
+    if (!c->verifies && w->draining)
+        return;
+    if (!c->verifies && sim_chance(&w->sim, 1, 40)) {
+        uint8_t topic = (uint8_t)sim_between(&w->sim, 0, w->topic_count - 1);
+        reader_turn_to(c, topic, (uint8_t)sim_between(&w->sim, 0, w->topics[topic].partition_count - 1));
+    }
+    if (w->topics[c->topic].there)
+        read_on(c);
+}
+
+static void reader_start(struct cluster_reader *c, struct cluster_clients *all, uint8_t index)
+{
+    c->all = all;
+    c->index = index;
+    c->verifies = index == CLUSTER_READERS - 1;
+    c->end = OFFSET_NONE;
+    cluster_links_init(&c->links, all, "reader");
+    client_request_init(&c->request, &fetch_request_message, 2000);
+    c->request.in = &c->in;
+    c->request.version_max = 12; // by name
+    c->request.done = read_done;
+    cluster_wake_in(all, &c->timer, sim_between(&all->w->sim, 0, 50 * SIM_MS), reader_tick);
+}
+
+struct cluster_readers {
+    struct cluster_reader each[CLUSTER_READERS];
+};
+
+static void *start(struct cluster_clients *all)
+{
+    struct cluster_readers *r = cluster_allocate(sizeof(*r));
+    for (uint8_t k = 0; k < CLUSTER_READERS; k++)
+        reader_start(&r->each[k], all, k);
+    return r;
+}
+
+static void verify(void *actor)
+{
+    struct cluster_readers *r = actor;
+    struct cluster_reader *c = &r->each[CLUSTER_READERS - 1];
+    c->verifying = true;
+    reader_turn_to(c, 0, 0);
+}
+
+static bool verified(const void *actor)
+{
+    const struct cluster_readers *r = actor;
+    return !r->each[CLUSTER_READERS - 1].verifying;
+}
+
+const struct cluster_actor cluster_readers = {.name = "readers", .start = start, .verify = verify, .verified = verified};
