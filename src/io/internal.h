@@ -110,7 +110,7 @@ enum { IO_DEVICES_MAX = 16, IO_WRITE_BACK_OPS = 8 };
 struct io_device {
     dev_t id;
     bool deferred;         // writes go through the engine
-    uint64_t slow_ns;      // when an inline write last waited
+    uint64_t slow_ns;      // when an inline write was last slow; 0: never
     unsigned quick_writes; // deferred writes in a row that were quick
     uint64_t deferred_since_ns;
 };
@@ -218,8 +218,11 @@ uint64_t io_group_cpu_milli(const struct io_group_places *at);
 uint64_t io_group_memory_bytes(const struct io_group_places *at);
 
 uint32_t io_device_of(struct io *io, int fd);
-// An inline write of `bytes` has taken ns: the write policy takes note.
-void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes);
+// An inline write of `bytes` has taken ns, and the thread is known to have slept in it (waited): the write policy takes
+// note.
+void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes, bool waited);
+// Whether the writer is to find out if a write sleeps: one was slow a short while ago.
+bool io_write_watched(const struct io *io, uint32_t device, uint64_t now_ns);
 // An engine's write has finished: the write policy takes note.
 void io_write_observe(struct io_op *op);
 void io_write_back_done(struct io_op *op, enum rc rc, size_t bytes);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@
 #define ALLOCATE_STEP_BYTES (UINT64_C(1) << 20)
 #define WRITE_LARGE_BYTES ((size_t)2 << 20)       // more than this leaves the loop at once: there it costs the same CPU
 #define WRITE_SLOW_NS (UINT64_C(4) * 1000 * 1000) // beyond what the bytes themselves take
-#define WRITE_VERY_SLOW_NS (UINT64_C(25) * 1000 * 1000)
+#define WRITE_VERY_SLOW_NS (UINT64_C(100) * 1000 * 1000) // longer than any scheduler keeps a thread waiting
 #define WRITE_SLOW_AGAIN_NS (UINT64_C(200) * 1000 * 1000)
 #define WRITE_NS_PER_BYTE 1 // 1 GB/s, a slow memory copy
 #define WRITE_DEFER_NS (UINT64_C(1000) * 1000 * 1000)
@@ -42,22 +43,36 @@ uint32_t io_device_of(struct io *io, int fd)
 
 // ------------------------------------------------------------------------------------------------ the policy
 
-// One long wait, or two short ones close together, are enough to leave: a single short one may be the scheduler's.
-void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes)
+// A slow write either waited for the disk or lost its core to another thread, which no clock tells apart; a thread's
+// voluntary switches do, at the price of a system call each time they are read. So they are read only for a while after
+// a slow write: one that waited then is enough to leave. A wait that no scheduler explains is enough by itself.
+bool io_write_watched(const struct io *io, uint32_t device, uint64_t now_ns)
+{
+    const struct io_device *d = &io->devices[device];
+    return d->slow_ns != 0 && now_ns - d->slow_ns < WRITE_SLOW_AGAIN_NS;
+}
+
+void io_write_took(struct io *io, uint32_t device, uint64_t now_ns, uint64_t ns, size_t bytes, bool waited)
 {
     struct io_device *d = &io->devices[device];
     uint64_t copy_ns = bytes * WRITE_NS_PER_BYTE;
     if (ns <= WRITE_SLOW_NS + copy_ns)
         return;
-    bool again = d->slow_ns != 0 && now_ns - d->slow_ns < WRITE_SLOW_AGAIN_NS;
     d->slow_ns = now_ns;
-    if (!again && ns <= WRITE_VERY_SLOW_NS + copy_ns)
+    if (!waited && ns <= WRITE_VERY_SLOW_NS + copy_ns)
         return;
     d->deferred = true;
     d->deferred_since_ns = now_ns;
     d->quick_writes = 0;
     trace_debug(io->trace, "a write of %zu bytes took %llu us: writes to this file system leave the loop", bytes,
                 (unsigned long long)(ns / 1000));
+}
+
+// How often this thread has gone to sleep.
+static long thread_sleeps(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nvcsw : 0;
 }
 
 // A deferred write has finished: a row of quick ones, and some time, are needed to come back.
@@ -139,12 +154,14 @@ static enum rc write_inline(struct io_op *op, struct io_file *f)
 {
     struct io *io = f->io;
     uint64_t start_ns = io_clock_now();
+    bool watched = io_write_watched(io, f->device, start_ns);
+    long sleeps = watched ? thread_sleeps() : 0;
     if (f->kind == IO_FILE_LOG)
         log_allocate_ahead(f, op->offset, op->n);
     op->kind = IO_OP_WRITE;
     io_op_run(op);
     uint64_t now_ns = io_clock_now();
-    io_write_took(io, f->device, now_ns, now_ns - start_ns, op->n);
+    io_write_took(io, f->device, now_ns, now_ns - start_ns, op->n, watched && thread_sleeps() != sleeps);
     io->counters.write_bytes[f->kind] += op->moved;
     if (op->rc == RC_OK && f->kind == IO_FILE_LOG)
         log_write_back(f, op->offset, op->n);

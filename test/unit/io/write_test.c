@@ -44,18 +44,22 @@ IO_TEST(write, a_slow_file_system_leaves_the_loop_and_comes_back)
     struct io_device *d = &r->io->devices[f.device];
     cr_assert(!d->deferred);
     // An inline write that took its time but had much to copy, then one that must have waited for the disk.
-    io_write_took(r->io, f.device, io_clock_ns(r->io), 60 * 1000 * 1000, 64 << 20);
-    cr_assert(!d->deferred);
     uint64_t now_ns = io_clock_ns(r->io), ms = 1000 * 1000;
-    io_write_took(r->io, f.device, now_ns, 5 * ms, 1024);
-    io_write_took(r->io, f.device, now_ns + 300 * ms, 5 * ms, 1024);
-    cr_assert(!d->deferred, "a single short wait now and then");
-    io_write_took(r->io, f.device, now_ns + 400 * ms, 5 * ms, 1024);
-    cr_assert(d->deferred, "two close together");
+    io_write_took(r->io, f.device, now_ns, 60 * ms, 64 << 20, true);
+    cr_assert(!d->deferred);
+    cr_assert(!io_write_watched(r->io, f.device, now_ns));
+    io_write_took(r->io, f.device, now_ns, 30 * ms, 1024, false);
+    cr_assert(!d->deferred, "it may have lost its core");
+    cr_assert(io_write_watched(r->io, f.device, now_ns + 199 * ms), "so the next ones are looked at");
+    cr_assert(!io_write_watched(r->io, f.device, now_ns + 200 * ms));
+    io_write_took(r->io, f.device, now_ns + 100 * ms, 30 * ms, 1024, false);
+    cr_assert(!d->deferred, "slow again, but it did not sleep");
+    io_write_took(r->io, f.device, now_ns + 150 * ms, 5 * ms, 1024, true);
+    cr_assert(d->deferred, "this one did");
     d->deferred = false;
     d->slow_ns = 0;
-    io_write_took(r->io, f.device, io_clock_ns(r->io), 30 * ms, 1024);
-    cr_assert(d->deferred, "one long one");
+    io_write_took(r->io, f.device, now_ns, 101 * ms, 1024, false);
+    cr_assert(d->deferred, "one very long one");
     uint64_t offset = 100;
     for (int i = 0; i < 40; i++, offset += 100)
         cr_assert_eq(append(r, &f, offset, 100), RC_AGAIN, "not before a second has passed");
