@@ -40,7 +40,7 @@ static struct find_result find_key(const struct cluster_view *view, int8_t type,
     if (type == KEY_GROUP && coordinator_partition(view->image, key, &id))
         t = image_topic_by_id(view->image, id.topic_id);
     const struct image_partition *p = t ? image_partition(t, id.partition) : NULL;
-    const struct image_listener *address = p ? cluster_view_address(view, p->leader) : NULL;
+    const struct image_listener *address = p ? cluster_view_leader(view, p) : NULL;
     if (!address)
         return find_failed(RC_COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.");
     return (struct find_result){.node = p->leader, .address = address};

@@ -21,7 +21,7 @@ static enum rc pages_partition(struct pages_builder *b, const struct image_parti
                                struct describe_topic_partitions_response_partition *out)
 {
     describe_topic_partitions_response_partition_init(out);
-    bool reachable = cluster_view_address(b->view, p->leader);
+    bool reachable = cluster_view_leader(b->view, p);
     out->error_code = kerr_of(reachable ? RC_OK : RC_LEADER_NOT_AVAILABLE);
     out->partition_index = index;
     out->leader_id = reachable ? p->leader : NODE_ID_NONE;

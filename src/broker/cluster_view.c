@@ -9,18 +9,28 @@ struct cluster_view cluster_view_of(const struct request *rq)
 {
     const struct engine *e = rq->bs->engine->engine;
     int32_t leader = quorum_leader(e->quorum);
-    return (struct cluster_view){
+    struct cluster_view v = {
         .image = engine_image(rq->bs->engine),
         .listener = bytes_str(rq->bs->broker->config.listeners[rq->session->listener].name),
         .cluster_id = bytes_str(quorum_identity(e->quorum)->cluster_id),
         .controller = leader == NODE_ID_NONE ? e->config.node_id : leader,
     };
+    v.lost_count = quorum_lost_nodes(e->quorum, shard_now_ns(rq->bs->shard), v.lost, CLUSTER_VIEW_LOST_MAX);
+    return v;
 }
 
 const struct image_listener *cluster_view_address(const struct cluster_view *v, int32_t node)
 {
     const struct image_node *n = node == NODE_ID_NONE ? NULL : image_node(v->image, node);
     return n && !n->fenced ? image_listener(n, v->listener) : NULL;
+}
+
+const struct image_listener *cluster_view_leader(const struct cluster_view *v, const struct image_partition *p)
+{
+    for (uint32_t i = 0; i < v->lost_count; i++)
+        if (v->lost[i] == p->leader)
+            return NULL;
+    return cluster_view_address(v, p->leader);
 }
 
 bool cluster_view_offline(const struct cluster_view *v, const struct image_partition *p, struct arena *a, int32_t **out,

@@ -9,11 +9,15 @@
 
 struct request;
 
+enum { CLUSTER_VIEW_LOST_MAX = 4 };
+
 struct cluster_view {
     const struct image *image;
     struct bytes listener;   // name
     struct bytes cluster_id; // Kafka's 22 characters
     int32_t controller;      // the Raft leader, or the answering node while nobody knows; never NODE_ID_NONE
+    int32_t lost[CLUSTER_VIEW_LOST_MAX]; // nodes known here to be dead, though not fenced yet (quorum_lost_nodes())
+    uint32_t lost_count;
 };
 
 // The view of rq's client now. Valid until the shard's next turn. rq's session must still be there.
@@ -21,6 +25,10 @@ struct cluster_view cluster_view_of(const struct request *rq);
 
 // Where clients of this listener reach node; NULL when it is unknown, fenced or does not have the listener.
 const struct image_listener *cluster_view_address(const struct cluster_view *v, int32_t node);
+
+// The same of p's leader; NULL too while that is known here to be dead. A client that is sent to a dead leader comes back
+// after a pause; one that hears of none asks again at once, until the new one is known.
+const struct image_listener *cluster_view_leader(const struct cluster_view *v, const struct image_partition *p);
 
 // The nodes of p that cannot serve this client now, in replica order. Points into the arena; *count 0 needs none.
 // False: memory is short.

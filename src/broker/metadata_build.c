@@ -168,7 +168,7 @@ static enum rc build_partition(struct metadata_builder *b, const struct image_pa
     out->leader_epoch = p->leader_epoch;
     out->leader_id = NODE_ID_NONE;
     enum rc error = RC_LEADER_NOT_AVAILABLE;
-    if (cluster_view_address(b->view, p->leader)) {
+    if (cluster_view_leader(b->view, p)) {
         out->leader_id = p->leader;
         error = RC_OK;
     }

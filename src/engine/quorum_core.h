@@ -51,6 +51,12 @@ struct quorum_form {
     struct shard_timer timer;
 };
 
+// A node whose process this one has seen die (quorum_lost.c). Both fields are atomic; a node keeps its place for ever.
+struct quorum_lost {
+    int32_t node;
+    uint64_t until_ns; // taken for dead until then, 0: it lives
+};
+
 // A snapshot on its way to a member that is too far behind (quorum_transfer.c).
 struct quorum_transfer {
     struct quorum *quorum;
@@ -173,6 +179,8 @@ struct quorum {
     struct list remotes; // requests of other nodes, struct quorum_remote
     int32_t correlation;
     uint64_t session_ns, beat_every_ns;
+    struct quorum_lost lost[PEERS_MAX];
+    uint32_t lost_count; // atomic
 };
 
 // quorum.c
@@ -204,6 +212,8 @@ enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
 uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again
 bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster
+// quorum_lost.c
+void quorum_lost_set(struct quorum *q, int32_t node, bool lost);
 // quorum_raft.c
 void quorum_raft_send(struct quorum *q, const struct raft_message *m);
 void quorum_raft_receive(struct quorum *q, struct peer_inlet *in, const struct peer_frame *f);

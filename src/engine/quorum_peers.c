@@ -140,7 +140,9 @@ static void on_changed(void *context, struct peer *p)
         return;
     if (p->state == PEER_UP && !q->forming)
         say_differences(q, &p->hello);
-    if (p->state != PEER_UP)
+    if (p->state == PEER_UP)
+        quorum_lost_set(q, p->node, false);
+    else
         quorum_forward_lost(q, p->node);
     if (q->forming)
         quorum_form_consider(q);
@@ -154,6 +156,7 @@ static void on_lost(void *context, struct peer *p)
     struct quorum *q = context;
     if (q->dead || q->forming)
         return;
+    quorum_lost_set(q, p->node, true);
     if (q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER)
         quorum_feed(q, &(struct raft_event){.kind = RAFT_LEADER_LOST});
     quorum_brokers_lost(q, p->node);

@@ -154,6 +154,28 @@ Test(metadata, a_fenced_node_is_no_broker_and_its_replicas_are_offline)
     cr_assert_eq(out.topics[0].partitions[0].replica_nodes_count, 1);
 }
 
+Test(metadata, a_leader_that_was_seen_to_die_is_none_while_the_controller_has_not_said_so)
+{
+    struct metadata_request in;
+    metadata_request_init(&in);
+    in.topics = NULL;
+    view.lost[0] = 2;
+    view.lost_count = 1;
+    struct metadata_response out = ask(&in, 9);
+    uint32_t without = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct metadata_response_partition *p = &out.topics[1].partitions[i];
+        bool led = image_partition(image_topic_by_name(f.image, bytes_str("beta")), (int32_t)i)->leader != 2;
+        without += !led;
+        cr_assert_eq(p->error_code, led ? 0 : kerr_of(RC_LEADER_NOT_AVAILABLE));
+        cr_assert_eq(p->leader_id == -1, !led);
+        cr_assert_eq(p->offline_replicas_count, 0, "nobody has said that it is fenced");
+        cr_assert_eq(p->isr_nodes_count, 2);
+    }
+    cr_assert(without > 0);
+    cr_assert_eq(out.brokers_count, 2, "it may live after all");
+}
+
 Test(metadata, another_listener_has_other_addresses)
 {
     view.listener = bytes_str("INSIDE");
