@@ -56,6 +56,28 @@ void decide_alter_configs(struct decision *d, const struct alter_configs_request
 void decide_incremental_alter_configs(struct decision *d, const struct incremental_alter_configs_request *in,
                                       struct incremental_alter_configs_response *out);
 
+// controller_change.c. One partition as a decision will leave it; begins as it is.
+struct decision_change {
+    int32_t isr[UINT8_MAX], elr[UINT8_MAX];
+    uint32_t isr_count, elr_count;
+    int32_t leader;  // -2: stays
+    int8_t recovery; // -1: stays
+};
+enum { CHANGE_BYTES = 96, CHANGES_PER_WORK = 4 }; // of its record (and 8 a replica); how many are one unit of work
+
+void decide_change_begin(struct decision_change *c, const struct image_partition *p);
+// Leader becomes the first in the order of the replicas that is in sync and lives, else an eligible one, which then is the
+// whole ISR, else nobody.
+void decide_change_elect(struct decision_change *c, const struct image *i, const struct image_partition *p);
+// Adds the record. p is of the view before it, which may be gone afterwards.
+void decide_change_add(struct decision *d, struct uuid topic_id, int32_t partition, const struct image_partition *p,
+                       struct decision_change *c);
+// min.insync.replicas of the topic as it counts for p: no more than it has replicas.
+uint32_t decide_min_isr(const struct decision *d, const struct image_topic *t, const struct image_partition *p);
+bool decide_may_lead(const struct image *i, int32_t node);
+bool decide_list_has(const int32_t *list, uint32_t count, int32_t node);
+bool decide_list_drop(int32_t *list, uint32_t *count, int32_t node); // false: it was not there
+
 // controller_leaders.c. How a node goes: silent or killed, on request, as an older life of itself, or as one whose logs
 // may lack what they held.
 enum decide_leave { DECIDE_LEAVE_DEAD, DECIDE_LEAVE_SHUTDOWN, DECIDE_LEAVE_REPLACED, DECIDE_LEAVE_NOT_WHOLE };

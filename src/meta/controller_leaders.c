@@ -9,115 +9,15 @@
 #include "model/kerr.h"
 #include "wire/peer_messages.h"
 
-enum { CHANGE_BYTES = 96, CHANGES_PER_WORK = 4 };
-
-// ---- what a partition becomes ----
-
-struct change {
-    int32_t isr[UINT8_MAX], elr[UINT8_MAX];
-    uint32_t isr_count, elr_count;
-    int32_t leader; // -2: stays
-    int8_t recovery; // -1: stays
-};
-
-static void change_begin(struct change *c, const struct image_partition *p)
-{
-    c->isr_count = p->isr_count;
-    c->elr_count = p->elr_count;
-    c->leader = -2;
-    c->recovery = -1;
-    memcpy(c->isr, image_isr(p), p->isr_count * sizeof(int32_t));
-    memcpy(c->elr, image_elr(p), p->elr_count * sizeof(int32_t));
-}
-
-static bool list_has(const int32_t *list, uint32_t count, int32_t node)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (list[i] == node)
-            return true;
-    return false;
-}
-
-static bool list_drop(int32_t *list, uint32_t *count, int32_t node)
-{
-    for (uint32_t i = 0; i < *count; i++) {
-        if (list[i] != node)
-            continue;
-        memmove(&list[i], &list[i + 1], (*count - i - 1) * sizeof(list[0]));
-        (*count)--;
-        return true;
-    }
-    return false;
-}
-
-static bool may_lead(const struct image *i, int32_t node)
-{
-    const struct image_node *n = image_node(i, node);
-    return n && !n->fenced && !n->in_shutdown;
-}
-
-// The first in the order of the replicas that is in sync and lives, else an eligible one, which then is the whole ISR.
-static void change_elect(struct change *c, const struct image *i, const struct image_partition *p)
-{
-    const int32_t *replicas = image_replicas(p);
-    for (uint32_t r = 0; r < p->replica_count; r++)
-        if (list_has(c->isr, c->isr_count, replicas[r]) && may_lead(i, replicas[r])) {
-            c->leader = replicas[r];
-            return;
-        }
-    c->leader = NODE_ID_NONE;
-    for (uint32_t r = 0; r < p->replica_count && c->isr_count == 0; r++)
-        if (list_has(c->elr, c->elr_count, replicas[r]) && may_lead(i, replicas[r])) {
-            c->leader = c->isr[0] = replicas[r];
-            c->isr_count = 1;
-            list_drop(c->elr, &c->elr_count, replicas[r]);
-            return;
-        }
-}
-
-static void change_add(struct decision *d, struct uuid topic_id, int32_t partition, const struct image_partition *p,
-                       struct change *c)
-{
-    struct partition_change_record r;
-    partition_change_record_init(&r);
-    r.topic_id = topic_id;
-    r.partition = partition;
-    if (c->leader == p->leader && c->leader == NODE_ID_NONE)
-        c->leader = -2; // none before, none now
-    r.leader = c->leader;
-    r.recovery = c->recovery;
-    r.isr = c->isr;
-    r.isr_count = c->isr_count;
-    if (c->elr_count || p->elr_count) {
-        r.elr = c->elr;
-        r.elr_count = c->elr_count;
-    }
-    decision_add(d, &partition_change_record_message, &r);
-}
-
-static uint32_t min_isr(const struct decision *d, const struct image_topic *t, const struct image_partition *p)
-{
-    // From the image only: every node must come to the same answer.
-    struct config_layers l = image_layers(d->view, t, NODE_ID_NONE, (struct config_layer){0});
-    const struct config_key *key = config_find(CONFIG_TOPIC, "min.insync.replicas");
-    struct config_value v = config_resolve(CONFIG_TOPIC, key, &l);
-    char scratch[24];
-    int64_t n;
-    const char *text = config_value_text(&v, scratch, sizeof(scratch));
-    if (!text || !config_parse_int(text, &n) || n < 1)
-        n = 1;
-    return n < p->replica_count ? (uint32_t)n : p->replica_count;
-}
-
 // ---- a node goes ----
 
 // What its going makes of one partition. False: nothing.
 static bool leaves(struct decision *d, const struct image_topic *t, const struct image_partition *p, int32_t node,
-                   enum decide_leave how, struct change *c)
+                   enum decide_leave how, struct decision_change *c)
 {
-    change_begin(c, p);
-    bool was_in = list_drop(c->isr, &c->isr_count, node);
-    bool was_eligible = how == DECIDE_LEAVE_NOT_WHOLE && list_drop(c->elr, &c->elr_count, node);
+    decide_change_begin(c, p);
+    bool was_in = decide_list_drop(c->isr, &c->isr_count, node);
+    bool was_eligible = how == DECIDE_LEAVE_NOT_WHOLE && decide_list_drop(c->elr, &c->elr_count, node);
     if (!was_in && !was_eligible && p->leader != node)
         return false;
     bool keeps = how != DECIDE_LEAVE_DEAD;
@@ -126,10 +26,10 @@ static bool leaves(struct decision *d, const struct image_topic *t, const struct
         d->progress->alone += how == DECIDE_LEAVE_NOT_WHOLE;
         return false;
     }
-    if (was_in && how != DECIDE_LEAVE_NOT_WHOLE && c->isr_count < min_isr(d, t, p) && c->elr_count < UINT8_MAX)
+    if (was_in && how != DECIDE_LEAVE_NOT_WHOLE && c->isr_count < decide_min_isr(d, t, p) && c->elr_count < UINT8_MAX)
         c->elr[c->elr_count++] = node;
     if (p->leader == node)
-        change_elect(c, d->view, p);
+        decide_change_elect(c, d->view, p);
     if (c->leader == NODE_ID_NONE && keeps && how != DECIDE_LEAVE_NOT_WHOLE)
         return false; // nobody could take over now: better led by who goes than by nobody
     return true;
@@ -145,7 +45,7 @@ bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
         struct uuid id = t->id;
         for (; n < t->partition_count && d->rc == RC_OK; n++) {
             const struct image_partition *p = image_partition(t, n);
-            struct change c;
+            struct decision_change c;
             bool never;
             if (!leaves(d, t, p, node, how, &c))
                 continue;
@@ -154,7 +54,7 @@ bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
                 at->partition = n;
                 return false;
             }
-            change_add(d, id, n, p, &c);
+            decide_change_add(d, id, n, p, &c);
             t = image_topic_by_id(d->view, id); // it may have been copied
         }
     }
@@ -173,12 +73,12 @@ bool decide_return(struct decision *d, int32_t node)
         struct uuid id = t->id;
         for (; n < t->partition_count && d->rc == RC_OK; n++) {
             const struct image_partition *p = image_partition(t, n);
-            struct change c;
+            struct decision_change c;
             bool never;
             if (p->leader != NODE_ID_NONE || !image_has_replica(p, node))
                 continue;
-            change_begin(&c, p);
-            change_elect(&c, d->view, p);
+            decide_change_begin(&c, p);
+            decide_change_elect(&c, d->view, p);
             if (c.leader == NODE_ID_NONE)
                 continue;
             if (!decision_fits(d, changed++ % CHANGES_PER_WORK == 0, CHANGE_BYTES + (size_t)p->replica_count * 8, &never)) {
@@ -186,7 +86,7 @@ bool decide_return(struct decision *d, int32_t node)
                 at->partition = n;
                 return false;
             }
-            change_add(d, id, n, p, &c);
+            decide_change_add(d, id, n, p, &c);
             t = image_topic_by_id(d->view, id);
         }
     }
@@ -202,21 +102,21 @@ static enum rc elect(struct decision *d, const struct image_topic *t, int32_t pa
     const struct image_partition *p = t && partition >= 0 ? image_partition(t, partition) : NULL;
     if (!p)
         return RC_UNKNOWN_TOPIC_OR_PARTITION;
-    struct change c;
-    change_begin(&c, p);
+    struct decision_change c;
+    decide_change_begin(&c, p);
     if (type == ELECTION_PREFERRED) {
         int32_t wanted = image_replicas(p)[0];
         if (p->leader == wanted)
             return RC_ELECTION_NOT_NEEDED;
-        if (!list_has(c.isr, c.isr_count, wanted) || !may_lead(d->view, wanted))
+        if (!decide_list_has(c.isr, c.isr_count, wanted) || !decide_may_lead(d->view, wanted))
             return RC_PREFERRED_LEADER_NOT_AVAILABLE;
         c.leader = wanted;
     } else {
-        if (p->leader != NODE_ID_NONE && may_lead(d->view, p->leader))
+        if (p->leader != NODE_ID_NONE && decide_may_lead(d->view, p->leader))
             return RC_ELECTION_NOT_NEEDED;
-        change_elect(&c, d->view, p);
+        decide_change_elect(&c, d->view, p);
         for (uint32_t r = 0; r < p->replica_count && c.leader == NODE_ID_NONE; r++)
-            if (may_lead(d->view, image_replicas(p)[r])) {
+            if (decide_may_lead(d->view, image_replicas(p)[r])) {
                 c.leader = c.isr[0] = image_replicas(p)[r];
                 c.isr_count = 1;
                 c.elr_count = 0;
@@ -225,7 +125,7 @@ static enum rc elect(struct decision *d, const struct image_topic *t, int32_t pa
         if (c.leader == NODE_ID_NONE)
             return RC_ELIGIBLE_LEADERS_NOT_AVAILABLE;
     }
-    change_add(d, t->id, partition, p, &c);
+    decide_change_add(d, t->id, partition, p, &c);
     return RC_OK;
 }
 
@@ -327,23 +227,23 @@ static enum rc isr_change(struct decision *d, int32_t node, struct uuid topic_id
     enum rc rc = isr_judge(d, node, p, in);
     if (rc != RC_OK)
         return rc;
-    struct change c;
-    change_begin(&c, p);
+    struct decision_change c;
+    decide_change_begin(&c, p);
     c.isr_count = 0;
     for (uint32_t i = 0; i < in->isr_count; i++)
         c.isr[c.isr_count++] = in->isr[i].node;
-    if (c.isr_count >= min_isr(d, t, p)) {
+    if (c.isr_count >= decide_min_isr(d, t, p)) {
         c.elr_count = 0;
     } else {
         for (uint32_t i = 0; i < p->isr_count; i++)
-            if (!list_has(c.isr, c.isr_count, image_isr(p)[i]) && !list_has(c.elr, c.elr_count, image_isr(p)[i]))
+            if (!decide_list_has(c.isr, c.isr_count, image_isr(p)[i]) && !decide_list_has(c.elr, c.elr_count, image_isr(p)[i]))
                 c.elr[c.elr_count++] = image_isr(p)[i];
         for (uint32_t i = 0; i < c.isr_count; i++)
-            list_drop(c.elr, &c.elr_count, c.isr[i]);
+            decide_list_drop(c.elr, &c.elr_count, c.isr[i]);
     }
     if (in->recovery == IMAGE_RECOVERED && p->recovery != IMAGE_RECOVERED)
         c.recovery = IMAGE_RECOVERED;
-    change_add(d, topic_id, in->partition, p, &c);
+    decide_change_add(d, topic_id, in->partition, p, &c);
     return RC_OK;
 }
 
