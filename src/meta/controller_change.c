@@ -66,6 +66,9 @@ void decide_change_add(struct decision *d, struct uuid topic_id, int32_t partiti
     r.partition = partition;
     if (c->leader == p->leader && c->leader == NODE_ID_NONE)
         c->leader = -2; // none before, none now
+    // Eligible are those who left an ISR that was too small. The setting may have changed while nobody led.
+    if (c->elr_count && c->isr_count >= decide_min_isr(d, image_topic_by_id(d->view, topic_id), p))
+        c->elr_count = 0;
     r.leader = c->leader;
     r.recovery = c->recovery;
     r.isr = c->isr;

@@ -150,6 +150,15 @@ static void put_record(struct decision *d, const struct target *t, const char *n
                               .name = bytes_str(name),
                               .value = value ? bytes_str(value) : (struct bytes){0}};
     decision_add(d, &config_record_message, &r);
+    bool everywhere = t->type == CONFIG_RESOURCE_BROKER && t->all_brokers;
+    if (d->view->elr_count == 0 || (t->type != CONFIG_RESOURCE_TOPIC && !everywhere) ||
+        strcmp(name, "min.insync.replicas") != 0)
+        return;
+    struct elr_cleared_record cleared;
+    elr_cleared_record_init(&cleared);
+    if (!everywhere)
+        cleared.topic_id = image_topic_by_name(d->view, t->name)->id;
+    decision_add(d, &elr_cleared_record_message, &cleared);
 }
 
 // Records for the difference between what was and what is to be. The old layer stays valid: it belongs to a view that

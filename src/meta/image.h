@@ -157,6 +157,15 @@ struct image_feature {
 };
 
 enum { IMAGE_NODES_MAX = 128, IMAGE_FEATURES_MAX = 16 };
+
+// What partitions make of a node, counted as they change, so that nobody has to walk over them.
+struct image_share {
+    int32_t node;
+    uint32_t replicas;
+    uint32_t leads;
+    uint32_t preferred; // it is the first replica
+    uint32_t away;      // of those: another one leads, or none
+};
 // Kafka's ConfigResource numbers of what can have dynamic configuration.
 enum { CONFIG_RESOURCE_TOPIC = 2, CONFIG_RESOURCE_BROKER = 4, CONFIG_RESOURCE_GROUP = 32 };
 
@@ -195,6 +204,11 @@ struct image {
     struct image_feature features[IMAGE_FEATURES_MAX];
     uint32_t feature_count;
     struct image_changes changes;
+    struct image_share shares[IMAGE_NODES_MAX]; // by node; of those that hold a replica
+    uint32_t share_count;
+    uint64_t leaderless_count; // partitions
+    uint64_t elr_count;        // partitions whose ELR is not empty
+    uint64_t unclean_index;    // Raft index of the last change of unclean.leader.election.enable, 0: not known
     bool poisoned; // private: memory ran out while applying; may only be given up
 };
 
@@ -234,6 +248,8 @@ const struct image_node *image_node(const struct image *i, int32_t id);
 const struct image_listener *image_listener(const struct image_node *n, struct bytes name);
 // Nodes that are not fenced.
 uint32_t image_live_count(const struct image *i);
+// All zero for a node that holds no replica.
+struct image_share image_share_of(const struct image *i, int32_t node);
 // Level of a feature ("metadata.version"), 0 when not set.
 int16_t image_feature_level(const struct image *i, const char *name);
 

@@ -96,6 +96,8 @@ static enum rc apply_topic_deleted(struct image *w, const struct topic_deleted_r
         return RC_MALFORMED;
     w->partition_count -= (uint64_t)t->partition_count;
     w->topic_count--;
+    for (int32_t i = 0; i < t->partition_count; i++)
+        (void)image_shares_count(w, image_partition(t, i), -1);
     // The name tree lets go first; the id tree still holds t meanwhile.
     image_tree_remove(w, IMAGE_BY_NAME, t);
     if (!w->poisoned)
@@ -141,7 +143,7 @@ static enum rc apply_partitions(struct image *w, const struct partitions_record 
         if (!partition_valid(&r->partitions[i]))
             return RC_MALFORMED;
         if (!image_topic_set(w, own, own->partition_count, image_partition_build(&r->partitions[i])))
-            return RC_NOMEM;
+            return w->poisoned ? RC_NOMEM : RC_MALFORMED;
     }
     own->changed_index = w->index;
     image_note(w, IMAGE_TOPIC_CHANGED, r->topic_id);
@@ -189,7 +191,7 @@ static enum rc replace(struct image *w, const struct image_topic *t, int32_t num
     struct uuid id = own->id;
     own->changed_index = w->index;
     if (!image_topic_set(w, own, number, fresh))
-        return RC_NOMEM;
+        return w->poisoned ? RC_NOMEM : RC_MALFORMED;
     image_note(w, IMAGE_TOPIC_CHANGED, id);
     return RC_OK;
 }
@@ -399,10 +401,55 @@ static enum rc configs_set(struct image *w, struct image_configs **slot, const s
     return RC_OK;
 }
 
+// ---- ELRs ----
+
+// A member of an ELR holds what was committed while the ISR was as small as min.insync.replicas allowed; under another
+// one that may not be so. Without a leader nothing was committed since.
+static enum rc elr_clear(struct image *w, const struct image_topic *t)
+{
+    struct uuid id = t->id;
+    for (int32_t n = 0; n < t->partition_count; n++) {
+        const struct image_partition *p = image_partition(t, n);
+        struct partitions_record_partition s;
+        struct uuid directories[UINT8_MAX];
+        if (p->elr_count == 0 || p->leader == NODE_ID_NONE)
+            continue;
+        image_partition_state(p, &s, directories);
+        s.elr_count = 0;
+        s.partition_epoch++;
+        enum rc rc = replace(w, t, n, &s);
+        if (rc != RC_OK)
+            return rc;
+        t = image_topic_by_id(w, id); // it may have been copied
+    }
+    return RC_OK;
+}
+
+static enum rc apply_elr_cleared(struct image *w, const struct elr_cleared_record *r)
+{
+    bool all = uuid_is_zero(r->topic_id);
+    const struct image_topic *t =
+        all ? image_topic_next(w, (struct bytes){0}, false) : image_topic_by_id(w, r->topic_id);
+    if (!all)
+        return t ? elr_clear(w, t) : RC_MALFORMED;
+    enum rc rc = RC_OK;
+    while (t && w->elr_count > 0 && rc == RC_OK) {
+        struct uuid id = t->id;
+        bool own;
+        (void)config_layer_get(image_topic_configs(t), "min.insync.replicas", &own);
+        rc = own ? RC_OK : elr_clear(w, t);
+        if (rc == RC_OK)
+            t = image_topic_next(w, image_topic_name(image_topic_by_id(w, id)), false);
+    }
+    return rc;
+}
+
 static enum rc apply_config(struct image *w, const struct config_record *r)
 {
     if (r->name.n == 0 || memchr(r->name.p, 0, r->name.n) || (r->value.p && memchr(r->value.p, 0, r->value.n)))
         return RC_MALFORMED;
+    if (bytes_eq(r->name, bytes_str("unclean.leader.election.enable")))
+        w->unclean_index = w->index;
     if (r->resource_type == CONFIG_RESOURCE_BROKER) {
         struct image_configs **slot = broker_slot(w, r->resource_name);
         w->changes.broker_configs = true;
@@ -477,6 +524,8 @@ static enum rc dispatch(struct image *w, const struct schema_message *m, const u
         return apply_config(w, &r->config);
     case METADATA_PRODUCER_IDS_RECORD:
         return apply_producer_ids(w, &r->producer_ids);
+    case METADATA_ELR_CLEARED_RECORD:
+        return apply_elr_cleared(w, &r->elr_cleared);
     default:
         return RC_UNSUPPORTED;
     }

@@ -43,7 +43,8 @@ struct image_topic *image_topic_build(struct image *w, struct bytes name, struct
 void image_topic_unref(struct image_topic *t);
 // The topic as w may change it: t itself, or a copy that has replaced it in both trees. NULL: poisoned.
 struct image_topic *image_topic_own(struct image *w, const struct image_topic *t);
-// Replaces partition number p of an own topic, or appends it when p is the count. False: poisoned.
+// Replaces partition number p of an own topic, or appends it when p is the count. False: poisoned, or
+// its replicas are on more nodes than there can be.
 bool image_topic_set(struct image *w, struct image_topic *own, int32_t p, struct image_partition *fresh_owned);
 struct image_node *image_node_build(const struct image_node *from); // deep copy
 void image_node_unref(struct image_node *n);
@@ -64,4 +65,8 @@ void image_partition_state(const struct image_partition *p, struct partitions_re
                            struct uuid *directories);
 // Appends one record behind its length as a varint. RC_FULL: out->size_max would be passed; out is as it was.
 enum rc image_record_put(struct buf *out, const struct schema_message *m, const void *record);
+// image_shares.c: p comes (by 1) or goes (by -1). False: its replicas are on more nodes than there can be.
+bool image_shares_count(struct image *w, const struct image_partition *p, int by);
+
+// image_apply.c
 void image_note(struct image *w, enum image_change_kind kind, struct uuid topic_id);

@@ -194,10 +194,11 @@ bool image_topic_set(struct image *w, struct image_topic *own, int32_t p, struct
         own->partition_count++;
         w->partition_count++;
     } else {
+        (void)image_shares_count(w, c->at[at], -1); // it was counted when it came
         image_partition_unref(c->at[at]);
         c->at[at] = fresh_owned;
     }
-    return true;
+    return image_shares_count(w, fresh_owned, 1);
 }
 
 // ---- strings in one allocation ----
