@@ -251,6 +251,7 @@ static void configure(struct quorum *q)
         q->config.election_timeout_ms = (uint32_t)config_broker_int(&l, "controller.quorum.election.timeout.ms", 1000);
     if (!q->config.heartbeat_ms)
         q->config.heartbeat_ms = q->config.election_timeout_ms / 5 + 1;
+    quorum_tend_init(q, &l);
     q->session_ns = (uint64_t)config_broker_int(&l, "broker.session.timeout.ms", 9000) * QUORUM_NS_PER_MS;
     q->beat_every_ns = (uint64_t)config_broker_int(&l, "broker.heartbeat.interval.ms", 2000) * QUORUM_NS_PER_MS;
     struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->readers, &q->remotes};
@@ -283,6 +284,7 @@ enum rc quorum_create(struct quorum **out, const struct quorum_config *config, c
         if (q->peers && q->peers->listening)
             peers_close(q->peers);
         free(q->peers);
+        arena_deinit(&q->tend.arena);
         arena_deinit(&q->format_arena);
         free(q);
         return rc;
@@ -493,6 +495,7 @@ void quorum_destroy(struct quorum *q)
     if (q->self.leave_asked)
         arena_deinit(&q->self.leave_arena);
     free(q->peers);
+    arena_deinit(&q->tend.arena);
     arena_deinit(&q->format_arena);
     free(q);
 }

@@ -132,6 +132,19 @@ struct quorum_self {
     bool leave_asked, leave_moved;
 };
 
+// Elections that nobody asks for, while this node is the controller (quorum_tend.c).
+struct quorum_tend {
+    bool begun, busy;
+    uint64_t balance_every_ns, unclean_every_ns; // 0: never
+    uint32_t percentage;
+    uint64_t balance_ns, unclean_ns, go_on_ns; // when the next round, or the rest of this one, is due
+    uint64_t balanced_index;  // of the image the last round found nothing to change in
+    uint64_t unclean_index;   // image->unclean_index as the last round saw it
+    struct quorum_op op;
+    struct arena arena;
+    struct controller_tend request;
+};
+
 struct quorum {
     struct quorum_config config;
     struct quorum_identity identity;
@@ -179,6 +192,7 @@ struct quorum {
     struct list remotes; // requests of other nodes, struct quorum_remote
     int32_t correlation;
     uint64_t session_ns, beat_every_ns;
+    struct quorum_tend tend;
     struct quorum_lost lost[PEERS_MAX];
     uint32_t lost_count; // atomic
 };
@@ -240,6 +254,9 @@ void quorum_brokers_lost(struct quorum *q, int32_t node);
 void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
 uint64_t quorum_brokers_seen(const struct quorum *q); // what every live broker has applied
 void quorum_brokers_free(struct quorum *q);
+// quorum_tend.c
+void quorum_tend_init(struct quorum *q, const struct config_layers *layers);
+uint64_t quorum_tend_work(struct quorum *q, uint64_t now); // returns when it wants to be called again
 // quorum_register.c
 uint64_t quorum_self_work(struct quorum *q, uint64_t now);
 void quorum_self_beaten(struct quorum *q, const struct peer_frame *f);

@@ -57,6 +57,16 @@ static bool log_ready(const struct partition *p)
                                             p->log.state == PLOG_OPEN);
 }
 
+// Never silent: what may be lost, and from which offset on.
+static void say_unclean(const struct partition *p, const struct image_partition *ip)
+{
+    p->es->counters.unclean_elections++;
+    trace_warn(p->es->engine->config.trace,
+               "%s-%d: leads in epoch %d by an unclean election, with records up to offset %lld; what others alone hold "
+               "from there on is lost",
+               p->topic->name, p->id.partition, ip->leader_epoch, (long long)plog_written_end(&p->log));
+}
+
 static void lead_begin(struct replica *r, const struct image *image, const struct image_partition *ip)
 {
     struct partition *p = r->p;
@@ -69,6 +79,8 @@ static void lead_begin(struct replica *r, const struct image *image, const struc
     if (rc != RC_OK)
         return; // memory: the role is taken up with the next image
     r->begun = true;
+    if (ip->recovery == IMAGE_RECOVERING)
+        say_unclean(p, ip);
     plog_sync(&p->log); // what a start has found is offered once it is durable
     p->recovered_end = plog_written_end(&p->log); // a new leader may know a lower watermark; latest never shrinks
     replica_watermark(p, r->leader.high_watermark);

@@ -196,6 +196,11 @@ static void append_all(struct replica *r, uint8_t *records, size_t n)
 
 // ------------------------------------------------------------------------------------------------ verdicts
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void truncate(struct replica *r, int64_t offset)
 {
     struct partition *p = r->p;
@@ -210,7 +215,14 @@ static void truncate(struct replica *r, int64_t offset)
     coordinator_snapshot_truncate(p, offset);
     p->es->counters.truncations++;
     p->es->counters.truncated_records += (uint64_t)(before - offset);
-    if (p->high_watermark > offset) { // outside ISR and ELR only
+    if (p->high_watermark > offset) { // outside ISR and ELR only: its leader was elected uncleanly
+        int64_t lost = least(before, p->high_watermark);
+        p->es->counters.committed_records_cut += (uint64_t)(lost - offset);
+        trace_warn(p->es->engine->config.trace,
+                   "%s-%d: %lld records that were committed, from offset %lld on, are lost: node %d, which leads in epoch "
+                   "%d, does not have them",
+                   p->topic->name, p->id.partition, (long long)(lost - offset), (long long)offset, r->follower.leader,
+                   r->follower.leader_epoch);
         p->high_watermark = offset;
         plog_note_high_watermark(&p->log, offset);
     }

@@ -291,6 +291,9 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
         return RC_OK;
     case CONTROLLER_ALTER_ISR:
         return decide_isr(d, request, answer);
+    case CONTROLLER_TEND:
+        decide_tend(d, request, answer);
+        return RC_OK;
     case CONTROLLER_FORMAT:
         return decide_format(d);
     case CONTROLLER_KINDS:

@@ -50,6 +50,7 @@ void controller_batch_end(struct controller_batch *b); // frees; the records too
 //   NODE_STATE               struct controller_node_state (both)
 //   ELECT_LEADERS            struct elect_leaders_request                  struct elect_leaders_response
 //   ALTER_ISR                struct alter_isr                              struct alter_isr_answer (wire/peer_messages.h)
+//   TEND                     struct controller_tend (both)
 //   FORMAT                   none: sets the feature levels of a new cluster
 enum controller_kind {
     CONTROLLER_CREATE_TOPICS,
@@ -62,6 +63,7 @@ enum controller_kind {
     CONTROLLER_NODE_STATE,
     CONTROLLER_ELECT_LEADERS,
     CONTROLLER_ALTER_ISR,
+    CONTROLLER_TEND,
     CONTROLLER_FORMAT,
     CONTROLLER_KINDS,
 };
@@ -97,6 +99,25 @@ struct controller_node_state {
     int64_t broker_epoch;
     bool fenced, in_shutdown;
 };
+
+// Elections that follow from the image alone, over a piece of the partitions: of leaders for those that have none, where
+// unclean election is allowed (`unclean`), and of preferred leaders that are one of `nodes` and in sync. To be sent again,
+// as the answer is, while more.
+struct controller_tend {
+    // in
+    bool unclean;
+    uint32_t node_count;
+    int32_t nodes[IMAGE_NODES_MAX];
+    // in and out: where to go on; zero at the beginning
+    char topic[TOPIC_NAME_BYTES_MAX + 1];
+    int32_t partition;
+    // out
+    uint32_t changes; // of this piece
+    bool more;
+};
+// Fills in the nodes that can lead and of whose preferred partitions more than so many percent are led elsewhere. False:
+// there is none. O(nodes).
+bool controller_unbalanced(const struct image *i, uint32_t percentage, struct controller_tend *out);
 
 // How far a request has come that is decided in several batches. Zeroed before the first one; lives as long as the
 // arena.

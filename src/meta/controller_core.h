@@ -78,6 +78,12 @@ bool decide_may_lead(const struct image *i, int32_t node);
 bool decide_list_has(const int32_t *list, uint32_t count, int32_t node);
 bool decide_list_drop(int32_t *list, uint32_t *count, int32_t node); // false: it was not there
 
+// controller_elections.c. decide_change_elect(), and where that finds nobody: the last leader if nobody knows more, and
+// where the configuration allows it, or `unclean` asks for it, any replica that lives.
+void decide_elect(struct decision *d, const struct image_topic *t, const struct image_partition *p,
+                  struct decision_change *c, bool unclean);
+void decide_tend(struct decision *d, const struct controller_tend *in, struct controller_tend *out);
+
 // controller_leaders.c. How a node goes: silent or killed, on request, as an older life of itself, or as one whose logs
 // may lack what they held.
 enum decide_leave { DECIDE_LEAVE_DEAD, DECIDE_LEAVE_SHUTDOWN, DECIDE_LEAVE_REPLACED, DECIDE_LEAVE_NOT_WHOLE };

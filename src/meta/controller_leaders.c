@@ -28,7 +28,9 @@ static bool leaves(struct decision *d, const struct image_topic *t, const struct
     }
     if (was_in && how != DECIDE_LEAVE_NOT_WHOLE && c->isr_count < decide_min_isr(d, t, p) && c->elr_count < UINT8_MAX)
         c->elr[c->elr_count++] = node;
-    if (p->leader == node)
+    if (p->leader == node && how == DECIDE_LEAVE_DEAD)
+        decide_elect(d, t, p, c, false);
+    else if (p->leader == node)
         decide_change_elect(c, d->view, p);
     if (c->leader == NODE_ID_NONE && keeps && how != DECIDE_LEAVE_NOT_WHOLE)
         return false; // nobody could take over now: better led by who goes than by nobody
@@ -78,7 +80,7 @@ bool decide_return(struct decision *d, int32_t node)
             if (p->leader != NODE_ID_NONE || !image_has_replica(p, node))
                 continue;
             decide_change_begin(&c, p);
-            decide_change_elect(&c, d->view, p);
+            decide_elect(d, t, p, &c, false);
             if (c.leader == NODE_ID_NONE)
                 continue;
             if (!decision_fits(d, changed++ % CHANGES_PER_WORK == 0, CHANGE_BYTES + (size_t)p->replica_count * 8, &never)) {
@@ -114,14 +116,7 @@ static enum rc elect(struct decision *d, const struct image_topic *t, int32_t pa
     } else {
         if (p->leader != NODE_ID_NONE && decide_may_lead(d->view, p->leader))
             return RC_ELECTION_NOT_NEEDED;
-        decide_change_elect(&c, d->view, p);
-        for (uint32_t r = 0; r < p->replica_count && c.leader == NODE_ID_NONE; r++)
-            if (decide_may_lead(d->view, image_replicas(p)[r])) {
-                c.leader = c.isr[0] = image_replicas(p)[r];
-                c.isr_count = 1;
-                c.elr_count = 0;
-                c.recovery = IMAGE_RECOVERING; // what the others alone had is gone (KIP-704)
-            }
+        decide_elect(d, t, p, &c, true);
         if (c.leader == NODE_ID_NONE)
             return RC_ELIGIBLE_LEADERS_NOT_AVAILABLE;
     }
@@ -211,7 +206,8 @@ static enum rc isr_judge(const struct decision *d, int32_t node, const struct im
             (in->isr[i].broker_epoch != -1 && n->broker_epoch != in->isr[i].broker_epoch))
             return RC_INELIGIBLE_REPLICA;
     }
-    if (!leader || (p->recovery == IMAGE_RECOVERING && in->isr_count > 1))
+    // A leader that is still recovering stands alone; one that has recovered does not begin again (KIP-704).
+    if (!leader || (in->recovery != IMAGE_RECOVERED && (in->isr_count > 1 || p->recovery == IMAGE_RECOVERED)))
         return RC_INVALID_REQUEST;
     return RC_OK;
 }
