@@ -232,7 +232,8 @@ static enum rc isr_change(struct decision *d, int32_t node, struct uuid topic_id
         c.elr_count = 0;
     } else {
         for (uint32_t i = 0; i < p->isr_count; i++)
-            if (!decide_list_has(c.isr, c.isr_count, image_isr(p)[i]) && !decide_list_has(c.elr, c.elr_count, image_isr(p)[i]))
+            if (!decide_list_has(c.isr, c.isr_count, image_isr(p)[i]) &&
+                !decide_list_has(c.elr, c.elr_count, image_isr(p)[i]))
                 c.elr[c.elr_count++] = image_isr(p)[i];
         for (uint32_t i = 0; i < c.isr_count; i++)
             decide_list_drop(c.elr, &c.elr_count, c.isr[i]);
