@@ -78,9 +78,9 @@ const char *io_uring_refusal(int error)
 // Whether the other calls are let through as well, and every operation is known.
 static int uring_probe(struct io_uring *ring)
 {
-    static const uint8_t needed[] = {IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE, IORING_OP_READ,
-                                     IORING_OP_WRITE,    IORING_OP_WRITEV,      IORING_OP_FSYNC,
-                                     IORING_OP_FADVISE,  IORING_OP_UNLINKAT,    IORING_OP_SYNC_FILE_RANGE};
+    static const uint8_t needed[] = {IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,
+                                     IORING_OP_WRITE,    IORING_OP_WRITEV,       IORING_OP_FSYNC,
+                                     IORING_OP_FADVISE,  IORING_OP_UNLINKAT,     IORING_OP_SYNC_FILE_RANGE};
     _Alignas(struct io_uring_probe)
         uint8_t bytes[sizeof(struct io_uring_probe) + IORING_OP_LAST * sizeof(struct io_uring_probe_op)] = {0};
     struct io_uring_probe *probe = (struct io_uring_probe *)bytes;
@@ -202,12 +202,13 @@ static int uring_watch(struct io *io, uint32_t index)
     return 0;
 }
 
-// Entries are consumed in order: if the poll itself is still queued here, it is removed right after it is armed, even
-// if its descriptor number is somebody else's by then.
+// Entries are consumed in order: if the poll itself is still queued here, it is cancelled right after it is armed, even
+// if its descriptor number is somebody else's by then. Not POLL_REMOVE, which fails while an event of the poll is under
+// way (EALREADY): the poll would hold the connection for ever, and its other side would never see the end.
 static void uring_unwatch(struct io *io, uint32_t index)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring_of(io));
-    io_uring_prep_poll_remove(sqe, uring_slot_data(io, index));
+    io_uring_prep_cancel64(sqe, uring_slot_data(io, index), 0);
     sqe->user_data = URING_TAG_NONE;
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }

@@ -537,3 +537,20 @@ IO_TEST(listener, two_ios_share_one_socket)
     io_sock_close(&e.sock);
     close_pair(&p);
 }
+
+// What has come and was not told yet is under way inside the engine: it must not keep the connection.
+IO_TEST(sock, closed_while_more_arrives_the_peer_sees_the_end)
+{
+    struct pair p = {0};
+    connect_pair(r, &p);
+    poll_some(r, 3);
+    cr_assert_eq(send_text(&p.client, "more"), RC_OK);
+    io_sock_close(&p.server.sock);
+    io_sock_want(&p.client.sock, IO_READABLE);
+    (void)next_event(r, &p.client);
+    char c;
+    size_t got;
+    enum rc rc = io_sock_recv(&p.client.sock, &c, 1, &got);
+    cr_assert(rc == RC_EOF || rc == RC_RESET, "%s", rc_name(rc));
+    close_pair(&p);
+}
