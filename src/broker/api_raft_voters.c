@@ -17,8 +17,16 @@ struct voter_op {
 
 static struct bytes voter_reason(const struct voter_op *op, enum rc rc)
 {
-    if (rc == RC_TIMED_OUT && op->in.change == QUORUM_VOTER_ADD)
-        return bytes_str("the node is not there as an observer, or has not caught up; is it running with --peers?");
+    bool adds = op->in.change == QUORUM_VOTER_ADD;
+    if (rc == RC_TIMED_OUT && adds)
+        return bytes_str("the node is not there as an observer, or has not caught up; is it running with --peers? The "
+                         "first time its address must be known here: quorum add ID@HOST:PORT, or --peers");
+    if (rc == RC_INVALID_REQUEST && adds && !engine_in_cluster(op->rq->bs->engine->engine))
+        return bytes_str("this node runs alone, without a port for others: start it again with --peers "
+                         "ID@HOST:PORT (its own); its data stay");
+    if (rc == RC_INVALID_REQUEST && adds)
+        return bytes_str("its host has no address, or there are as many voters as there can be; without a vote a node "
+                         "serves just as well");
     if (rc == RC_INVALID_REQUEST && op->in.change == QUORUM_VOTER_REMOVE)
         return bytes_str("the last voter cannot be removed");
     return bytes_str(rc_text(rc));
@@ -87,6 +95,10 @@ void api_add_raft_voter_begin(struct request *rq, const void *message)
     struct voter_change c = {.change = in->lead ? QUORUM_VOTER_LEAD : QUORUM_VOTER_ADD,
                              .node = in->voter_id,
                              .directory = in->voter_directory_id};
+    if (in->listeners_count > 0) { // Kafka's tool names the voter's controller listener; there is one here
+        c.host = in->listeners[0].host;
+        c.port = in->listeners[0].port;
+    }
     voter_submit(rq, in->cluster_id, &c, in->timeout_ms);
 }
 

@@ -31,11 +31,11 @@ void offsets_topic_deinit(struct offsets_topic *t)
 
 // ------------------------------------------------------------------------------------------------ what it is made of
 
-// The factor that is wanted, once all nodes of the quorum have registered.
+// The factor that is wanted, once as many nodes as have a vote are there.
 static uint32_t factor_wanted(const struct engine_shard *es)
 {
     struct config_layers l = engine_layers(es, NULL);
-    uint32_t nodes = es->engine->config.peer_count;
+    uint32_t nodes = quorum_voter_count(es->engine->quorum);
     int64_t factor = config_broker_int(&l, "offsets.topic.replication.factor", 3);
     return factor < nodes ? (uint32_t)factor : nodes ? nodes : 1;
 }

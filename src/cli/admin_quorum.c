@@ -132,12 +132,15 @@ static bool node_parse(struct cli *cli, const char *text, int32_t *out, int *cod
     return false;
 }
 
-static bool add_voter(struct cli *cli, int32_t node, bool lead)
+// listener NULL: they know where it is.
+static bool add_voter(struct cli *cli, int32_t node, bool lead, struct add_raft_voter_request_listener *listener)
 {
     struct add_raft_voter_request in;
     struct add_raft_voter_response out;
     char what[64];
     add_raft_voter_request_init(&in);
+    in.listeners = listener;
+    in.listeners_count = listener != NULL;
     in.voter_id = node;
     in.lead = lead;
     in.timeout_ms = 15000;
@@ -175,13 +178,27 @@ find_replica(const struct describe_quorum_response_replica_state *list, uint32_t
     return NULL;
 }
 
+// ID or ID@HOST:PORT.
 static int quorum_add(struct cli *cli, const struct cli_parsed *parsed)
 {
+    struct add_raft_voter_request_listener listener;
+    const char *text = parsed->arguments[0], *at = strchr(text, '@');
+    const char *id = at ? arena_copy(&cli->arena, text, (size_t)(at - text)) : text;
     int32_t node;
     int code;
-    if (!node_parse(cli, parsed->arguments[0], &node, &code))
-        return code;
-    if (!cli_connect(cli, parsed->options) || !add_voter(cli, node, false))
+    add_raft_voter_request_listener_init(&listener);
+    if (!id || !node_parse(cli, id, &node, &code))
+        return id ? code : CLI_FAILED;
+    if (at) {
+        const char *colon = strrchr(at, ':');
+        int64_t port;
+        if (!colon || colon == at + 1 || !cli_number_parse(colon + 1, &port) || port < 1 || port > UINT16_MAX)
+            return cli_wrong(cli, "'%s' is not ID@HOST:PORT.", text);
+        listener.name = bytes_str("PEER");
+        listener.host = bytes_of(at + 1, (size_t)(colon - at - 1));
+        listener.port = (uint16_t)port;
+    }
+    if (!cli_connect(cli, parsed->options) || !add_voter(cli, node, false, at ? &listener : NULL))
         return CLI_FAILED;
     buf_printf(&cli->out, "node %d votes\n", node);
     return cli_done(cli);
@@ -205,7 +222,7 @@ static int quorum_transfer(struct cli *cli, const struct cli_parsed *parsed)
     int code;
     if (!node_parse(cli, parsed->arguments[0], &node, &code))
         return code;
-    if (!cli_connect(cli, parsed->options) || !add_voter(cli, node, true))
+    if (!cli_connect(cli, parsed->options) || !add_voter(cli, node, true, NULL))
         return CLI_FAILED;
     buf_printf(&cli->out, "node %d is asked to lead\n", node);
     return cli_done(cli);
@@ -235,7 +252,7 @@ static int quorum_replace(struct cli *cli, const struct cli_parsed *parsed)
     struct uuid directory = old ? old->replica_directory_id : (struct uuid){0};
     if (old && !remove_voter(cli, node, directory))
         return CLI_FAILED;
-    if (!add_voter(cli, node, false))
+    if (!add_voter(cli, node, false, NULL))
         return cli_fail(cli, "the old identity of node %d is removed; 'weir admin quorum add %d' gives the new one its vote",
                         node, node);
     buf_printf(&cli->out, "node %d votes with its new folder\n", node);
@@ -250,14 +267,15 @@ const struct cli_command admin_quorum_commands[] = {
      .run = quorum_status,
      .examples = "weir admin quorum status\nweir admin quorum status --json"},
     {.name = "add",
-     .arguments = "ID",
-     .summary = "Give an observer that has caught up a vote.",
+     .arguments = "ID[@HOST:PORT]",
+     .summary = "Give an observer that has caught up a vote. HOST:PORT is where it listens for nodes (its own entry in "
+                "--peers); say it when this cluster has not seen that machine before.",
      .shared = cli_common_options,
      .options_bytes = sizeof(struct cli_common),
      .arguments_min = 1,
      .arguments_max = 1,
      .run = quorum_add,
-     .examples = "weir admin quorum add 4"},
+     .examples = "weir admin quorum add 4\nweir admin quorum add 4@10.0.0.4:9093"},
     {.name = "remove",
      .arguments = "ID",
      .summary = "Take a node's vote away; it goes on as an observer.",

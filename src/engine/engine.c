@@ -296,16 +296,22 @@ static void engine_replica_settings(struct engine *e)
     e->replica_fetch_response_bytes = (int32_t)config_broker_int(&l, "replica.fetch.response.max.bytes", 10 << 20);
 }
 
-bool engine_peer_address(const struct engine_shard *es, int32_t node, struct io_addr *out)
+bool engine_peer_address(const struct engine_shard *es, int32_t node, uint32_t attempt, struct io_addr *out)
 {
     const struct engine_config *c = &es->engine->config;
-    for (uint32_t i = 0; i < c->peer_count; i++)
-        if (c->peers[i].node == node) {
-            *out = c->peers[i].addr;
-            return true;
-        }
     const struct image_node *n = image_node(engine_image(es), node);
-    return n && n->peer_host && io_resolve(es->shard->io, n->peer_host, n->peer_port, out) == RC_OK;
+    const struct peer_address *listed = NULL;
+    for (uint32_t i = 0; i < c->peer_count && !listed; i++)
+        if (c->peers[i].node == node)
+            listed = &c->peers[i];
+    // What it has registered is where it is. A name that stands in --peers, too, was looked up at the start.
+    bool registered = n && n->peer_host;
+    bool same = registered && listed && listed->addr.port == n->peer_port && strcmp(listed->host, n->peer_host) == 0;
+    if (listed && (!registered || (same && attempt % 2 == 0))) {
+        *out = listed->addr;
+        return true;
+    }
+    return registered && io_resolve(es->shard->io, n->peer_host, n->peer_port, out) == RC_OK;
 }
 
 enum rc engine_create(struct engine **out, const struct engine_config *config, char *text, size_t text_bytes)

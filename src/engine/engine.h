@@ -195,8 +195,9 @@ static inline struct engine_shard *engine_shard_of(struct engine *e, struct topi
     return &e->shards[engine_shard_id(e, tp)];
 }
 
-// Where that node's peer port is, as --peers or its registration says. False: nobody knows.
-bool engine_peer_address(const struct engine_shard *es, int32_t node, struct io_addr *out);
+// Where that node's peer port is, as its registration says, or --peers. A name is looked up anew with every other
+// attempt, for the machine behind it may be another. False: nobody knows.
+bool engine_peer_address(const struct engine_shard *es, int32_t node, uint32_t attempt, struct io_addr *out);
 // The shard that keeps this folder's checkpoint.
 struct engine_shard *engine_dir_owner(const struct log_dir *d);
 

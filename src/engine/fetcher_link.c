@@ -234,7 +234,7 @@ void fetcher_dial(struct fetcher *f)
     buf_deinit(&f->out);
     buf_init(&f->out, PEER_HELLO_BYTES_MAX);
     f->out_sent = 0;
-    enum rc rc = engine_peer_address(f->es, f->leader, &addr) ? hello_build(f, &f->out) : RC_UNREACHABLE;
+    enum rc rc = engine_peer_address(f->es, f->leader, f->failures, &addr) ? hello_build(f, &f->out) : RC_UNREACHABLE;
     if (rc == RC_OK)
         rc = io_sock_connect(f->es->shard->io, &f->sock, &addr, on_ready);
     if (rc != RC_OK) {

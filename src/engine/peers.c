@@ -41,35 +41,91 @@ bool peers_up(struct peers *p, int32_t node)
 static void dial(struct peer *peer);
 static void fell(struct peer *peer, uint64_t retry_ms);
 
-static struct peer *peer_add(struct peers *p, int32_t node, const struct io_addr *addr, bool configured)
+static struct peer *peer_add(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr)
 {
-    if (p->count == PEERS_MAX)
+    uint32_t i = 0;
+    while (i < p->count && p->table[i].in_use)
+        i++;
+    if (i == PEERS_MAX)
         return NULL;
-    struct peer *peer = &p->table[p->count++];
-    *peer = (struct peer){
-        .node = node, .in_use = true, .configured = configured, .addr = *addr, .owner = p, .hello.node = NODE_ID_NONE};
+    if (i == p->count)
+        p->count++;
+    struct peer *peer = &p->table[i];
+    *peer = (struct peer){.node = node,
+                          .in_use = true,
+                          .sources = (uint8_t)(1u << source),
+                          .source = source,
+                          .addr = *addr,
+                          .registered_epoch = -1,
+                          .owner = p,
+                          .hello.node = NODE_ID_NONE};
+    peer->known[source] = *addr;
     return peer;
 }
 
-enum rc peers_learn(struct peers *p, int32_t node, const struct io_addr *addr)
+static bool same_addr(const struct io_addr *a, const struct io_addr *b)
 {
-    struct peer *peer = peers_find(p, node);
-    if (node == p->config.node || (peer && peer->configured))
+    return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0 && a->port == b->port;
+}
+
+static bool has_source(const struct peer *peer, enum peer_source source)
+{
+    return peer->sources & 1u << source;
+}
+
+// What was tried did not do: the next address that is another one, if there is one.
+static void next_address(struct peer *peer)
+{
+    for (unsigned step = 1; step < PEER_SOURCES; step++) {
+        enum peer_source source = (enum peer_source)((peer->source + step) % PEER_SOURCES);
+        if (!has_source(peer, source) || same_addr(&peer->known[source], &peer->addr))
+            continue;
+        peer->source = source;
+        peer->addr = peer->known[source];
+        return;
+    }
+    if (has_source(peer, peer->source))
+        peer->addr = peer->known[peer->source];
+}
+
+enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr)
+{
+    if (node == p->config.node || io_addr_is_any(addr) || addr->port == 0)
         return RC_OK;
+    struct peer *peer = peers_find(p, node);
     if (!peer) {
-        peer = peer_add(p, node, addr, false);
+        peer = peer_add(p, node, source, addr);
         if (!peer)
             return RC_FULL;
         if (p->started)
             dial(peer);
         return RC_OK;
     }
-    if (memcmp(peer->addr.ip, addr->ip, sizeof(addr->ip)) == 0 && peer->addr.port == addr->port)
+    if (has_source(peer, source) && same_addr(&peer->known[source], addr))
         return RC_OK;
-    peer->addr = *addr; // it has moved; the next attempt goes there
-    if (peer->state != PEER_UP)
+    peer->sources |= (uint8_t)(1u << source);
+    peer->known[source] = *addr;
+    if (peer->state == PEER_DOWN && !same_addr(&peer->addr, addr)) { // it has moved
+        peer->source = source;
+        peer->addr = *addr;
         peers_retry_now(peer);
+    }
     return RC_OK;
+}
+
+void peers_forget(struct peers *p, int32_t node)
+{
+    struct peer *peer = peers_find(p, node);
+    if (!peer)
+        return;
+    peer->registered_epoch = -1;
+    peer->sources &= 1u << PEER_CONFIGURED;
+    if (peer->sources || peer->state == PEER_UP)
+        return;
+    peer_link_close(&peer->link);
+    shard_timer_cancel(p->config.shard, &peer->timer);
+    peer->state = PEER_DOWN;
+    peer->in_use = false;
 }
 
 // ---- dialling ----
@@ -85,6 +141,8 @@ static void arm(struct peer *peer, uint64_t delay_ms)
 static void down(struct peer *peer, uint64_t delay_ms)
 {
     peer_link_close(&peer->link);
+    if (peer->state != PEER_UP) // else it is sought where it was
+        next_address(peer);
     peer->state = PEER_DOWN;
     peer->echo_ns = 0;
     arm(peer, delay_ms);
@@ -182,6 +240,7 @@ static void greeted(struct peer *peer, const struct peer_hello *h)
         peer->dead = false;
         peer->hello = *h;
         peer->state = PEER_UP;
+        peer->up_addr = peer->addr;
         peer->tries = 0;
         peer->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
         shard_timer_cancel(p->config.shard, &peer->timer);
@@ -239,7 +298,7 @@ static void dialled_ended(struct peer_link *l, enum rc rc)
         fell(peer, 0); // a refused attempt tells a dead process from a broken network
         return;
     }
-    bool dead = peer->was_up && rc == RC_REFUSED;
+    bool dead = peer->was_up && rc == RC_REFUSED && same_addr(&peer->addr, &peer->up_addr);
     peer->dead = peer->dead || dead;
     if (dead)
         peer->was_up = false;
@@ -297,7 +356,7 @@ enum rc peers_open(struct peers *p, const struct peers_config *config)
     list_init(&p->buried);
     for (uint32_t i = 0; i < config->address_count; i++)
         if (config->addresses[i].node != config->node &&
-            !peer_add(p, config->addresses[i].node, &config->addresses[i].addr, true))
+            !peer_add(p, config->addresses[i].node, PEER_CONFIGURED, &config->addresses[i].addr))
             return RC_NOMEM;
     enum rc rc = io_listen(config->shard->io, &p->listener, &config->listen, peers_on_accept);
     p->listener.private_data = p;
@@ -310,7 +369,8 @@ void peers_start(struct peers *p)
     ASSERT(!p->started);
     p->started = true;
     for (uint32_t i = 0; i < p->count; i++)
-        dial(&p->table[i]);
+        if (p->table[i].in_use)
+            dial(&p->table[i]);
 }
 
 static void stop(struct peers *p)

@@ -5,6 +5,9 @@
 // come back there, its own messages on the connection it made. Decides nothing: who is let in and what messages mean is
 // the owner's (quorum_*.c). On one shard.
 //
+// Addresses are not identity: of a node there may be several, by who named them, and the one that answers as that node
+// is the right one. A dead attempt goes on to the next.
+//
 //     DOWN --dial--> CONNECTING --stands--> GREETING --their Hello--> UP
 //      ^                 |                      |                      |
 //      +----- backoff ---+----------------------+----- broken ---------+
@@ -20,12 +23,16 @@ enum {
     PEER_REASON_BYTES = 256,
 };
 
-// One of --peers, or a registered node's peer address.
+// One of --peers.
 struct peer_address {
     int32_t node;
     char host[IO_HOST_BYTES_MAX];
     struct io_addr addr;
 };
+
+// Who says where a node is. Of each the newest is kept.
+enum peer_source { PEER_CONFIGURED, PEER_TOLD, PEER_REGISTERED, PEER_SOURCES };
+_Static_assert(PEER_SOURCES <= 8, "struct peer has a bit for each");
 
 enum peer_standing { PEER_EMPTY, PEER_PREPARED, PEER_FORMED };
 enum peer_purpose { PEER_TALKS, PEER_FETCHES };
@@ -40,6 +47,7 @@ struct peer_hello {
     enum peer_purpose purpose; // of this connection
     int32_t peers[PEERS_MAX]; // ids of its --peers, rising
     uint32_t peer_count;
+    struct io_addr listens; // for nodes; no address: at the one it connects from. Port 0: not said
     int64_t wall_ms;
 };
 
@@ -50,8 +58,13 @@ struct peers;
 // Another node.
 struct peer {
     int32_t node;
-    bool in_use, configured; // configured: of --peers
-    struct io_addr addr;
+    bool in_use;
+    uint8_t sources;                    // of known[], a bit each
+    enum peer_source source;            // of addr
+    struct io_addr known[PEER_SOURCES];
+    struct io_addr addr;                // tried now, or connected to
+    int64_t registered_epoch;           // of the registration that known[PEER_REGISTERED] is of
+    struct uuid warned;                 // the incarnation whose differences were told
     enum peer_state state;
     struct peer_hello hello; // of the connection that is UP, or of the last one that was (node NODE_ID_NONE: never)
     char refusal[PEER_REASON_BYTES]; // why it or we would not talk, empty when we do
@@ -63,6 +76,7 @@ struct peer {
     uint64_t heard_ns; // anything on the connection made here
     uint64_t echo_ns;  // when an echo was asked for that has not come, 0: none
     bool was_up;           // broke since it was last UP
+    struct io_addr up_addr; // where it was UP last: only there a refusal says that it is dead
     bool dead;             // proved so, and not met since
     uint32_t said;         // of peers.news, when our Hello left
 };
@@ -137,9 +151,10 @@ void peers_finish(struct peers *p);
 
 struct peer *peers_find(struct peers *p, int32_t node); // NULL: unknown
 bool peers_up(struct peers *p, int32_t node);
-// A registered node's peer address: it is dialled, and accepted from, besides those of --peers. Known ones keep what
-// --peers says. RC_FULL.
-enum rc peers_learn(struct peers *p, int32_t node, const struct io_addr *addr);
+// Another place where node may be: it is dialled there, too, and accepted from there. RC_FULL.
+enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr);
+// Node is no member any more: what --peers does not say of it is forgotten.
+void peers_forget(struct peers *p, int32_t node);
 
 // To a node, over the connection made here. RC_CLOSED when it is not UP, else as peer_link_send().
 enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m, int32_t correlation,

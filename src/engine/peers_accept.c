@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The peer port: who may connect, and accepted connections. Until peers authenticate each other, the address is all
-// that is known of a stranger, so it has to be one of the peers'.
+// that is known of a stranger, so it has to be one where some peer is said to be.
 #include "engine/peers.h"
 #include "engine/peers_core.h"
 
@@ -173,6 +173,12 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
     }
     in->greeted = true;
     in->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
+    struct io_addr listens = io_addr_is_any(&h.listens) ? in->from : h.listens;
+    listens.port = h.listens.port;
+    if (peers_learn(p, h.node, PEER_TOLD, &listens) == RC_FULL) {
+        peers_refuse(p, in, RC_FULL, "the cluster has as many nodes as it can");
+        return;
+    }
     older_end(p, in);
     if (!again && peers_say_hello(p, &in->link) != RC_OK) {
         inlet_end(in);
@@ -221,9 +227,13 @@ static const struct peer_link_hooks inlet_hooks = {.frame = inlet_frame, .ended 
 
 static bool address_known(const struct peers *p, const struct io_addr *from)
 {
-    for (uint32_t i = 0; i < p->count; i++)
-        if (memcmp(p->table[i].addr.ip, from->ip, sizeof(from->ip)) == 0)
+    for (uint32_t i = 0; i < p->config.address_count; i++) // the own one, too: nodes may share a machine
+        if (memcmp(p->config.addresses[i].addr.ip, from->ip, sizeof(from->ip)) == 0)
             return true;
+    for (uint32_t i = 0; i < p->count; i++)
+        for (unsigned s = 0; s < PEER_SOURCES && p->table[i].in_use; s++)
+            if (p->table[i].sources & 1u << s && memcmp(p->table[i].known[s].ip, from->ip, sizeof(from->ip)) == 0)
+                return true;
     return false;
 }
 
@@ -238,7 +248,10 @@ void peers_on_accept(struct io_listener *l, int fd, const struct io_addr *from)
         uint64_t dropped;
         io_addr_format(from, text);
         if (p->started && trace_limit_pass(&p->limit_refused, peers_now_ns(p), &dropped))
-            trace_warn(p->config.trace, "the peer port refuses %s: it is the address of no peer", text);
+            trace_warn(p->config.trace,
+                       "the peer port refuses %s: no peer is known to be there. A new node is let in by 'weir admin quorum "
+                       "add ID@HOST:PORT', or by its place in --peers",
+                       text);
         io_sock_refuse(p->config.shard->io, fd);
         return;
     }

@@ -19,6 +19,9 @@ enum rc peer_hello_encode(const struct peer_hello *h, struct arena *a, struct he
     out->standing = (int8_t)h->standing;
     out->purpose = (int8_t)h->purpose;
     out->wall_ms = h->wall_ms;
+    out->peer_port = h->listens.port;
+    if (!io_addr_is_any(&h->listens))
+        out->peer_ip = bytes_of(h->listens.ip, sizeof(h->listens.ip));
     out->peers = arena_array(a, h->peer_count, sizeof(*out->peers));
     out->messages = arena_array(a, ARRAY_COUNT(peer_requests), sizeof(*out->messages));
     out->features = arena_array(a, 1, sizeof(*out->features));
@@ -58,11 +61,14 @@ static enum rc take(const struct hello_request *in, struct peer_hello *out)
                                .broker_epoch = in->broker_epoch,
                                .standing = (enum peer_standing)in->standing,
                                .purpose = (enum peer_purpose)in->purpose,
+                               .listens.port = in->peer_port,
                                .wall_ms = in->wall_ms};
     if (in->node < 0 || in->standing < PEER_EMPTY || in->standing > PEER_FORMED || in->purpose < PEER_TALKS ||
         in->purpose > PEER_FETCHES ||
         in->cluster_id.n >= sizeof(out->cluster_id) || in->peers_count > PEERS_MAX)
         return RC_MALFORMED;
+    if (in->peer_ip.n == sizeof(out->listens.ip))
+        memcpy(out->listens.ip, in->peer_ip.p, sizeof(out->listens.ip));
     if (in->cluster_id.p)
         memcpy(out->cluster_id, in->cluster_id.p, in->cluster_id.n);
     if (memchr(out->cluster_id, 0, in->cluster_id.n) || (in->standing != PEER_EMPTY && in->cluster_id.n == 0))

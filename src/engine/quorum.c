@@ -277,6 +277,7 @@ enum rc quorum_step(struct quorum *q, struct raft_event *ev, uint64_t *index)
     ev->now_ms = now_ms(q);
     ev->random = prng_next(&q->shard->prng);
     enum rc rc = raft_step(&q->raft, ev, &q->fx);
+    __atomic_store_n(&q->voter_count, raft_voters(&q->raft)->count, __ATOMIC_RELAXED);
     *index = q->fx.proposed;
     quorum_disk_want(q, &q->fx);
     quorum_sends_take(q, &q->fx);
@@ -437,6 +438,11 @@ const struct raft *quorum_raft(const struct quorum *q)
 const struct image *quorum_image(const struct quorum *q)
 {
     return q->image;
+}
+
+uint32_t quorum_voter_count(const struct quorum *q)
+{
+    return __atomic_load_n(&q->voter_count, __ATOMIC_RELAXED);
 }
 
 int32_t quorum_leader(const struct quorum *q)

@@ -22,8 +22,9 @@ struct quorum_op;
 // What is asked of the quorum's leader besides controller_decide()'s kinds; request and answer are of wire/peer_messages.
 //   QUORUM_DESCRIBE      none                        struct quorum_view; answered by the leader from its own Raft
 //   QUORUM_CHANGE_VOTER  struct voter_change (both)  answered when committed. RC_DUPLICATE_VOTER, RC_VOTER_NOT_FOUND,
-//                        RC_INVALID_VOTER_KEY, RC_INVALID_REQUEST (the last voter, or too many); an observer that has
-//                        not caught up, or another change under way, is waited for until the deadline
+//                        RC_INVALID_VOTER_KEY, RC_INVALID_REQUEST (the last voter, too many, no peer port here, or
+//                        a host without an address); an observer that is not there or has not caught up, or another
+//                        change under way, is waited for until the deadline
 enum quorum_kind {
     QUORUM_DESCRIBE = CONTROLLER_KINDS,
     QUORUM_CHANGE_VOTER,
@@ -217,5 +218,7 @@ uint64_t quorum_lease_ns(const struct quorum *q);
 // Nodes whose process this one has seen die (their connection broke and a new one is refused) a session ago at most, and
 // that have not been met since: the controller may not have said so yet. Fills up to max of them; any shard.
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max);
+// Voters of the newest set this node has in its log, from any shard (an atomic read).
+uint32_t quorum_voter_count(const struct quorum *q);
 // The Raft leader as last known, from any shard (an atomic read).
 int32_t quorum_leader(const struct quorum *q);

@@ -404,6 +404,8 @@ enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes)
     q->image = r.image;
     q->disk.next = q->journal.last_index + 1;
     q->disk.last = q->journal.last_index;
+    q->voter_count = raft_voters(&q->raft)->count;
+    quorum_peers_learn(q);
     return RC_OK;
 }
 
@@ -420,10 +422,24 @@ static enum rc start_forming(struct quorum *q, char *text, size_t text_bytes)
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot start", "the quorum");
 }
 
+// Without peers nobody else is heard, and what a quorum has to decide would wait for ever.
+static enum rc check_alone(const struct quorum *q, char *text, size_t text_bytes)
+{
+    const struct raft_voters *v = raft_voters(&q->raft);
+    if (v->count == 1 && raft_id_eq(v->ids[0], q->raft.config.self))
+        return RC_OK;
+    snprintf(text, text_bytes,
+             "node %d is one of several of cluster %s: start it with --peers, which names it and where others are",
+             q->config.node_id, q->identity.cluster_id);
+    return RC_INVALID;
+}
+
 enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
 {
     ASSERT(!q->started);
     enum rc rc = q->forming ? start_forming(q, text, text_bytes) : quorum_log_open(q, text, text_bytes);
+    if (rc == RC_OK && !q->peers)
+        rc = check_alone(q, text, text_bytes);
     if (rc != RC_OK)
         return rc;
     quorum_first_images(q);

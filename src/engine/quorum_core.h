@@ -173,6 +173,7 @@ struct quorum {
     bool format_asked;
     bool started, dead;
     int32_t leader;               // atomic
+    uint32_t voter_count;         // atomic
     char path[IO_PATH_BYTES_MAX]; // of the journal's folder
     // with peers
     struct peers *peers; // NULL: none
@@ -223,6 +224,9 @@ void quorum_first_images(struct quorum *q);
 void quorum_snapshot_consider(struct quorum *q);
 // quorum_peers.c: the transport's hooks
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
+void quorum_peers_learn(struct quorum *q); // where the image's nodes say they are
+// A node that is to be added, and where. RC_INVALID_REQUEST: the name has no address, or nobody can come.
+enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uint16_t port);
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
 uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again
 bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster

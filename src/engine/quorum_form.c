@@ -58,28 +58,32 @@ static bool same_list(const struct quorum *q, const struct peer_hello *h)
 }
 
 // Whether every node of the list has answered, is without a cluster and names the same list; else says what is missing.
+// Lists may differ where a cluster grows: only when nobody is left who could belong to one, this is a first start.
 static bool all_agree(struct quorum *q)
 {
     char missing[160] = "", text[256];
     size_t used = 0;
+    int32_t another = NODE_ID_NONE;
     for (uint32_t i = 0; i < q->config.peer_count; i++) {
         int32_t node = q->config.peers[i].node;
         const struct peer *p = peer_at(q, node);
         if (node == q->config.node_id)
             continue;
-        if (p->state == PEER_UP && !same_list(q, &p->hello)) {
-            snprintf(text, sizeof(text),
-                     "node %d was started with another --peers list than this node; at the first start all must name the "
-                     "same nodes",
-                     node);
-            dead(q, RC_INVALID, text);
-            return false;
-        }
+        if (p->state == PEER_UP && !same_list(q, &p->hello))
+            another = node;
         if (p->state != PEER_UP && used < sizeof(missing) - 24)
             used += (size_t)snprintf(missing + used, sizeof(missing) - used, "%s%d", used ? ", " : "", node);
     }
-    if (used == 0)
+    if (used == 0 && another == NODE_ID_NONE)
         return true;
+    if (used == 0) {
+        snprintf(text, sizeof(text),
+                 "node %d was started with another --peers list than this node; at the first start all must name the same "
+                 "nodes",
+                 another);
+        dead(q, RC_INVALID, text);
+        return false;
+    }
     snprintf(text, sizeof(text), "no answer from node%s %s yet; a cluster is formed when all of --peers have answered",
              strchr(missing, ',') ? "s" : "", missing);
     say_waiting(q, text);

@@ -20,6 +20,7 @@ static void on_hello(void *context, struct peer_hello *out)
         .incarnation = q->identity.incarnation,
         .broker_epoch = q->self.stage >= QUORUM_SELF_REGISTERED ? q->self.broker_epoch : -1,
         .standing = !q->forming ? PEER_FORMED : q->form.prepared ? PEER_PREPARED : PEER_EMPTY,
+        .listens = q->config.peer_listen,
         .wall_ms = io_wall_ms(q->shard->io),
     };
     snprintf(out->cluster_id, sizeof(out->cluster_id), "%s",
@@ -61,14 +62,78 @@ static enum rc on_judge(void *context, const struct peer_hello *theirs, char *wh
     return RC_OK;
 }
 
-static void say_differences(const struct quorum *q, const struct peer_hello *h)
+static size_t list_text(char *out, size_t n, const char *before, int32_t id, size_t used)
 {
+    return used + 24 < n ? used + (size_t)snprintf(out + used, n - used, "%s%d", used ? before : "", id) : used;
+}
+
+// Once a life of that node: a cluster that grows has shorter lists and longer ones, until every node was started anew.
+static void say_differences(const struct quorum *q, struct peer *p)
+{
+    const struct peer_hello *h = &p->hello;
+    if (uuid_eq(p->warned, h->incarnation))
+        return;
+    p->warned = h->incarnation;
     int64_t ahead_ms = h->wall_ms - io_wall_ms(q->shard->io);
-    if (!lists_equal(q, h))
-        trace_warn(q->config.trace, "node %d was started with another list of peers than this node", h->node);
+    if (!lists_equal(q, h)) {
+        char theirs[160] = "", own[160] = "";
+        size_t used = 0;
+        for (uint32_t i = 0; i < h->peer_count; i++)
+            used = list_text(theirs, sizeof(theirs), ",", h->peers[i], used);
+        used = 0;
+        for (uint32_t i = 0; i < q->config.peer_count; i++)
+            used = list_text(own, sizeof(own), ",", q->config.peers[i].node, used);
+        trace_warn(q->config.trace,
+                   "node %d was started with another --peers list (nodes %s) than this node (%s); they find each other all "
+                   "the same, but give every node the same list when it is next started",
+                   h->node, theirs, own);
+    }
     if (ahead_ms > CLOCKS_APART_MS || ahead_ms < -CLOCKS_APART_MS)
         trace_warn(q->config.trace, "the clock of node %d says %lld ms since 1970, the one of this node %lld", h->node,
                    (long long)h->wall_ms, (long long)(h->wall_ms - ahead_ms));
+}
+
+// ---- where they are ----
+
+static void learn(struct quorum *q, const struct image_node *n)
+{
+    struct io_addr addr;
+    struct peer *p = peers_find(q->peers, n->id);
+    if (!n->peer_host || n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch) ||
+        io_resolve(q->shard->io, n->peer_host, n->peer_port, &addr) != RC_OK)
+        return;
+    if (peers_learn(q->peers, n->id, PEER_REGISTERED, &addr) != RC_OK)
+        return;
+    p = peers_find(q->peers, n->id);
+    if (p)
+        p->registered_epoch = n->broker_epoch;
+}
+
+void quorum_peers_learn(struct quorum *q)
+{
+    if (!q->peers)
+        return;
+    for (uint32_t i = 0; i < q->image->node_count; i++)
+        learn(q, q->image->nodes[i]);
+    for (uint32_t i = 0; i < q->peers->count; i++) {
+        const struct peer *p = &q->peers->table[i];
+        if (p->in_use && p->registered_epoch >= 0 && !image_node(q->image, p->node))
+            peers_forget(q->peers, p->node);
+    }
+}
+
+enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uint16_t port)
+{
+    char name[IO_HOST_BYTES_MAX];
+    struct io_addr addr;
+    if (!q->peers || host.n == 0 || host.n >= sizeof(name) || memchr(host.p, 0, host.n))
+        return RC_INVALID_REQUEST;
+    memcpy(name, host.p, host.n);
+    name[host.n] = 0;
+    enum rc rc = io_resolve(q->shard->io, name, port, &addr);
+    if (rc == RC_OK)
+        rc = peers_learn(q->peers, node, PEER_TOLD, &addr);
+    return rc == RC_OK ? rc : RC_INVALID_REQUEST;
 }
 
 // ---- who is there ----
@@ -139,7 +204,7 @@ static void on_changed(void *context, struct peer *p)
     if (q->dead)
         return;
     if (p->state == PEER_UP && !q->forming)
-        say_differences(q, &p->hello);
+        say_differences(q, p);
     if (p->state == PEER_UP)
         quorum_lost_set(q, p->node, false);
     else

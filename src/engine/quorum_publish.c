@@ -80,6 +80,8 @@ void quorum_publish(struct quorum *q, const struct image *fresh_owned)
 {
     const struct image *old = q->image;
     q->image = fresh_owned;
+    if (fresh_owned->changes.everything || fresh_owned->changes.nodes)
+        quorum_peers_learn(q);
     for (struct list_node *n = q->readers.head.next; n != &q->readers.head && !q->held; n = n->next)
         offer(q, container_of(n, struct quorum_reader, link), fresh_owned);
     image_unref(old);

@@ -74,7 +74,9 @@ static enum rc member_of(const struct quorum *q, const struct voter_change *c, s
     }
     if (c->change != QUORUM_VOTER_ADD)
         return RC_VOTER_NOT_FOUND;
-    const struct peer *p = q->peers ? peers_find(q->peers, c->node) : NULL;
+    if (!q->peers)
+        return RC_INVALID_REQUEST; // nobody could come
+    const struct peer *p = peers_find(q->peers, c->node);
     if (!p || p->state != PEER_UP || !quorum_cluster_of(q, &p->hello))
         return RC_AGAIN; // it may come yet
     if (!uuid_is_zero(c->directory) && !uuid_eq(c->directory, p->hello.directory))
@@ -120,6 +122,12 @@ void quorum_voters_take(struct quorum *q, struct quorum_op *op)
         return;
     }
     op->index = 0;
+    const struct voter_change *c = op->request;
+    enum rc rc = c->change == QUORUM_VOTER_ADD && c->host.p ? quorum_peers_meet(q, c->node, c->host, c->port) : RC_OK;
+    if (rc != RC_OK) {
+        quorum_finish(q, op, rc);
+        return;
+    }
     list_push_back(&q->changes, &op->link);
     quorum_wake(q);
 }

@@ -183,6 +183,47 @@ Test(peers, two_nodes_meet_whoever_starts_first_and_answers_come_back)
     side_close(&b);
 }
 
+// Each side's list may be wrong: one that finds the other is enough, and a better address is taken up while the first
+// one is tried in vain.
+Test(peers, a_node_is_found_where_it_says_it_is)
+{
+    static struct side a, b;
+    uint16_t ports[2], elsewhere[2];
+    ports_find(ports);
+    ports_find(elsewhere);
+    side_open(&b, 2, ports); // knows where 1 is
+    elsewhere[0] = ports[0];
+    side_open(&a, 1, elsewhere); // does not know where 2 is
+    b.says.listens = b.addresses[1].addr;
+    until_up(&a, &b);
+    cr_assert_eq(peers_find(&a.peers, 2)->source, PEER_TOLD);
+    // It goes and is elsewhere, as its new registration says. That its old place is empty says no more than it did.
+    side_close(&b);
+    for (int i = 0; i < 4000 && !a.lost; i++)
+        turns(&a, NULL, 1);
+    cr_assert_eq(a.lost, 1);
+    uint16_t moved[2];
+    ports_find(moved);
+    moved[0] = ports[0];
+    side_open(&b, 2, moved);
+    cr_assert_eq(peers_learn(&a.peers, 2, PEER_REGISTERED, &b.addresses[1].addr), RC_OK);
+    until_up(&a, &b);
+    cr_assert_eq(peers_find(&a.peers, 2)->source, PEER_REGISTERED);
+    cr_assert_eq(a.lost, 1);
+    // A third node that nobody listed.
+    struct io_addr third = b.addresses[1].addr;
+    third.port = 1;
+    cr_assert_eq(peers_learn(&a.peers, 3, PEER_REGISTERED, &third), RC_OK);
+    turns(&a, &b, 50);
+    cr_assert_not(peers_up(&a.peers, 3));
+    peers_forget(&a.peers, 3);
+    cr_assert_null(peers_find(&a.peers, 3));
+    peers_forget(&a.peers, 2); // of --peers: it stays
+    cr_assert(peers_up(&a.peers, 2));
+    side_close(&a);
+    side_close(&b);
+}
+
 Test(peers, another_cluster_is_told_why)
 {
     static struct side a, b;
