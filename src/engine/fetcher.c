@@ -84,6 +84,7 @@ static void session_leave(struct fetcher *f, struct replica *r)
     } else if (r->in_session) {
         fetcher_session_begin(f); // no memory to say it
     }
+    f->in_session -= r->in_session;
     r->in_session = false;
 }
 
@@ -113,6 +114,7 @@ static void forgotten_drop(struct fetcher *f)
 void fetcher_session_begin(struct fetcher *f)
 {
     f->session_id = f->session_epoch = 0;
+    f->in_session = 0;
     forgotten_drop(f);
     for (struct list_node *n = list_first(&f->replicas); n; n = list_next(&f->replicas, n)) {
         struct replica *r = list_entry(n, struct replica, fetcher_link);
@@ -262,11 +264,13 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
     return rc;
 }
 
-// The connection stands and nothing is in flight: asks.
+// The connection stands and nothing is in flight: asks, when there is something to ask for.
 static void request_send(struct fetcher *f)
 {
     f->urgent = false;
     gather(f);
+    if (f->in_session == 0 && f->asked_count == 0 && list_empty(&f->asking))
+        return; // fetcher_wants() comes back
     remember(f);
     buf_deinit(&f->out);
     buf_init(&f->out, REQUEST_ARENA_BYTES);
@@ -277,6 +281,7 @@ static void request_send(struct fetcher *f)
     }
     for (uint32_t i = 0; i < f->asked_count; i++) {
         f->asked[i].r->asked = f->asked[i].ask;
+        f->in_session += !f->asked[i].r->in_session;
         f->asked[i].r->in_session = true;
     }
     forgotten_drop(f);

@@ -12,6 +12,9 @@
 // A partition that is new here does not sit out a long poll of the others: a second, empty Fetch behind the one in flight
 // tells the leader to answer that at once with what there is. Its own answer, which says nothing, is passed over.
 //
+// While no partition is in the session and none wants in, nothing is asked: a Fetch of nothing is answered at once. That is
+// so while the leader refuses them all and each waits to ask anew.
+//
 // A node whose leaderships move elsewhere loses its fetchers: one without partitions ends.
 #pragma once
 
@@ -30,6 +33,7 @@ struct fetcher {
     struct list asking;   // those of them that want something else than the session has
     struct list forgotten; // struct fetcher_forgotten: in the session, to be left out from now on
     int32_t session_id, session_epoch; // epoch 0: a new session with everything
+    uint32_t in_session;               // how many of the replicas
     uint32_t failures;
     struct shard_timer timer; // redials, gives up an answer that does not come
     struct shard_task task;   // sends the next request at the end of a turn
