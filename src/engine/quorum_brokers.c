@@ -72,10 +72,14 @@ static void state_ask(struct quorum *q, struct quorum_broker *b, const struct im
 
 // ---- sessions ----
 
-// Whoever becomes the controller knows nothing of the others' heartbeats: each gets a whole session from here, but for
-// those whose death this node has seen itself, above all the controller before it.
+// Whoever becomes the controller knows nothing of the others' heartbeats. Nobody can have been heard by the controller
+// before it since that one fell silent, so every session counts from there; half of it is left at least, for they beat
+// as soon as they know of this one. Whose death this node has seen itself, above all of that controller, gets none.
 static void begin(struct quorum *q, uint64_t now)
 {
+    const uint64_t half = now > q->session_ns / 2 ? now - q->session_ns / 2 : 0;
+    uint64_t heard = q->raft.leader_heard_ms * QUORUM_NS_PER_MS;
+    heard = heard == 0 || heard > now ? now : heard > half ? heard : half;
     q->controlling = true;
     for (uint32_t i = 0; i < q->image->node_count; i++) {
         int32_t node = q->image->nodes[i]->id;
@@ -83,7 +87,7 @@ static void begin(struct quorum *q, uint64_t now)
         struct quorum_broker *b = broker_get(q, node);
         if (!b)
             continue;
-        b->heard_ns = now;
+        b->heard_ns = heard;
         b->applied = b->target = 0;
         b->hinted = false;
         if (p && p->dead)

@@ -120,6 +120,7 @@ struct quorum_self {
     uint64_t beat_ns;       // next heartbeat
     uint64_t beat_applied;  // what the last one said
     int32_t beat_correlation; // 0: none unanswered
+    int32_t beat_to;          // the controller it went to
     uint64_t beat_sent_ns;
     uint64_t lease_ns; // atomic; quorum_lease_ns()
     // leaving

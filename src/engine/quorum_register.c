@@ -189,10 +189,13 @@ static void beat(struct quorum *q, uint64_t now)
     };
     q->self.beat_ns = now + q->beat_every_ns;
     q->self.beat_applied = q->image->index;
+    q->self.beat_to = q->raft.leader.node;
     int32_t correlation = ++q->correlation > 0 ? q->correlation : (q->correlation = 1);
     if (peers_send(q->peers, q->raft.leader.node, &broker_heartbeat_request_message, correlation, &m, PEER_URGENT) !=
-        RC_OK)
+        RC_OK) {
+        q->self.beat_ns = now + RETRY_MS * QUORUM_NS_PER_MS;
         return;
+    }
     q->self.beat_correlation = correlation;
     q->self.beat_sent_ns = now;
 }
@@ -228,12 +231,14 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
 
 static uint64_t beat_work(struct quorum *q, uint64_t now)
 {
+    const uint64_t election_ns = q->config.election_timeout_ms * QUORUM_NS_PER_MS;
     if (raft_leads(&q->raft)) // a majority was heard within an election timeout
-        lease_until(q, now + q->session_ns);
+        lease_until(q, now + (q->session_ns > 2 * election_ns ? q->session_ns - election_ns : q->session_ns / 2));
     if (q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage > QUORUM_SELF_SERVING || !leads_elsewhere(q))
         return UINT64_MAX;
-    bool open = q->self.beat_correlation && now - q->self.beat_sent_ns < BEAT_PATIENCE_MS * QUORUM_NS_PER_MS;
-    bool news = q->image->index > q->self.beat_applied;
+    bool known = q->self.beat_to == q->raft.leader.node; // a new controller hears of this node at once
+    bool open = known && q->self.beat_correlation && now - q->self.beat_sent_ns < BEAT_PATIENCE_MS * QUORUM_NS_PER_MS;
+    bool news = !known || q->image->index > q->self.beat_applied;
     if (!open && (news || now >= q->self.beat_ns))
         beat(q, now);
     return q->self.beat_ns > now ? q->self.beat_ns : now + RETRY_MS * QUORUM_NS_PER_MS;
