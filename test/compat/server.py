@@ -11,21 +11,22 @@ import time
 
 
 def free_port():
-    """A port that nothing listens on now; the same number serves over restarts."""
+    """A port of loopback that nothing listens on now; the same number serves over restarts."""
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return sock.getsockname()[1]
 
 
 class Server:
-    """One weir server process; started again it keeps port and data folder. Its output goes to a file."""
+    """One weir server process; started again it keeps address and data folder. Its output goes to a file. prefix: a command
+    that becomes the server, as nsenter does."""
 
-    def __init__(self, weir, folder, settings=(), arguments=(), port=None):
+    def __init__(self, weir, folder, settings=(), arguments=(), port=None, host='127.0.0.1', prefix=()):
         self.weir, self.data = weir, os.path.join(folder, 'data')
         self.log_path = os.path.join(folder, 'log')
-        self.port = port or free_port()
-        self.bootstrap = '127.0.0.1:%d' % self.port
-        self.command = [weir, 'server', '--data', self.data, '--listen', self.bootstrap] + list(arguments)
+        self.host, self.port = host, port or free_port()
+        self.bootstrap = '%s:%d' % (host, self.port)
+        self.command = list(prefix) + [weir, 'server', '--data', self.data, '--listen', self.bootstrap] + list(arguments)
         for setting in settings:
             self.command += ['--set', setting]
         self.process = None
@@ -46,7 +47,7 @@ class Server:
         """Waits until it answers a request."""
         while True:
             try:
-                with socket.create_connection(('127.0.0.1', self.port), 1) as sock:
+                with socket.create_connection((self.host, self.port), 1) as sock:
                     sock.sendall(struct.pack('>ihhih', 10, 18, 0, 1, -1))       # ApiVersions 0
                     if sock.recv(4):
                         return
@@ -69,7 +70,7 @@ class Server:
         end = time.monotonic() + 5
         while time.monotonic() < end:
             try:
-                socket.create_connection(('127.0.0.1', self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
             except ConnectionRefusedError:
                 return
             except OSError:
@@ -107,17 +108,19 @@ class Server:
 
 
 class Cluster:
-    """Several nodes of one cluster on loopback, each a Server with a data folder of its own."""
+    """Several nodes of one cluster, each a Server with a data folder of its own. places: host and prefix of each; else all
+    are on loopback."""
 
-    def __init__(self, weir, folder, count=3, settings=(), port=free_port):
+    def __init__(self, weir, folder, count=3, settings=(), port=free_port, places=None):
         self.weir, self.folder = weir, folder
+        places = places or [('127.0.0.1', ())] * count
         listen, peer = [port() for _ in range(count)], [port() for _ in range(count)]
-        peers = ','.join('%d@127.0.0.1:%d' % (n + 1, peer[n]) for n in range(count))
+        peers = ','.join('%d@%s:%d' % (n + 1, places[n][0], peer[n]) for n in range(count))
         self.nodes = []
-        for n in range(count):
+        for n, (host, prefix) in enumerate(places):
             own = os.path.join(folder, 'node-%d' % (n + 1))
             os.makedirs(own, exist_ok=True)
-            self.nodes.append(Server(weir, own, settings, ['--id', str(n + 1), '--peers', peers], listen[n]))
+            self.nodes.append(Server(weir, own, settings, ['--id', str(n + 1), '--peers', peers], listen[n], host, prefix))
         self.bootstrap = ','.join(node.bootstrap for node in self.nodes)
 
     def start(self, seconds=30):

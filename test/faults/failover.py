@@ -25,8 +25,9 @@ def next_port():
 class Three(Cluster):
     """A cluster of its own for one case. At the end every node that runs must end well."""
 
-    def __init__(self, weir, settings=(), count=3):
-        super().__init__(weir, tempfile.mkdtemp(prefix='weir-faults-cluster-'), count, ['memory=64MiB', 'group.initial.rebalance.delay.ms=0'] + list(settings), next_port)
+    def __init__(self, weir, settings=(), count=3, places=None):
+        super().__init__(weir, tempfile.mkdtemp(prefix='weir-faults-cluster-'), count,
+                         ['memory=64MiB', 'group.initial.rebalance.delay.ms=0'] + list(settings), next_port, places)
 
     def __enter__(self):
         try:

@@ -33,11 +33,12 @@ def topic_state(bootstraps, topic):
 
 
 class Producer(kill9.Producer):
-    """kill9's producer, against many nodes: each time it connects it asks any of them who leads. acks=all, idempotent."""
+    """kill9's producer, against many nodes: each time it connects it asks any of those it knows who leads. acks=all and
+    idempotent, or acks=1 and never sent twice."""
 
-    def __init__(self, bootstraps, pipe, number, topic, partition, seed):
-        super().__init__(bootstraps[0], pipe, number, partition, True, seed)
-        self.nodes, self.bootstraps, self.topic = list(bootstraps), list(bootstraps), topic
+    def __init__(self, bootstraps, known, pipe, number, topic, partition, idempotent, seed):
+        super().__init__(bootstraps[0], pipe, number, partition, idempotent, seed)
+        self.nodes, self.bootstraps, self.topic = list(bootstraps), list(known), topic
 
     def connect(self):
         while True:
@@ -47,7 +48,7 @@ class Producer(kill9.Producer):
             try:
                 if leader > 0:
                     self.connection = Raw(self.nodes[leader - 1], 3)
-                    if self.producer_id < 0:
+                    if self.idempotent and self.producer_id < 0:
                         answer = self.connection.call('InitProducerId', 1, {'transactional_id': None, 'transaction_timeout_ms': 60000})
                         if answer['error_code']:
                             raise Closed()
@@ -58,9 +59,9 @@ class Producer(kill9.Producer):
             time.sleep(RETRY_S)
 
     def send(self, first, values):
-        records = batches.build(values, timestamp_ms=int(time.time() * 1000), producer_id=self.producer_id, producer_epoch=0,
-                                base_sequence=first)
-        self.connection.send('Produce', 7, kill9.produce_body(self.topic, records, -1, self.partition))
+        sequence = dict(producer_id=self.producer_id, producer_epoch=0, base_sequence=first) if self.idempotent else {}
+        records = batches.build(values, timestamp_ms=int(time.time() * 1000), **sequence)
+        self.connection.send('Produce', 7, kill9.produce_body(self.topic, records, -1 if self.idempotent else 1, self.partition))
 
     def answer(self, first, values):
         part = self.connection.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
@@ -82,8 +83,8 @@ class Producer(kill9.Producer):
             raise Closed()
 
 
-def raw_load(bootstraps, pipe, number, topic, partition, seed, stop):
-    Producer(bootstraps, pipe, number, topic, partition, seed).run(stop)
+def raw_load(stop, *arguments):
+    Producer(*arguments).run(stop)
 
 
 CONFLUENT = r'''
@@ -115,11 +116,15 @@ if left:
 '''
 
 
-class Load:
-    """As a context: producers of one topic, one a partition; their journal is read with acknowledged() once it is over.
-    stock: the producers of the last partitions are librdkafka's, of confluent-kafka, where that is installed."""
+SIDE = 100      # a producer's number is its side's times this, plus its partition's
 
-    def __init__(self, cluster, topic, partitions, stock=0):
+
+class Load:
+    """As a context: producers of one topic, one a partition; their journal is read with journal() once it is over.
+    stock: the producers of the last partitions are librdkafka's, of confluent-kafka, where that is installed.
+    sides: [(nodes, idempotent)]: one producer a partition for each, that asks only these nodes who leads."""
+
+    def __init__(self, cluster, topic, partitions, stock=0, sides=None):
         python = os.path.join(CACHE, 'py-confluent', 'bin', 'python')
         self.stock = stock if os.access(python, os.X_OK) else 0
         self.cluster, self.topic, self.partitions = cluster, topic, partitions
@@ -133,8 +138,14 @@ class Load:
         os.close(reader)
         seed = random.randrange(1 << 30)
         plain = partitions - self.stock
-        self.workers = [multiprocessing.Process(target=raw_load, args=(bootstraps, self.writer, n, topic, n, seed + n, self.over))
-                        for n in range(plain)]
+        self.gone = 0           # records acknowledged with acks=1 that check() did not find
+        self.workers = []
+        for side, (nodes, idempotent) in enumerate(sides or [(cluster.nodes, True)]):
+            for n in range(plain):
+                number = side * SIDE + n
+                self.workers.append(multiprocessing.Process(target=raw_load, args=(
+                    self.over, bootstraps, [node.bootstrap for node in nodes], self.writer, number, topic, n, idempotent,
+                    seed + number)))
         self.clients = [[python, '-c', CONFLUENT, cluster.bootstrap, topic, 'i%d' % n, str(n)] for n in range(plain, partitions)]
 
     def __enter__(self):
@@ -196,14 +207,23 @@ class Load:
         return out
 
     def check(self):
-        """Everything read back from the leaders: nothing lost, nothing twice, in order; how many were acknowledged."""
+        """Everything read back from the leaders: nothing lost, nothing twice, in order; how many were acknowledged. What was
+        acknowledged with acks=1 may be lost and is counted in gone."""
         acknowledged, _, errors = self.journal()
         assert not errors, '%d refusals, the first: %s' % (len(errors), errors[0])
-        assert len(acknowledged) == self.partitions, 'only %s were ever acknowledged' % sorted(acknowledged)
+        named = {int(name[1:]) % SIDE for name in acknowledged}
+        assert len(named) == self.partitions, 'only %s were ever acknowledged' % sorted(acknowledged)
         bootstraps = [node.bootstrap for node in self.cluster.alive()]
-        for name, records in acknowledged.items():
-            partition = int(name[1:])
+        for partition in named:
+            mine = {name: records for name, records in acknowledged.items() if int(name[1:]) % SIDE == partition}
             leader = topic_state(bootstraps, self.topic)[1][partition][0]
             found = kill9.read_all(self.cluster.nodes[leader - 1].bootstrap, partition, self.topic)
-            kill9.check_partition(found, {name: records})
-        return sum(map(len, acknowledged.values()))
+            kill9.check_partition(found, {name: records for name, records in mine.items() if name.startswith('i')})
+            there = {value.rsplit(b' ', 1)[0]: offset for b in found for offset, _, _, value in b.records()}
+            self.gone += sum(there.get(b'%s %d' % (name.encode(), number)) != offset for name, records in mine.items()
+                             if name.startswith('p') for number, offset in records.items())
+        return sum(len(records) for name, records in acknowledged.items() if name.startswith('i'))
+
+    def between(self, begin, end, kind='i'):
+        """How many answers with acks=all (acks=1: 'p') came between two moments."""
+        return sum(begin < t < end for name, at in self.journal()[1].items() if name.startswith(kind) for t in at)

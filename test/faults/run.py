@@ -20,10 +20,11 @@ import overload                                                                 
 import disks                                                                        # noqa: E402
 import shards                                                                       # noqa: E402
 import failover                                                                     # noqa: E402
+import cuts                                                                         # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
 ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
-         'failover': failover}
+         'failover': failover, 'cuts': cuts}
 
 
 def main():
