@@ -48,16 +48,23 @@ void api_describe_cluster_begin(struct request *rq, const void *message)
         api_fail_memory(rq);
         return;
     }
+    const struct quorum *q = rq->bs->engine->engine->quorum;
     for (uint32_t i = 0; i < view.image->node_count; i++) {
         const struct image_node *n = view.image->nodes[i];
-        const struct image_listener *l = cluster_view_address(&view, n->id);
-        if (l)
-            out.brokers[out.brokers_count++] = (struct describe_cluster_response_broker){
-                .broker_id = n->id,
-                .host = bytes_str(l->host),
-                .port = l->port,
-                .rack = n->rack ? bytes_str(n->rack) : bytes_of(NULL, 0),
-            };
+        const struct image_listener *l = image_listener(n, view.listener);
+        if (!l || (n->fenced && !in->include_fenced_brokers))
+            continue;
+        struct describe_cluster_response_broker *b = &out.brokers[out.brokers_count++];
+        describe_cluster_response_broker_init(b);
+        b->broker_id = n->id;
+        b->host = bytes_str(l->host);
+        b->port = l->port;
+        b->rack = n->rack ? bytes_str(n->rack) : bytes_of(NULL, 0);
+        b->is_fenced = n->fenced;
+        if (in->details) {
+            b->clock_ahead_ms = quorum_clock_ahead_ms(q, n->id);
+            b->in_shutdown = n->in_shutdown;
+        }
     }
     request_answer(rq, &out);
 }

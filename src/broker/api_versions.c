@@ -8,9 +8,7 @@
 #include "meta/controller.h"
 #include "model/kerr.h"
 
-enum { FEATURES_VERSION = 3, FEATURES_FROM_ZERO_VERSION = 4, FEATURES_MAX = 2, GROUP_VERSION_CONSUMER = 1 };
-
-#define FEATURE_GROUP_VERSION "group.version"
+enum { FEATURES_VERSION = 3, FEATURES_FROM_ZERO_VERSION = 4, FEATURES_MAX = 2 };
 
 static bool software_char_inner(uint8_t c)
 {
@@ -48,8 +46,8 @@ static enum rc versions_features(const struct image *image, bool consumer_groups
     if (!out->supported_features || !out->finalized_features)
         return RC_NOMEM;
     out->finalized_features_epoch = (int64_t)image->index;
-    feature_add(out, version, FEATURE_GROUP_VERSION, 0, GROUP_VERSION_CONSUMER,
-                consumer_groups ? GROUP_VERSION_CONSUMER : 0);
+    feature_add(out, version, FEATURE_GROUP_VERSION, 0, GROUP_VERSION_MAX,
+                consumer_groups ? GROUP_VERSION_MAX : 0);
     feature_add(out, version, FEATURE_METADATA_VERSION, METADATA_VERSION_MIN, METADATA_VERSION_MAX,
                 image_feature_level(image, FEATURE_METADATA_VERSION));
     return RC_OK;

@@ -116,6 +116,13 @@ static void new_uuid(void *context, struct uuid *out)
     io_random(q->shard->io, out->b, sizeof(out->b));
 }
 
+static int32_t voter(void *context, uint32_t i)
+{
+    const struct quorum *q = context;
+    const struct raft_voters *v = raft_voters(&q->raft);
+    return i < v->count ? v->ids[i].node : NODE_ID_NONE;
+}
+
 // Decides what is queued into b, in order, until it is full. Requests that fail as a whole are answered at once.
 static void decide_queue(struct quorum *q, struct controller_batch *b)
 {
@@ -123,6 +130,7 @@ static void decide_queue(struct quorum *q, struct controller_batch *b)
                                  .self = q->config.node_id,
                                  .properties = q->config.properties,
                                  .new_uuid = new_uuid,
+                                 .voter = voter,
                                  .context = q,
                                  .trace = q->config.trace};
     while (!list_empty(&q->queue)) {

@@ -220,5 +220,8 @@ uint64_t quorum_lease_ns(const struct quorum *q);
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max);
 // Voters of the newest set this node has in its log, from any shard (an atomic read).
 uint32_t quorum_voter_count(const struct quorum *q);
+// How far a node's clock was ahead of this one's when it last said so; QUORUM_CLOCK_UNKNOWN: it never did. Any shard.
+#define QUORUM_CLOCK_UNKNOWN INT64_MIN
+int64_t quorum_clock_ahead_ms(const struct quorum *q, int32_t node);
 // The Raft leader as last known, from any shard (an atomic read).
 int32_t quorum_leader(const struct quorum *q);

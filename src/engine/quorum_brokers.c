@@ -200,6 +200,8 @@ void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_ro
             b->epoch = m.broker_epoch;
             b->heard_ns = shard_now_ns(q->shard);
             b->applied = (uint64_t)m.applied;
+            if (m.wall_ms)
+                quorum_met_clock(q, m.node, m.wall_ms);
             if (!n->fenced)
                 b->hinted = false;
             // A new registration asks to be unfenced by itself, when its logs are ready.

@@ -51,10 +51,14 @@ struct quorum_form {
     struct shard_timer timer;
 };
 
-// A node whose process this one has seen die (quorum_lost.c). Both fields are atomic; a node keeps its place for ever.
-struct quorum_lost {
+// What this node has seen of another itself (quorum_met.c). lost_ns and ahead_ms are atomic; a node keeps its place for
+// ever.
+struct quorum_met {
     int32_t node;
-    uint64_t until_ns; // taken for dead until then, 0: it lives
+    uint64_t lost_ns; // taken for dead until then, 0: it lives
+    int64_t ahead_ms; // its clock, against this node's
+    bool apart;       // and that was said
+    int64_t address_epoch; // the broker epoch under which it was said to advertise this node's address
 };
 
 // A snapshot on its way to a member that is too far behind (quorum_transfer.c).
@@ -195,8 +199,8 @@ struct quorum {
     int32_t correlation;
     uint64_t session_ns, beat_every_ns;
     struct quorum_tend tend;
-    struct quorum_lost lost[PEERS_MAX];
-    uint32_t lost_count; // atomic
+    struct quorum_met met[PEERS_MAX];
+    uint32_t met_count; // atomic
 };
 
 // quorum.c
@@ -231,8 +235,10 @@ enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uin
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
 uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again
 bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster
-// quorum_lost.c
-void quorum_lost_set(struct quorum *q, int32_t node, bool lost);
+// quorum_met.c
+void quorum_met_lost(struct quorum *q, int32_t node, bool lost);
+void quorum_met_clock(struct quorum *q, int32_t node, int64_t wall_ms);
+void quorum_met_addresses(struct quorum *q, const struct image *image); // warns when a live node has this one's address
 // quorum_raft.c
 void quorum_raft_send(struct quorum *q, const struct raft_message *m);
 void quorum_raft_receive(struct quorum *q, struct peer_inlet *in, const struct peer_frame *f);

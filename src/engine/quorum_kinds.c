@@ -19,6 +19,8 @@ static const struct kind kinds[QUORUM_KINDS] = {
     [CONTROLLER_INCREMENTAL_ALTER_CONFIGS] = {&incremental_alter_configs_request_message,
                                               &incremental_alter_configs_response_message, 0, 0},
     [CONTROLLER_ELECT_LEADERS] = {&elect_leaders_request_message, &elect_leaders_response_message, 0, 0},
+    [CONTROLLER_UNREGISTER] = {&unregister_broker_request_message, &unregister_broker_response_message, 0, 0},
+    [CONTROLLER_UPDATE_FEATURES] = {&update_features_request_message, &update_features_response_message, 0, 0},
     [CONTROLLER_ALTER_ISR] = {&alter_isr_message, &alter_isr_answer_message, 0, 0},
     [CONTROLLER_PRODUCER_IDS] = {&forward_producer_ids_message, &forward_producer_ids_message,
                                  sizeof(struct controller_producer_ids), sizeof(struct controller_producer_ids)},

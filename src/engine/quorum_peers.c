@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLOCKS_APART_MS = 10 * 60 * 1000, LEADERLESS_MS = 5000 };
+enum { LEADERLESS_MS = 5000 };
 
 // ---- Hello ----
 
@@ -74,7 +74,6 @@ static void say_differences(const struct quorum *q, struct peer *p)
     if (uuid_eq(p->warned, h->incarnation))
         return;
     p->warned = h->incarnation;
-    int64_t ahead_ms = h->wall_ms - io_wall_ms(q->shard->io);
     if (!lists_equal(q, h)) {
         char theirs[160] = "", own[160] = "";
         size_t used = 0;
@@ -88,9 +87,6 @@ static void say_differences(const struct quorum *q, struct peer *p)
                    "the same, but give every node the same list when it is next started",
                    h->node, theirs, own);
     }
-    if (ahead_ms > CLOCKS_APART_MS || ahead_ms < -CLOCKS_APART_MS)
-        trace_warn(q->config.trace, "the clock of node %d says %lld ms since 1970, the one of this node %lld", h->node,
-                   (long long)h->wall_ms, (long long)(h->wall_ms - ahead_ms));
 }
 
 // ---- where they are ----
@@ -205,10 +201,12 @@ static void on_changed(void *context, struct peer *p)
         return;
     if (p->state == PEER_UP && !q->forming)
         say_differences(q, p);
-    if (p->state == PEER_UP)
-        quorum_lost_set(q, p->node, false);
-    else
+    if (p->state == PEER_UP) {
+        quorum_met_lost(q, p->node, false);
+        quorum_met_clock(q, p->node, p->hello.wall_ms);
+    } else {
         quorum_forward_lost(q, p->node);
+    }
     if (q->forming)
         quorum_form_consider(q);
     else
@@ -221,7 +219,7 @@ static void on_lost(void *context, struct peer *p)
     struct quorum *q = context;
     if (q->dead || q->forming)
         return;
-    quorum_lost_set(q, p->node, true);
+    quorum_met_lost(q, p->node, true);
     if (q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER)
         quorum_feed(q, &(struct raft_event){.kind = RAFT_LEADER_LOST});
     quorum_brokers_lost(q, p->node);

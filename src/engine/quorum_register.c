@@ -156,6 +156,8 @@ void quorum_ready(struct quorum *q)
 
 void quorum_self_image(struct quorum *q, const struct image *image)
 {
+    if (image->changes.nodes || image->changes.everything)
+        quorum_met_addresses(q, image);
     if (!q->peers || q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage == QUORUM_SELF_FAILED)
         return;
     const struct image_node *n = image_node(image, q->config.node_id);
@@ -185,6 +187,7 @@ static void beat(struct quorum *q, uint64_t now)
         .incarnation = q->identity.incarnation,
         .broker_epoch = q->self.broker_epoch,
         .applied = (int64_t)q->image->index,
+        .wall_ms = io_wall_ms(q->shard->io),
         .want_unfenced = q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving && n && n->fenced,
     };
     q->self.beat_ns = now + q->beat_every_ns;

@@ -291,6 +291,12 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
         return RC_OK;
     case CONTROLLER_ALTER_ISR:
         return decide_isr(d, request, answer);
+    case CONTROLLER_UNREGISTER:
+        decide_unregister(d, request, answer);
+        return RC_OK;
+    case CONTROLLER_UPDATE_FEATURES:
+        decide_update_features(d, request, answer);
+        return RC_OK;
     case CONTROLLER_TEND:
         decide_tend(d, request, answer);
         return RC_OK;

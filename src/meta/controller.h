@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/prng.h"
 #include "base/trace.h"
+#include "meta/feature_levels.h"
 #include "meta/image.h"
 #include "model/limits.h"
 
@@ -30,6 +31,8 @@ struct controller_env {
     int32_t self;                                      // whose static configuration supplies the defaults
     struct config_layer properties;                    // static configuration
     void (*new_uuid)(void *context, struct uuid *out); // random, not reserved
+    // The i-th voter of the metadata log, NODE_ID_NONE behind the last one; NULL: there are none.
+    int32_t (*voter)(void *context, uint32_t i);
     void *context;
     struct trace_sink *trace;
 };
@@ -50,6 +53,8 @@ void controller_batch_end(struct controller_batch *b); // frees; the records too
 //   NODE_STATE               struct controller_node_state (both)
 //   ELECT_LEADERS            struct elect_leaders_request                  struct elect_leaders_response
 //   ALTER_ISR                struct alter_isr                              struct alter_isr_answer (wire/peer_messages.h)
+//   UNREGISTER               struct unregister_broker_request              struct unregister_broker_response
+//   UPDATE_FEATURES          struct update_features_request                struct update_features_response (no results)
 //   TEND                     struct controller_tend (both)
 //   FORMAT                   none: sets the feature levels of a new cluster
 enum controller_kind {
@@ -63,6 +68,8 @@ enum controller_kind {
     CONTROLLER_NODE_STATE,
     CONTROLLER_ELECT_LEADERS,
     CONTROLLER_ALTER_ISR,
+    CONTROLLER_UNREGISTER,
+    CONTROLLER_UPDATE_FEATURES,
     CONTROLLER_TEND,
     CONTROLLER_FORMAT,
     CONTROLLER_KINDS,
@@ -143,7 +150,3 @@ enum { CONTROLLER_WORK_MAX = 400 };
 // RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION, RC_INVALID_REQUEST.
 enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
                           const void *request, void *answer, struct controller_progress *progress, struct arena *arena);
-
-// Kafka feature and the level range this program writes and reads.
-#define FEATURE_METADATA_VERSION "metadata.version"
-enum { METADATA_VERSION_MIN = 7, METADATA_VERSION_MAX = 25 }; // Kafka's numbers: 3.3-IV3 to 4.0-IV3

@@ -78,6 +78,12 @@ bool decide_may_lead(const struct image *i, int32_t node);
 bool decide_list_has(const int32_t *list, uint32_t count, int32_t node);
 bool decide_list_drop(int32_t *list, uint32_t *count, int32_t node); // false: it was not there
 
+// controller_cluster.c
+void decide_unregister(struct decision *d, const struct unregister_broker_request *in,
+                       struct unregister_broker_response *out);
+void decide_update_features(struct decision *d, const struct update_features_request *in,
+                            struct update_features_response *out);
+
 // controller_elections.c. decide_change_elect(), and where that finds nobody: the last leader if nobody knows more, and
 // where the configuration allows it, or `unclean` asks for it, any replica that lives.
 void decide_elect(struct decision *d, const struct image_topic *t, const struct image_partition *p,
