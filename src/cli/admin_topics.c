@@ -66,6 +66,19 @@ bool topics_ask_configs(struct cli *cli, const struct bytes *names, uint32_t cou
     return client_call(&cli->client, &call) == RC_OK;
 }
 
+int64_t topics_min_isr(const struct describe_configs_response_result *r)
+{
+    char text[24];
+    int64_t v = 1;
+    for (uint32_t i = 0; r && i < r->configs_count; i++) {
+        if (!bytes_eq(r->configs[i].name, bytes_str("min.insync.replicas")) || r->configs[i].value.n >= sizeof(text))
+            continue;
+        snprintf(text, sizeof(text), "%.*s", (int)r->configs[i].value.n, (const char *)r->configs[i].value.p);
+        cli_number_parse(text, &v);
+    }
+    return v;
+}
+
 // ------------------------------------------------------------------------------------------------ list
 
 static uint32_t replica_count(const struct metadata_response_topic *t)

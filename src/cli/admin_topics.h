@@ -44,3 +44,5 @@ bool topics_ask_delete_records(struct cli *cli, const struct client_topic *t, in
 // The settings of topics. False without a message: brokers that cannot tell are passed over.
 bool topics_ask_configs(struct cli *cli, const struct bytes *names, uint32_t count,
                         struct describe_configs_response *out);
+// min.insync.replicas among them; 1 where r is NULL or does not say.
+int64_t topics_min_isr(const struct describe_configs_response_result *r);

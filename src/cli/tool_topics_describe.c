@@ -116,19 +116,6 @@ static void print_topic(struct cli *cli, const struct tool_topics_options *o, co
     buf_printf(out, "\n");
 }
 
-static int64_t min_isr_of(const struct describe_configs_response_result *r)
-{
-    char text[24];
-    int64_t v = 1;
-    for (uint32_t i = 0; r && i < r->configs_count; i++) {
-        if (!bytes_eq(r->configs[i].name, bytes_str("min.insync.replicas")) || r->configs[i].value.n >= sizeof(text))
-            continue;
-        snprintf(text, sizeof(text), "%.*s", (int)r->configs[i].value.n, (const char *)r->configs[i].value.p);
-        cli_number_parse(text, &v);
-    }
-    return v;
-}
-
 static bool is_alive(const struct metadata_response *all, int32_t id)
 {
     for (uint32_t i = 0; i < all->brokers_count; i++)
@@ -169,7 +156,7 @@ int tool_topics_describe(struct cli *cli, const struct tool_topics_options *o, c
         const struct metadata_response_topic *t = &chosen->items[i];
         struct describe_configs_response_result *r = configs_of(&configs, t->name);
         struct eligible e = {0};
-        const int64_t min_isr = min_isr_of(r);
+        const int64_t min_isr = topics_min_isr(r);
         if (!o->under_replicated && !o->unavailable && !o->under_min_isr && !o->at_min_isr)
             print_topic(cli, o, t, r);
         for (uint32_t k = 0; !o->with_overrides && k < t->partitions_count; k++) {
