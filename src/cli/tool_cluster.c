@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/admin_brokers.h"
 #include "cli/commands.h"
 #include "cli/tool.h"
 
@@ -35,15 +36,15 @@ static const struct cli_option options[] = {
      .help = "properties for the connection"},
     TOOL_NUMBER(struct cluster_options, "id", id, "ID", -1, "of unregister: the broker"),
     TOOL_FLAG(struct cluster_options, "include-fenced-brokers", fenced,
-              "of list-endpoints: those too that have stopped; none is known here"),
+              "of list-endpoints: those too that have stopped"),
     {0},
 };
 
-static int list_endpoints(struct cli *cli)
+static int list_endpoints(struct cli *cli, bool fenced)
 {
-    struct metadata_response all;
+    struct describe_cluster_response all;
     int host = 0, rack = 0;
-    if (!admin_ask_brokers(cli, CLIENT_NODE_ANY, &all))
+    if (!brokers_ask(cli, &all))
         return CLI_FAILED;
     for (uint32_t i = 0; i < all.brokers_count; i++) {
         host = (int)all.brokers[i].host.n > host ? (int)all.brokers[i].host.n : host;
@@ -53,10 +54,12 @@ static int list_endpoints(struct cli *cli)
     buf_printf(&cli->out, "%-10s %-*s %-10s %-*s %-10s %-15s\n", "ID", host, "HOST", "PORT", rack, "RACK", "STATE",
                "ENDPOINT_TYPE");
     for (uint32_t i = 0; i < all.brokers_count; i++) {
-        const struct metadata_response_broker *b = &all.brokers[i];
-        buf_printf(&cli->out, "%-10d %-*.*s %-10d %-*.*s %-10s %-15s\n", b->node_id, host, (int)b->host.n,
+        const struct describe_cluster_response_broker *b = &all.brokers[i];
+        if (b->is_fenced && !fenced)
+            continue;
+        buf_printf(&cli->out, "%-10d %-*.*s %-10d %-*.*s %-10s %-15s\n", b->broker_id, host, (int)b->host.n,
                    (const char *)b->host.p, b->port, rack, b->rack.p ? (int)b->rack.n : 4,
-                   b->rack.p ? (const char *)b->rack.p : "null", "unfenced", "broker");
+                   b->rack.p ? (const char *)b->rack.p : "null", b->is_fenced ? "fenced" : "unfenced", "broker");
     }
     return CLI_OK;
 }
@@ -105,7 +108,7 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
     if (is_unregister)
         code = unregister(cli, o.id);
     else if (*verb == 'l')
-        code = list_endpoints(cli);
+        code = list_endpoints(cli, o.fenced);
     else if (cli->client.cluster_id[0])
         buf_printf(&cli->out, "Cluster ID: %s\n", cli->client.cluster_id);
     else

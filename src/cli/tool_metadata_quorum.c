@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// kafka-metadata-quorum: describe --status and describe --replication.
+// kafka-metadata-quorum: describe --status and describe --replication; add-controller and remove-controller are
+// tool_metadata_quorum_change.c's.
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/tool.h"
-
-struct quorum_options {
-    struct tool_common tool;
-    const char *controller;
-    bool status, replication, human;
-};
+#include "cli/tool_metadata_quorum.h"
 
 static const struct cli_option options[] = {
     TOOL_TEXT(struct quorum_options, "bootstrap-controller", controller, "HOST:PORT[,...]",
@@ -19,6 +14,20 @@ static const struct cli_option options[] = {
     TOOL_FLAG(struct quorum_options, "status", status, "of describe: a short summary"),
     TOOL_FLAG(struct quorum_options, "replication", replication, "of describe: how far each node is"),
     TOOL_FLAG(struct quorum_options, "human-readable", human, "with --replication: times as ages"),
+    {.name = "controller-id",
+     .letter = 'i',
+     .kind = CLI_NUMBER,
+     .offset = offsetof(struct quorum_options, id),
+     .value_name = "ID",
+     .initial = -1,
+     .help = "of remove-controller: the node whose vote is taken"},
+    {.name = "controller-directory-id",
+     .letter = 'd',
+     .kind = CLI_TEXT,
+     .offset = offsetof(struct quorum_options, directory),
+     .value_name = "UUID",
+     .help = "of remove-controller: its metadata folder, as describe --replication shows it"},
+    TOOL_FLAG(struct quorum_options, "dry-run", dry_run, "of add- and remove-controller: only say what would be done"),
     {0},
 };
 
@@ -156,7 +165,7 @@ static int check(struct cli *cli, const struct quorum_options *o, const char *ve
                           "kafka-metadata-quorum: error: one of the arguments --bootstrap-server "
                           "--bootstrap-controller is required");
     if (strcmp(verb, "add-controller") == 0 || strcmp(verb, "remove-controller") == 0)
-        return tool_fail(cli, "%s is not supported here: 'weir admin quorum' has add and remove", verb);
+        return CLI_OK;
     if (strcmp(verb, "describe") != 0)
         return tool_wrong(cli, &tool_metadata_quorum,
                           "kafka-metadata-quorum: error: invalid choice: '%s' (choose from 'describe', "
@@ -181,6 +190,8 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
         return code;
     if (!o.tool.common.bootstrap)
         o.tool.common.bootstrap = o.controller;
+    if (strcmp(parsed->arguments[0], "describe") != 0)
+        return tool_quorum_change(cli, &o, *parsed->arguments[0] == 'a');
     if (!tool_connect(cli, &tool_metadata_quorum, &o.tool))
         return CLI_FAILED;
     const struct describe_quorum_response_partition *p = admin_ask_quorum(cli, &all);
@@ -196,8 +207,8 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
 }
 
 const struct cli_command tool_metadata_quorum = {.name = "kafka-metadata-quorum",
-                                                 .arguments = "describe",
-                                                 .summary = "This tool describes kraft metadata quorum status.",
+                                                 .arguments = "describe|add-controller|remove-controller",
+                                                 .summary = "This tool describes kraft metadata quorum status, and changes who votes.",
                                                  .options = options,
                                                  .shared = tool_connection_options,
                                                  .options_bytes = sizeof(struct quorum_options),

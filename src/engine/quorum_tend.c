@@ -30,6 +30,9 @@ static void piece_done(struct quorum_op *op, enum rc rc)
     t->go_on_ns = rc == RC_OK && t->request.more ? shard_now_ns(q->shard) + PIECES_APART_MS * QUORUM_NS_PER_MS : 0;
     if (rc != RC_OK || t->request.changes > 0)
         t->balanced_index = 0;
+    if (rc == RC_OK && t->request.changes > 0)
+        trace_info(q->config.trace, "%u partitions have another leader: %s", t->request.changes,
+                   t->request.unclean ? "they had none" : "their preferred one is back");
     quorum_wake(q);
 }
 
