@@ -208,7 +208,8 @@ static int run(struct cli *cli, const struct cli_parsed *parsed)
 
 const struct cli_command tool_metadata_quorum = {.name = "kafka-metadata-quorum",
                                                  .arguments = "describe|add-controller|remove-controller",
-                                                 .summary = "This tool describes kraft metadata quorum status, and changes who votes.",
+                                                 .summary = "This tool describes kraft metadata quorum status, and "
+                                                            "changes who votes.",
                                                  .options = options,
                                                  .shared = tool_connection_options,
                                                  .options_bytes = sizeof(struct quorum_options),

@@ -5,7 +5,7 @@ import wire
 from connection import Raw, batch, now_ms
 
 # What may change the broker for those that come after, or waits for something that never happens.
-LEFT_OUT = {'UnregisterBroker', 'UpdateFeatures', 'AddRaftVoter', 'RemoveRaftVoter', 'WriteTxnMarkers', 'AddPartitionsToTxn'}
+LEFT_OUT = {'AddRaftVoter', 'RemoveRaftVoter', 'WriteTxnMarkers', 'AddPartitionsToTxn'}
 
 
 def bodies(topic, topic_id, version):
@@ -43,7 +43,9 @@ def bodies(topic, topic_id, version):
         'DescribeLogDirs': {'topics': [partition]},
         'CreatePartitions': {'timeout_ms': 5000, 'validate_only': True, 'topics': [{'name': topic, 'count': 3, 'assignments': None},
                                                                                    {'name': topic + '-none', 'count': 3, 'assignments': None}]},
-        'DescribeCluster': {'include_cluster_authorized_operations': True, 'endpoint_type': 1},
+        'DescribeCluster': {'include_cluster_authorized_operations': True, 'endpoint_type': 1, 'include_fenced_brokers': True},
+        'UnregisterBroker': {'broker_id': 99},
+        'UpdateFeatures': {'timeout_ms': 5000, 'feature_updates': [{'feature': 'metadata.version', 'max_version_level': 99}]},
         'DescribeProducers': {'topics': [{'name': topic, 'partition_indexes': [0, 9]}]},
         'DescribeTopicPartitions': {'topics': [{'name': topic}, {'name': topic + '-none'}], 'response_partition_limit': 10},
         'DescribeQuorum': {'topics': [{'topic_name': '__cluster_metadata', 'partitions': [{'partition_index': 0}]}]},
