@@ -43,6 +43,9 @@ bool journal_temporary_path(const char *folder, char out[IO_PATH_BYTES_MAX]);
 // A new segment file, allocated ahead and open for writing at JOURNAL_HEAD_BYTES; not synced.
 enum rc journal_segment_create(struct io *io, const char *folder, uint64_t number, struct io_file *file);
 
+// journal_start.c: appends to `why`, which names the damage, how to go on without this log. file: of the journal's folder.
+void journal_say_remedy(const char *file, char *why, size_t why_bytes);
+
 // journal_start.c: what replay needs of the snapshot file.
 enum rc journal_snapshot_read(struct io *io, const char *path, const struct journal_visitor *v,
                               struct journal_mark *mark, uint64_t *bytes, char *why, size_t why_bytes);

@@ -175,11 +175,8 @@ void journal_snapshot_abandon(struct journal_snapshot *s)
 
 static enum rc damaged(char *why, size_t why_bytes, const char *path, uint64_t offset)
 {
-    snprintf(
-        why, why_bytes,
-        "metadata snapshot %s is damaged at offset %llu. If other nodes hold the cluster's metadata, move its folder "
-        "away and start again: the node then rejoins empty. A single node needs its backup.",
-        path, (unsigned long long)offset);
+    snprintf(why, why_bytes, "metadata snapshot %s is damaged at offset %llu", path, (unsigned long long)offset);
+    journal_say_remedy(path, why, why_bytes);
     return RC_CORRUPT;
 }
 

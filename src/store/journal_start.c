@@ -29,13 +29,23 @@ struct replay {
     uint32_t snapshot_files;
 };
 
+void journal_say_remedy(const char *file, char *why, size_t why_bytes)
+{
+    int home = (int)strlen(file), up = 2;
+    while (home > 1 && up > 0)
+        up -= file[--home] == '/';
+    size_t n = strnlen(why, why_bytes - 1);
+    snprintf(why + n, why_bytes - n,
+             ". Nothing was changed. If other nodes hold the cluster's metadata, move %.*s away, with every other folder of "
+             "log.dirs, and start again: the node rejoins empty, is filled from the others, and 'weir admin quorum replace "
+             "ID' gives it its vote back. A single node needs its backup.",
+             home, file);
+}
+
 static enum rc fail(struct replay *r, enum rc rc, const char *what, const char *path, uint64_t offset)
 {
-    snprintf(
-        r->why, r->why_bytes,
-        "metadata log %s, offset %llu: %s. Nothing was changed. If other nodes hold the cluster's metadata, move the "
-        "folder %s away and start again: the node then rejoins empty. A single node needs its backup.",
-        path, (unsigned long long)offset, what, r->j->path);
+    snprintf(r->why, r->why_bytes, "metadata log %s, offset %llu: %s", path, (unsigned long long)offset, what);
+    journal_say_remedy(path, r->why, r->why_bytes);
     return rc;
 }
 

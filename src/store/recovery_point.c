@@ -132,63 +132,22 @@ static bool plog_is_quiet(const struct plog *l)
     return list_empty(&l->queued) && list_empty(&l->writing) && !l->write;
 }
 
-static void plog_reset_noted(struct plog *l, const struct log_dir_mark *at)
+enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at)
 {
+    struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
+    r.flags |= CHECKPOINT_FLAG_RESET;
+    enum rc rc = log_dir_put(l->dir, &r);
+    if (rc == RC_OK && !l->dir->forward)
+        rc = io_file_sync_now(&l->dir->checkpoint.file);
+    if (rc)
+        return rc;
     l->recovery_point = l->recovery_point_durable = at->offset;
     l->recovery_base = at->segment_base;
     if (l->first_dirty > at->offset)
         l->first_dirty = at->offset;
     l->mark = at->offset;
     l->clean_marked = false;
-}
-
-struct plog_reset {
-    struct log_dir_op op;
-    struct plog *log;
-    struct log_dir_mark at;
-};
-
-static void plog_reset_put(struct log_dir_op *op, enum rc rc)
-{
-    struct plog_reset *y = container_of(op, struct plog_reset, op);
-    struct plog *l = y->log;
-    l->resetting = false;
-    l->reset_ready = rc == RC_OK;
-    if (rc == RC_OK)
-        plog_reset_noted(l, &y->at);
-    free(y);
-}
-
-enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at, bool wait)
-{
-    // It may have been here before, and something else have been noted since.
-    bool ready = l->reset_ready && l->recovery_point == at->offset && l->recovery_base == at->segment_base &&
-                 l->mark == at->offset;
-    struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
-    r.flags |= CHECKPOINT_FLAG_RESET;
-    l->reset_ready = false;
-    if (ready)
-        return RC_OK;
-    if (!l->dir->forward || !wait) {
-        enum rc rc = log_dir_put(l->dir, &r);
-        if (rc == RC_OK && !l->dir->forward)
-            rc = io_file_sync_now(&l->dir->checkpoint.file);
-        if (rc == RC_OK)
-            plog_reset_noted(l, at);
-        return rc;
-    }
-    // The folder is another shard's: not a byte may go before its checkpoint says so.
-    struct plog_reset *y = calloc(1, sizeof(*y));
-    if (!y)
-        return RC_AGAIN;
-    y->log = l;
-    y->at = *at;
-    y->op.request = LOG_DIR_PUT_SYNC;
-    y->op.record = r;
-    y->op.done = plog_reset_put;
-    l->resetting = true;
-    log_dir_submit(l->dir, &y->op);
-    return RC_AGAIN;
+    return RC_OK;
 }
 
 // ------------------------------------------------------------------------------------------------ written marks
