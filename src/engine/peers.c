@@ -279,10 +279,12 @@ static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
         dialled_hello(peer, f);
     } else if (f->key == PEER_REFUSAL) {
         char why[PEER_REASON_BYTES] = "closed the connection";
-        peers_refusal_text(f, why, sizeof(why));
+        int16_t code = peers_refusal(f, why, sizeof(why));
         say(peer, why);
         peer->was_up = false;
         fell(peer, BACKOFF_MS_MAX);
+        if (p->config.hooks->refused)
+            p->config.hooks->refused(p->config.context, peer, code);
     } else if (peer->state == PEER_UP && f->key != PEER_ECHO) {
         p->config.hooks->message(p->config.context, NULL, (struct peer_route){.node = peer->node}, f);
     }

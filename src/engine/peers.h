@@ -108,6 +108,8 @@ struct peers_hooks {
     enum rc (*judge)(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes);
     // A connection to p became UP or stopped being it, or an empty node said something new.
     void (*changed)(void *context, struct peer *p);
+    // p will not talk with this node; Kafka's error code says why, p->refusal in words. NULL: of no interest.
+    void (*refused)(void *context, struct peer *p, int16_t code);
     // The connection to p broke, and a new one is refused or was answered by another incarnation: its process is dead.
     void (*lost)(void *context, struct peer *p);
     // A replica's connection for fetches, greeted: the descriptor goes over (io_sock_adopt() or io_sock_refuse() before

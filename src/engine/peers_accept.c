@@ -100,13 +100,15 @@ void peers_greet_again(struct peers *p)
             (void)peers_say_hello(p, &in->link);
 }
 
-void peers_refusal_text(const struct peer_frame *f, char *why, size_t why_bytes)
+int16_t peers_refusal(const struct peer_frame *f, char *why, size_t why_bytes)
 {
     struct refusal_request r;
     struct arena a;
     struct dec d = dec_of(f->body);
     arena_init(&a, 4096, NULL, 0);
+    int16_t code = -1;
     if (refusal_request_decode(&d, f->version, &a, &r) == RC_OK) {
+        code = r.error_code;
         size_t n = r.reason.n < why_bytes - 1 ? r.reason.n : why_bytes - 1;
         memcpy(why, r.reason.p, n);
         why[n] = 0;
@@ -115,6 +117,7 @@ void peers_refusal_text(const struct peer_frame *f, char *why, size_t why_bytes)
                 why[i] = ' ';
     }
     arena_deinit(&a);
+    return code;
 }
 
 // The same process connects once: what it had before is dead.

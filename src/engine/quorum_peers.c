@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model/kerr.h"
+
 enum { LEADERLESS_MS = 5000 };
 
 // ---- Hello ----
@@ -226,6 +228,17 @@ static void on_lost(void *context, struct peer *p)
     quorum_wake(q);
 }
 
+// Who was cut off while another process registered under this id is let in by nobody who knows it, and so would never see
+// it in an image.
+static void on_refused(void *context, struct peer *p, int16_t code)
+{
+    struct quorum *q = context;
+    if (code != kerr_of(RC_STALE_BROKER_EPOCH) || q->self.stage < QUORUM_SELF_REGISTERED)
+        return;
+    q->self.stage = QUORUM_SELF_FAILED;
+    quorum_dead(q, RC_STALE_BROKER_EPOCH, p->refusal);
+}
+
 // ---- fetches ----
 
 static void on_adopt(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from)
@@ -284,7 +297,14 @@ static void on_message(void *context, struct peer_inlet *in, struct peer_route f
 }
 
 static const struct peers_hooks hooks = {
-    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .adopt = on_adopt, .message = on_message};
+    .hello = on_hello,
+    .judge = on_judge,
+    .changed = on_changed,
+    .refused = on_refused,
+    .lost = on_lost,
+    .adopt = on_adopt,
+    .message = on_message,
+};
 
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes)
 {
