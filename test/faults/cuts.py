@@ -24,8 +24,8 @@ HEALED_S = 20
 class Apart(Three):
     """A cluster whose nodes are on a network of their own."""
 
-    def __init__(self, weir, network, count=3, settings=()):
-        super().__init__(weir, SETTINGS + list(settings), count, network.places())
+    def __init__(self, weir, network, count=3, settings=SETTINGS):
+        super().__init__(weir, settings, count, network.places())
         self.network = network
 
     def create_led_by(self, topic, replicas):

@@ -88,16 +88,22 @@ class Network:
             self.__exit__()
             raise Skip('no network can be made: %s %s' % (error, getattr(error, 'stderr', b'').decode().strip())) from None
 
-    def add(self, n):
+    def add(self, n, address=None):
+        """A place; address: of another node, that is unplugged."""
         def begin():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             own_namespace()
         self.holders[n] = subprocess.Popen(['sleep', '900'], preexec_fn=begin)
         ip('link', 'add', 'to%d' % n, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.holders[n].pid))
         ip('link', 'set', 'to%d' % n, 'master', 'hub', 'up')
-        for words in ('addr add %s/24 dev eth0' % self.address(n), 'link set lo up', 'link set eth0 up'):
+        for words in ('addr add %s/24 dev eth0' % (address or self.address(n)), 'link set lo up', 'link set eth0 up'):
             self.inside(n, ['ip'] + words.split())
         self.inside(n, ['nft', '-f', '-'], RULES)
+        for place, other in self.holders.items():       # who keeps in mind where an address was would look there still
+            if address and place != n and other.poll() is None:
+                self.inside(place, ['ip', 'neigh', 'flush', 'all'])
+        if address:
+            ip('neigh', 'flush', 'all')
 
     @staticmethod
     def address(n):

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bad input, overload and broken surroundings get: every case starts brokers of its own.
 
-    run.py --weir FILE [--only NAME[,NAME]] [--port FIRST] [--list]
+    run.py --weir FILE [--only NAME[,NAME]] [--port FIRST] [--campaign] [--list]
+
+--campaign runs the long cases too; named by --only they run in any case.
 
 The last line is `N passed, N failed, N skipped`; the exit code is 1 when anything failed."""
 
@@ -20,11 +22,14 @@ import overload                                                                 
 import disks                                                                        # noqa: E402
 import shards                                                                       # noqa: E402
 import failover                                                                     # noqa: E402
+import hangs                                                                        # noqa: E402
+import raft_log                                                                     # noqa: E402
+import identity                                                                     # noqa: E402
 import cuts                                                                         # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
 ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
-         'failover': failover, 'cuts': cuts}
+         'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity}
 
 
 def main():
@@ -32,15 +37,19 @@ def main():
     parser.add_argument('--weir', required=True, help='the executable')
     parser.add_argument('--only', help='cases or groups by name, with commas')
     parser.add_argument('--port', type=int, help='first of the ports to use; else any that is free')
+    parser.add_argument('--campaign', action='store_true', help='the long cases too')
     parser.add_argument('--list', action='store_true', help='names only')
     args = parser.parse_args()
     Node.ports[0] = args.port or 0
     wanted = args.only.split(',') if args.only else None
     passed = failed = skipped = 0
     for room, module in ROOMS.items():
-        for case in module.CASES:
+        long = getattr(module, 'CAMPAIGN', [])
+        for case in module.CASES + long:
             name = '%s.%s' % (room, case.__name__)
             if wanted and not {room, name, case.__name__} & set(wanted):
+                continue
+            if case in long and not (args.campaign or args.list or {name, case.__name__} & set(wanted or [])):
                 continue
             if args.list:
                 print('%-28s %s' % (name, case.__doc__.splitlines()[0]))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A leader that is gone in three ways: its process is killed, its cable is pulled (nobody is told), its process stands still and
+goes on later, not knowing for how long. How long until another leads, how long producers stood still, and what the old one does
+when it is back."""
+
+import signal
+import time
+
+from cuts import HEALED_S, SESSION_S, SETTINGS, Apart
+from failover import Three, produced
+from failover_load import Load, topic_state
+from harness import Closed, Raw, until
+from network import Network, on_a_network
+
+DEFAULT_SESSION_S = 9
+
+
+def led_by_another(cluster, old):
+    others = [node.bootstrap for node in cluster.nodes if node is not cluster.node(old)]
+    return topic_state(others, 't')[1].get(0, (-1,))[0] not in (old, -1)
+
+
+def first_refusal(connection, seconds, values=b'probe %d x'):
+    """Writes on a connection to the old leader, as fast as it answers, until it says NOT_LEADER_OR_FOLLOWER; how many it
+    acknowledged before that, and after how many seconds it came."""
+    begin, acknowledged = time.monotonic(), 0
+    while True:
+        code = produced(connection, 't', values % time.monotonic_ns())
+        if code == 6:
+            return acknowledged, time.monotonic() - begin
+        acknowledged += code == 0
+        assert time.monotonic() < begin + seconds, 'answers %d' % code
+
+
+def prepared(cluster, controller):
+    """Node 1 leads t; the controller is it, or another."""
+    if isinstance(cluster, Apart):
+        cluster.create_led_by('t', [1, 2, 3])
+        cluster.hand_controller_to(1 if controller else 3)
+
+
+def gone(cluster, how, back, hold_s, limit_s):
+    """Node 1, which leads t, goes away by how() under load and comes back by back(). What was seen."""
+    with Load(cluster, 't', 1) as load, cluster.raw(1, 30) as before:
+        time.sleep(0.7)
+        assert produced(before, 't', b'probe 0 x') == 0
+        moment = time.monotonic()
+        how()
+        until(lambda: led_by_another(cluster, 1), limit_s * 3, cluster.log)
+        elected = time.monotonic() - moment
+        time.sleep(max(0.5, moment + hold_s - time.monotonic()))
+        back()
+        refused = None
+        if cluster.node(1).process.poll() is None:
+            acknowledged, refused = first_refusal(before, 10)
+            assert acknowledged == 0, 'the old leader acknowledged %d records' % acknowledged
+        else:
+            cluster.node(1).start()
+        cluster.registered(len(cluster.nodes), HEALED_S)
+        cluster.whole('t', seconds=HEALED_S)
+        time.sleep(0.3)
+    count = load.check()
+    pause = load.pauses_after(moment, moment + hold_s)['i0']
+    assert elected < limit_s, 'another leads after %.1f s' % elected
+    assert refused is None or refused < 1, 'NOT_LEADER_OR_FOLLOWER after %.1f s' % refused
+    cluster.stop()
+    cluster.equal('t')
+    return '%.2f s until another leads, producers stood still for %.2f s%s, %d records' % (
+        elected, pause, '' if refused is None else ', refuses %.0f ms after it is back' % (refused * 1000), count)
+
+
+def three_ways(weir, controller, session_s=SESSION_S, hold_s=5, settings=SETTINGS):
+    out = []
+    for name in ('killed', 'unplugged', 'stopped'):
+        with Network(3) as network, Apart(weir, network, settings=settings) as cluster:
+            prepared(cluster, controller)
+            process = cluster.node(1).process
+            ways = {'killed': (process.kill, process.wait, 1.0),
+                    'unplugged': (lambda: network.unplug(1), lambda: network.unplug(1, 'up'), session_s + 0.5),
+                    'stopped': (lambda: process.send_signal(signal.SIGSTOP), lambda: process.send_signal(signal.SIGCONT), session_s + 0.5)}
+            how, back, limit_s = ways[name]
+            out.append('%s: %s' % (name, gone(cluster, how, back, hold_s, limit_s)))
+    return '; '.join(out)
+
+
+@on_a_network
+def leader_gone(weir):
+    """A leader that is not the controller is killed, unplugged, stopped."""
+    return three_ways(weir, False)
+
+
+@on_a_network
+def controller_gone(weir):
+    """The same with a leader that is the controller, too."""
+    return three_ways(weir, True)
+
+
+@on_a_network
+def leader_gone_for_long(weir):
+    """As leader_gone with default settings; it comes back after 30 s."""
+    return three_ways(weir, False, DEFAULT_SESSION_S, 30, [])
+
+
+@on_a_network
+def controller_gone_for_long(weir):
+    """As controller_gone with default settings; it comes back after 30 s."""
+    return three_ways(weir, True, DEFAULT_SESSION_S, 30, [])
+
+
+CASES = [leader_gone, controller_gone]
+CAMPAIGN = [leader_gone_for_long, controller_gone_for_long]
