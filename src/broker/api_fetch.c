@@ -26,13 +26,33 @@ static enum shard_job_state fetch_leg_job(struct shard_job *j, uint64_t budget_n
     return SHARD_JOB_DONE;
 }
 
+// What was read of item is part of the answer. A session's partition that has no more stands in line no longer; one that
+// cannot be read is placed anew before the next read.
+static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
+{
+    const struct partition_read *r = &item->read;
+    struct fetch_share *share = leg->share;
+    if (!list_node_linked(&item->link))
+        list_push_back(&leg->read, &item->link);
+    uint64_t got = r->slice.bytes;
+    leg->read_something = leg->read_something || got > 0;
+    leg->bytes_left -= got < leg->bytes_left ? got : leg->bytes_left;
+    if (!share->lasting)
+        return;
+    if (r->rc != RC_OK)
+        fetch_share_drop(share, item);
+    else if (item->watch.p && got == 0 && r->diverging_epoch == LEADER_EPOCH_NONE && r->bound <= r->fetch_offset)
+        list_remove(&share->line, &item->line_link);
+}
+
 // Reads on, within one turn's share: thousands of partitions, each of which may have to be opened, go over several.
 static void fetch_leg_continue(struct fetch_leg *leg)
 {
     enum { LOOK_AT_CLOCK_EVERY = 8 };
+    struct fetch_share *share = leg->share;
     struct io *io = leg->shard->shard->io;
     uint64_t until_ns = io_clock_ns(io) + SHARD_JOB_BUDGET_NS;
-    for (uint32_t n = 1; leg->at; leg->at = leg->at->next_in_leg, n++) {
+    for (uint32_t n = 1; leg->to_read > 0; n++, leg->to_read--) {
         if (n % LOOK_AT_CLOCK_EVERY == 0 && io_clock_ns(io) >= until_ns) {
             shard_job_start(leg->shard->shard, &leg->job, fetch_leg_job);
             return;
@@ -42,20 +62,59 @@ static void fetch_leg_continue(struct fetch_leg *leg)
         item->read.bytes_max = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
         item->read.at_least_one = !leg->read_something;
         leg->wait.done = fetch_leg_warm;
-        if (!partition_read(leg->shard, &item->read, &leg->wait))
+        if (share->lasting)
+            fetch_share_watch(share, item); // first, so that nothing falls between the read and it
+        if (!partition_read(share->shard, &item->read, &leg->wait))
             return; // fetch_leg_warm() goes on
         memset(&leg->wait, 0, sizeof(leg->wait));
-        uint64_t got = item->read.slice.bytes;
-        leg->read_something = leg->read_something || got > 0;
-        leg->bytes_left -= got < leg->bytes_left ? got : leg->bytes_left;
+        struct list_node *next = list_next(&share->line, &item->line_link);
+        leg->at = next ? list_entry(next, struct fetch_item, line_link) : NULL;
+        fetch_item_was_read(leg, item);
     }
     engine_call_finish(&leg->read_call);
+}
+
+// Who gave data in the last answer goes to the end of the line, so that the others get their turn.
+static void fetch_line_turn(struct fetch_share *share)
+{
+    struct list gave;
+    list_init(&gave);
+    for (size_t n = share->line.count; n > 0; n--) {
+        struct list_node *node = list_pop_front(&share->line);
+        struct fetch_item *item = list_entry(node, struct fetch_item, line_link);
+        list_push_back(item->bytes_sent > 0 ? &gave : &share->line, node);
+        item->bytes_sent = 0;
+    }
+    for (struct list_node *n; (n = list_pop_front(&gave));)
+        list_push_back(&share->line, n);
+}
+
+static void fetch_line_up(struct fetch_share *share, struct fetch_item *item)
+{
+    if (!list_node_linked(&item->line_link))
+        list_push_back(&share->line, &item->line_link);
 }
 
 static void fetch_leg_read_run(struct engine_call *c)
 {
     struct fetch_leg *leg = container_of(c, struct fetch_leg, read_call);
-    leg->at = leg->first;
+    struct fetch_share *share = leg->share;
+    struct fetch_session *s = share->session;
+    for (struct list_node *n; (n = list_pop_front(&share->leaving));) {
+        fetch_share_drop(share, list_entry(n, struct fetch_item, link));
+        list_push_back(&leg->left, n);
+    }
+    for (struct list_node *n; (n = list_pop_front(&share->named));)
+        fetch_line_up(share, list_entry(n, struct fetch_item, link));
+    for (struct list_node *n = s && leg->op->all ? list_first(&s->order) : NULL; n; n = list_next(&s->order, n)) {
+        struct fetch_item *item = &list_entry(n, struct fetch_partition, link)->item;
+        if (item->share == share)
+            fetch_line_up(share, item);
+    }
+    fetch_line_turn(share);
+    struct list_node *first = list_first(&share->line);
+    leg->at = first ? list_entry(first, struct fetch_item, line_link) : NULL;
+    leg->to_read = share->line.count;
     leg->bytes_left = leg->op->max_bytes;
     leg->read_something = false;
     fetch_leg_continue(leg);
@@ -68,21 +127,38 @@ static void fetch_wait_unpinned(struct engine_call *c)
         fetch_wait(op);
 }
 
+static void fetch_free_left(struct fetch_op *op)
+{
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        for (struct list_node *n; (n = list_pop_front(&op->legs[i].left));)
+            fetch_partition_free(container_of(list_entry(n, struct fetch_item, link), struct fetch_partition, item));
+}
+
+// Whether what the leg has read must not wait for more. Counts its bytes.
+static bool fetch_leg_is_enough(const struct fetch_op *op, const struct fetch_leg *leg, uint64_t *bytes)
+{
+    for (const struct list_node *n = list_first(&leg->read); n; n = list_next(&leg->read, n)) {
+        const struct partition_read *r = &list_entry(n, struct fetch_item, link)->read;
+        *bytes += r->slice.bytes;
+        // A read ends with its segment. Who is that far behind must not wait for bytes that are there (Kafka answers at
+        // once, too).
+        if (r->rc != RC_OK || r->diverging_epoch != LEADER_EPOCH_NONE || *bytes >= op->min_bytes ||
+            (r->older_segment && r->slice.bytes > 0))
+            return true;
+    }
+    return false;
+}
+
 // Everything has been read: answer or wait?
 static void fetch_read_over(struct fetch_op *op)
 {
     if (--op->pending > 0)
         return;
+    fetch_free_left(op);
     uint64_t bytes = 0;
-    bool now = op->gone || op->last_try || op->item_count == 0 || op->deadline_ns == 0;
-    for (uint32_t i = 0; i < op->item_count && !now; i++) {
-        const struct partition_read *r = &op->items[i].read;
-        bytes += r->slice.bytes;
-        // A read ends with its segment. Who is that far behind must not wait for bytes that are there (Kafka answers at
-        // once, too).
-        now = r->rc != RC_OK || r->diverging_epoch != LEADER_EPOCH_NONE || bytes >= op->min_bytes ||
-              (r->older_segment && r->slice.bytes > 0);
-    }
+    bool now = op->gone || op->last_try || op->item_count == 0 || op->deadline_ns == 0 || !list_empty(&op->judged);
+    for (uint32_t i = 0; i < op->leg_count && !now; i++)
+        now = fetch_leg_is_enough(op, &op->legs[i], &bytes);
     if (now || op->min_bytes == 0 || shard_now_ns(op->rq->bs->shard) >= op->deadline_ns) {
         fetch_answer(op);
         return;
@@ -100,13 +176,16 @@ static void fetch_leg_read_done(struct engine_call *c)
 void fetch_read(struct fetch_op *op)
 {
     ASSERT(op->pending == 0);
+    struct engine_shard *es = op->rq->bs->engine;
+    // Cut off for so long that others may lead: nobody tells the partitions, so everyone is asked.
+    op->all = shard_now_ns(es->shard) > quorum_lease_ns(es->engine->quorum);
     op->pending = 1;
     for (uint32_t i = 0; i < op->leg_count; i++) {
         struct fetch_leg *leg = &op->legs[i];
         leg->read_call.run = fetch_leg_read_run;
         leg->read_call.done = fetch_leg_read_done;
         op->pending++;
-        engine_call_start(&leg->read_call, op->rq->bs->engine, leg->shard);
+        engine_call_start(&leg->read_call, es, leg->shard);
     }
     fetch_read_over(op);
 }
@@ -130,25 +209,14 @@ static const struct image_topic *fetch_topic(const struct image *image, struct f
     return m->topic;
 }
 
-static struct fetch_leg *fetch_leg_for(struct fetch_op *op, struct engine_shard *shard)
-{
-    for (uint32_t i = 0; i < op->leg_count; i++)
-        if (op->legs[i].shard == shard)
-            return &op->legs[i];
-    struct fetch_leg *leg = &op->legs[op->leg_count++];
-    leg->op = op;
-    leg->shard = shard;
-    return leg;
-}
-
-// Finds the partition's place, or says at once why it has none.
+// Finds out which shard is to be asked for item; without one says at once why.
 static void fetch_item_place(struct fetch_op *op, struct fetch_item *item, const struct image_topic *t)
 {
     struct engine *e = op->rq->bs->engine->engine;
     struct partition_read *r = &item->read;
     r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
     r->leader_epoch = r->diverging_epoch = LEADER_EPOCH_NONE;
-    item->leader = NODE_ID_NONE;
+    r->slice = (struct plog_slice){0};
     if (!t) {
         r->rc = item->by_id ? RC_UNKNOWN_TOPIC_ID : RC_UNKNOWN_TOPIC_OR_PARTITION;
         return;
@@ -158,74 +226,85 @@ static void fetch_item_place(struct fetch_op *op, struct fetch_item *item, const
         r->rc = RC_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    item->leader = p->leader;
+    r->id.topic_id = t->id;
     if (p->leader != e->config.node_id) {
         r->rc = RC_NOT_LEADER_OR_FOLLOWER;
-        r->leader_epoch = p->leader_epoch;
         return;
     }
-    struct topic_partition id = {.topic_id = t->id, .partition = r->id.partition};
-    item->leg = fetch_leg_for(op, engine_shard_of(e, id));
-    if (item->leg->last)
-        item->leg->last->next_in_leg = item;
-    else
-        item->leg->first = item;
-    item->leg->last = item;
-    r->id = id;
+    item->share = &op->shares[engine_shard_of(e, r->id)->shard->id];
+    item->share->placed++;
 }
 
-static void fetch_item_set(struct fetch_op *op, struct fetch_item *item, const struct image *image,
-                           struct fetch_topic_memo *memo, struct bytes name, struct uuid id, int32_t partition,
-                           int64_t offset, int64_t log_start, int32_t bytes_max, int32_t current_epoch,
-                           int32_t last_epoch)
+// Puts item where it will be read, or among those that are judged already.
+static void fetch_item_begin(struct fetch_op *op, struct fetch_item *item, const struct image *image,
+                             struct fetch_topic_memo *memo)
 {
     item->by_id = op->rq->version >= 13;
-    item->topic = name;
-    item->answer_id = id;
-    item->bytes_max = bytes_max > 0 ? (uint32_t)bytes_max : 0;
-    item->read = (struct partition_read){.id = {.topic_id = id, .partition = partition},
-                                         .fetch_offset = offset,
-                                         .committed = op->committed,
-                                         .by_replica = op->by_replica,
-                                         .replica = op->replica,
-                                         .replica_epoch = op->replica_epoch,
-                                         .replica_log_start = log_start,
-                                         .current_leader_epoch = current_epoch,
-                                         .last_fetched_epoch = last_epoch};
-    fetch_item_place(op, item, fetch_topic(image, memo, item->by_id, name, id));
+    item->read.committed = op->committed;
+    item->read.by_replica = op->by_replica;
+    item->read.replica = op->replica;
+    item->read.replica_epoch = op->replica_epoch;
+    if (!item->share)
+        fetch_item_place(op, item, fetch_topic(image, memo, item->by_id, item->topic, item->asked_id));
+    list_push_back(item->share ? &item->share->named : &op->judged, &item->link);
 }
 
+// Who is named in the request, and who could not be read the last time.
 static void fetch_items_of_session(struct fetch_op *op, const struct image *image)
 {
     struct fetch_session *s = op->context.session;
     struct fetch_topic_memo memo = {0};
-    uint32_t at = 0;
-    for (struct list_node *n = list_first(&s->order); n; n = list_next(&s->order, n)) {
-        struct fetch_partition *p = list_entry(n, struct fetch_partition, link);
-        struct fetch_item *item = &op->items[at++];
-        item->cached = p;
-        fetch_item_set(op, item, image, &memo, p->topic, p->topic_id, p->partition, p->fetch_offset,
-                       p->log_start_told, p->bytes_max, p->current_leader_epoch, p->last_fetched_epoch);
+    for (struct list_node *n; (n = list_pop_front(&s->unplaced));) {
+        struct fetch_item *item = list_entry(n, struct fetch_item, line_link);
+        if (!list_node_linked(&item->link))
+            list_push_back(&s->named, &item->link);
     }
+    for (struct list_node *n; (n = list_pop_front(&s->named));)
+        fetch_item_begin(op, list_entry(n, struct fetch_item, link), image, &memo);
 }
 
 static bool fetch_items_of_request(struct fetch_op *op, const struct image *image)
 {
     struct fetch_topic_memo memo = {0};
-    uint32_t at = 0;
+    struct fetch_item *item = op->items;
     for (uint32_t i = 0; i < op->in->topics_count; i++) {
         const struct fetch_request_topic *t = &op->in->topics[i];
         const uint8_t *copy = arena_copy(&op->rq->arena, t->topic.p, t->topic.n); // the frame goes before the wait
         if (!copy)
             return false;
-        struct bytes name = bytes_of(copy, t->topic.n);
-        for (uint32_t j = 0; j < t->partitions_count; j++) {
+        for (uint32_t j = 0; j < t->partitions_count; j++, item++) {
             const struct fetch_request_partition *p = &t->partitions[j];
-            fetch_item_set(op, &op->items[at++], image, &memo, name, t->topic_id, p->partition, p->fetch_offset,
-                           p->log_start_offset, p->partition_max_bytes, p->current_leader_epoch, p->last_fetched_epoch);
+            item->topic = bytes_of(copy, t->topic.n);
+            item->asked_id = t->topic_id;
+            item->bytes_max = p->partition_max_bytes > 0 ? (uint32_t)p->partition_max_bytes : 0;
+            item->read = (struct partition_read){.id = {.topic_id = t->topic_id, .partition = p->partition},
+                                                 .fetch_offset = p->fetch_offset,
+                                                 .replica_log_start = p->log_start_offset,
+                                                 .current_leader_epoch = p->current_leader_epoch,
+                                                 .last_fetched_epoch = p->last_fetched_epoch};
+            fetch_item_begin(op, item, image, &memo);
         }
     }
     return true;
+}
+
+// One for each shard that has something to read or to let go.
+static void fetch_legs_make(struct fetch_op *op)
+{
+    // Each time another shard is first, where all together have more than an answer holds.
+    uint32_t count = op->rq->bs->broker->shard_count;
+    uint32_t turn = op->context.session ? (uint32_t)op->context.session->epoch : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct fetch_share *share = &op->shares[(i + turn) % count];
+        if (share->placed == 0 && list_empty(&share->leaving))
+            continue;
+        struct fetch_leg *leg = &op->legs[op->leg_count++];
+        leg->op = op;
+        leg->share = share;
+        leg->shard = share->shard;
+        list_init(&leg->read);
+        list_init(&leg->left);
+    }
 }
 
 static uint32_t fetch_item_count(const struct fetch_op *op)
@@ -236,13 +315,6 @@ static uint32_t fetch_item_count(const struct fetch_op *op)
     for (uint32_t i = 0; i < op->in->topics_count; i++)
         count += op->in->topics[i].partitions_count;
     return count;
-}
-
-// Memory of a fetch of count partitions and of its answer.
-static size_t fetch_bytes(uint32_t count)
-{
-    return count * (sizeof(struct fetch_item) + sizeof(struct fetch_response_partition) +
-                    sizeof(struct fetch_response_response) + sizeof(struct enc_hole) + 64);
 }
 
 static void fetch_set_limits(struct fetch_op *op)
@@ -272,6 +344,40 @@ static enum rc fetch_judge_replica(struct fetch_op *op, const struct fetch_reque
     return node == s->replica ? RC_OK : RC_CLUSTER_AUTHORIZATION_FAILED;
 }
 
+// What is fetched, and the legs it takes. False: memory is short.
+static bool fetch_partitions(struct fetch_op *op)
+{
+    struct request *rq = op->rq;
+    struct fetch_session *s = op->context.session;
+    const struct image *image = engine_image(rq->bs->engine);
+    uint32_t shards = rq->bs->broker->shard_count;
+    size_t share_bytes = s ? 0 : sizeof(*op->shares);
+    op->item_count = fetch_item_count(op);
+    list_init(&op->judged);
+    // What a session's partitions take is its own.
+    api_answer_reserve(rq, (s ? 0 : op->item_count * sizeof(*op->items) + op->in->topics_count * (size_t)TOPIC_COPY_BYTES) +
+                               shards * (sizeof(*op->legs) + share_bytes));
+    op->legs = arena_array(&rq->arena, shards, sizeof(*op->legs));
+    if (!op->legs)
+        return false;
+    if (s) {
+        if (fetch_shares_make(s, rq->bs->engine) != RC_OK)
+            return false;
+        op->shares = s->shares;
+        fetch_items_of_session(op, image);
+    } else {
+        op->shares = arena_array(&rq->arena, shards, sizeof(*op->shares));
+        op->items = arena_array(&rq->arena, op->item_count, sizeof(*op->items));
+        if (!op->shares || !op->items)
+            return false;
+        fetch_shares_init(op->shares, rq->bs->engine->engine, NULL);
+        if (!fetch_items_of_request(op, image))
+            return false;
+    }
+    fetch_legs_make(op);
+    return true;
+}
+
 void api_fetch_begin(struct request *rq, const void *message)
 {
     const struct fetch_request *in = message;
@@ -295,30 +401,16 @@ void api_fetch_begin(struct request *rq, const void *message)
         request_answer(rq, &op->response);
         return;
     }
-    op->item_count = fetch_item_count(op);
-    // What a partition costs does not depend on the frame: an incremental request of a few bytes fetches thousands.
-    api_answer_reserve(rq, fetch_bytes(op->item_count) + in->topics_count * (size_t)TOPIC_COPY_BYTES +
-                               rq->bs->broker->shard_count * sizeof(*op->legs));
-    op->items = arena_array(&rq->arena, op->item_count, sizeof(*op->items));
-    op->legs = arena_array(&rq->arena, rq->bs->broker->shard_count, sizeof(*op->legs));
-    if (!op->items || !op->legs) {
-        fetch_session_done(&rq->bs->fetch_sessions, &op->context);
-        request_give_up(rq);
-        return;
-    }
     fetch_set_limits(op);
-    if (op->context.session) {
-        fetch_items_of_session(op, engine_image(rq->bs->engine));
-    } else if (!fetch_items_of_request(op, engine_image(rq->bs->engine))) {
+    // Gives the frame back in the end, from which the partitions of a request without a session are taken before.
+    if (!fetch_partitions(op) || !request_forget_frame(rq)) {
+        if (op->context.session)
+            fetch_session_close(&rq->bs->fetch_sessions, op->context.session); // the client begins anew, with what fits
+        fetch_session_done(&rq->bs->fetch_sessions, &op->context);
         request_give_up(rq);
         return;
     }
     op->in = NULL;
-    if (!request_forget_frame(rq)) {
-        fetch_session_done(&rq->bs->fetch_sessions, &op->context);
-        request_give_up(rq);
-        return;
-    }
     rq->op = op;
     rq->abandon = fetch_abandon;
     rq->hurry = fetch_hurry;

@@ -9,27 +9,23 @@ enum { INLINE_BYTES_MAX = 16 * 1024 };
 
 // ------------------------------------------------------------------------------------------------ letting go
 
-static void fetch_item_unpin(struct fetch_item *item)
-{
-    plog_slice_release(&item->read.slice);
-    item->read.slice = (struct plog_slice){0};
-}
-
 static void fetch_leg_unpin_run(struct engine_call *c)
 {
     struct fetch_leg *leg = container_of(c, struct fetch_leg, unpin_call);
-    for (struct fetch_item *item = leg->first; item; item = item->next_in_leg)
-        if (item->read.slice.file)
-            fetch_item_unpin(item);
+    for (struct list_node *n = list_first(&leg->read); n; n = list_next(&leg->read, n))
+        plog_slice_release(&list_entry(n, struct fetch_item, link)->read.slice);
+    for (struct fetch_pin *pin = leg->pins; pin; pin = pin->next)
+        plog_slice_release(&pin->slice);
+    leg->pins = NULL;
     engine_call_finish(c);
 }
 
 static bool fetch_leg_pinned(const struct fetch_leg *leg)
 {
-    for (const struct fetch_item *item = leg->first; item; item = item->next_in_leg)
-        if (item->read.slice.file)
+    for (const struct list_node *n = list_first(&leg->read); n; n = list_next(&leg->read, n))
+        if (list_entry(n, struct fetch_item, link)->read.slice.file)
             return true;
-    return false;
+    return leg->pins != NULL;
 }
 
 void fetch_unpin(struct fetch_op *op, engine_call_fn done)
@@ -64,14 +60,14 @@ static bool fetch_answer_unpin(struct request *rq)
 // ------------------------------------------------------------------------------------------------ answer
 
 // Copies a short range into the scratch behind `used`; false: send it from the file.
-static bool fetch_inline(struct fetch_op *op, struct fetch_item *item, struct records *out)
+static bool fetch_inline(struct fetch_op *op, struct fetch_pin *pin, size_t n, struct records *out)
 {
     struct broker_shard *bs = op->rq->bs;
-    size_t n = item->bytes_sent, got = 0;
+    size_t got = 0;
     if (n > INLINE_BYTES_MAX || bs->fetch_scratch_used + n > SCRATCH_BYTES)
         return false;
     uint8_t *p = bs->fetch_scratch + bs->fetch_scratch_used;
-    if (io_file_read_cached(&item->range.file, p, n, item->range.position, &got) != RC_OK || got != n)
+    if (io_file_read_cached(&pin->range.file, p, n, pin->range.position, &got) != RC_OK || got != n)
         return false;
     bs->fetch_scratch_used += n;
     bs->counters.fetch_inline_bytes += n;
@@ -79,7 +75,19 @@ static bool fetch_inline(struct fetch_op *op, struct fetch_item *item, struct re
     return true;
 }
 
-static void fetch_fill(struct fetch_op *op, struct fetch_item *item, struct fetch_response_partition *out)
+// Who leads instead, as this node knows.
+static void fetch_fill_leader(const struct fetch_op *op, const struct fetch_item *item, struct fetch_response_partition *out)
+{
+    const struct image_topic *t = image_topic_by_id(engine_image(op->rq->bs->engine), item->read.id.topic_id);
+    const struct image_partition *p = t ? image_partition(t, item->read.id.partition) : NULL;
+    if (!p)
+        return;
+    out->current_leader.leader_id = p->leader;
+    out->current_leader.leader_epoch = p->leader_epoch;
+}
+
+static void fetch_fill(struct fetch_op *op, struct fetch_item *item, struct fetch_pin *pin,
+                       struct fetch_response_partition *out)
 {
     const struct partition_read *r = &item->read;
     fetch_response_partition_init(out);
@@ -96,98 +104,190 @@ static void fetch_fill(struct fetch_op *op, struct fetch_item *item, struct fetc
         out->diverging_epoch.epoch = r->diverging_epoch;
         out->diverging_epoch.end_offset = r->diverging_end;
     }
-    if (r->rc == RC_NOT_LEADER_OR_FOLLOWER || r->rc == RC_FENCED_LEADER_EPOCH) {
-        out->current_leader.leader_id = item->leader;
-        out->current_leader.leader_epoch = r->leader_epoch;
-    }
-    if (item->bytes_sent > 0 && !fetch_inline(op, item, &out->records))
-        out->records = (struct records){.bytes = {.p = NULL, .n = item->bytes_sent}, .hole = &item->range};
+    if (r->rc == RC_NOT_LEADER_OR_FOLLOWER || r->rc == RC_FENCED_LEADER_EPOCH)
+        fetch_fill_leader(op, item, out);
+    if (item->bytes_sent > 0 && !fetch_inline(op, pin, item->bytes_sent, &out->records))
+        out->records = (struct records){.bytes = {.p = NULL, .n = item->bytes_sent}, .hole = &pin->range};
 }
 
-// Decides in order what of the ranges fits, and which partitions are worth a line. Returns the partitions answered.
-static uint32_t fetch_choose(struct fetch_op *op)
+// The answer while it is put together: the partitions it may be about in order, and room for what it says of them.
+struct fetch_draft {
+    struct fetch_item **items;
+    struct fetch_pin *pins; // one an item; used by those with data
+    struct fetch_response_partition *parts;
+    struct fetch_response_response *topics;
+    uint32_t count, answered;
+};
+
+static void fetch_draft_add(struct fetch_draft *d, const struct list *items)
+{
+    for (struct list_node *n = list_first(items); n; n = list_next(items, n))
+        d->items[d->count++] = list_entry(n, struct fetch_item, link);
+}
+
+// False when the request's share of memory is used up: then nothing has changed.
+static bool fetch_draft_init(struct fetch_op *op, struct fetch_draft *d)
+{
+    struct arena *a = &op->rq->arena;
+    size_t count = op->judged.count;
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        count += op->legs[i].read.count;
+    *d = (struct fetch_draft){0};
+    // What a partition costs does not depend on the frame: an incremental request of a few bytes may find thousands.
+    api_answer_reserve(op->rq, count * (sizeof(*d->items) + sizeof(*d->pins) + sizeof(*d->parts) + sizeof(*d->topics) +
+                                        sizeof(struct enc_hole) + 64));
+    d->items = arena_array(a, count, sizeof(*d->items));
+    d->pins = arena_array(a, count, sizeof(*d->pins));
+    d->parts = arena_array(a, count, sizeof(*d->parts));
+    d->topics = arena_array(a, count, sizeof(*d->topics));
+    if (!d->items || !d->pins || !d->parts || !d->topics)
+        return false;
+    fetch_draft_add(d, &op->judged);
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        fetch_draft_add(d, &op->legs[i].read);
+    return true;
+}
+
+// The range goes over from the item, which is the session's, to the request.
+static void fetch_pin_take(struct fetch_op *op, struct fetch_item *item, struct fetch_pin *pin)
+{
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        if (op->legs[i].share == item->share) {
+            pin->next = op->legs[i].pins;
+            op->legs[i].pins = pin;
+        }
+    pin->slice = item->read.slice;
+    struct io_file *file = plog_slice_file(&pin->slice);
+    pin->range = (struct request_range){
+        .file = {.io = op->rq->bs->shard->io, .fd = file->fd, .kind = IO_FILE_LOG, .private_data = file->private_data},
+        .position = pin->slice.position};
+    item->read.slice = (struct plog_slice){0};
+}
+
+// Decides in order what of the ranges fits, and which partitions are worth a line.
+static void fetch_choose(struct fetch_op *op, struct fetch_draft *d)
 {
     uint64_t left = op->max_bytes;
-    uint32_t count = 0;
     bool any = false;
-    for (uint32_t i = 0; i < op->item_count; i++) {
-        struct fetch_item *item = &op->items[i];
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct fetch_item *item = d->items[i];
         uint64_t n = item->read.slice.bytes;
         item->bytes_sent = 0;
         if (n > 0 && (n <= left || !any)) {
             item->bytes_sent = n;
             left -= n < left ? n : left;
             any = true;
-            struct io_file *file = plog_slice_file(&item->read.slice);
-            item->range = (struct request_range){
-                .file = {.io = op->rq->bs->shard->io, .fd = file->fd, .kind = IO_FILE_LOG,
-                         .private_data = file->private_data},
-                .position = item->read.slice.position};
         }
+        if (item->read.slice.file)
+            fetch_pin_take(op, item, &d->pins[i]);
         bool news = true;
-        if (item->cached)
-            news = fetch_session_note(op->context.session, item->cached, kerr_of(item->read.rc), item->bytes_sent,
-                                      item->read.high_watermark, item->read.last_stable_offset,
+        if (op->context.session)
+            news = fetch_session_note(container_of(item, struct fetch_partition, item), kerr_of(item->read.rc),
+                                      item->bytes_sent, item->read.high_watermark, item->read.last_stable_offset,
                                       item->read.log_start_offset) ||
                    item->read.diverging_epoch != LEADER_EPOCH_NONE;
         item->answered = news || op->context.full;
-        count += item->answered;
+        d->answered += item->answered;
     }
-    return count;
 }
 
 static bool fetch_same_topic(const struct fetch_item *a, const struct fetch_item *b)
 {
-    return bytes_eq(a->topic, b->topic) && uuid_eq(a->answer_id, b->answer_id);
+    return bytes_eq(a->topic, b->topic) && uuid_eq(a->asked_id, b->asked_id);
 }
 
-// Groups neighbours of one topic. False when the request's share of memory is used up.
-static bool fetch_build(struct fetch_op *op, uint32_t count)
+// Groups neighbours of one topic.
+static void fetch_build(struct fetch_op *op, struct fetch_draft *d)
 {
-    struct arena *a = &op->rq->arena;
-    struct fetch_response_partition *parts = arena_array(a, count, sizeof(*parts));
-    struct fetch_response_response *topics = arena_array(a, count, sizeof(*topics));
-    if (!parts || !topics)
-        return false;
     op->rq->bs->fetch_scratch_used = 0;
+    op->response.responses = d->topics;
     const struct fetch_item *last = NULL;
     struct fetch_response_response *topic = NULL;
-    uint32_t topic_count = 0, part = 0;
-    for (uint32_t i = 0; i < op->item_count; i++) {
-        struct fetch_item *item = &op->items[i];
+    struct fetch_response_partition *part = d->parts;
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct fetch_item *item = d->items[i];
         if (!item->answered)
             continue;
         if (!last || !fetch_same_topic(last, item)) {
-            topic = &topics[topic_count++];
+            topic = &d->topics[op->response.responses_count++];
             fetch_response_response_init(topic);
             topic->topic = item->topic;
-            topic->topic_id = item->answer_id;
-            topic->partitions = &parts[part];
+            topic->topic_id = item->asked_id;
+            topic->partitions = part;
         }
-        fetch_fill(op, item, &parts[part++]);
+        fetch_fill(op, item, &d->pins[i], part++);
         topic->partitions_count++;
         last = item;
     }
-    op->response.responses = topics;
-    op->response.responses_count = topic_count;
-    return true;
+}
+
+// ------------------------------------------------------------------------------------------------ the end
+
+// Nothing of the list is in the request's hands any more. What could not be read waits for its place to be found anew.
+static void fetch_list_over(struct fetch_op *op, struct list *items)
+{
+    struct fetch_session *s = op->context.session;
+    for (struct list_node *n; (n = list_pop_front(items));) {
+        struct fetch_item *item = list_entry(n, struct fetch_item, link);
+        if (!s || item->read.rc == RC_OK)
+            continue;
+        if (item->share)
+            item->share->placed--;
+        item->share = NULL;
+        list_push_back(&s->unplaced, &item->line_link);
+    }
+}
+
+// The session may serve others. The names of its topics have been encoded.
+static void fetch_over(struct fetch_op *op)
+{
+    fetch_list_over(op, &op->judged);
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        fetch_list_over(op, &op->legs[i].read);
+}
+
+// Nobody will have the answer, or it cannot be put together: the client begins anew. With nothing pinned.
+static void fetch_fail(struct fetch_op *op)
+{
+    struct request *rq = op->rq;
+    struct broker_shard *bs = rq->bs;
+    struct fetch_context context = op->context;
+    fetch_over(op);
+    if (op->gone)
+        request_answer(rq, &op->response);
+    else
+        request_give_up(rq);
+    if (context.session)
+        fetch_session_close(&bs->fetch_sessions, context.session);
+    fetch_session_done(&bs->fetch_sessions, &context);
+}
+
+static void fetch_failed_unpinned(struct engine_call *c)
+{
+    struct fetch_op *op = container_of(c, struct fetch_leg, unpin_call)->op;
+    if (--op->pending == 0)
+        fetch_fail(op);
 }
 
 void fetch_answer(struct fetch_op *op)
 {
     struct request *rq = op->rq;
-    shard_timer_cancel(rq->bs->shard, &op->timer);
+    struct broker_shard *bs = rq->bs;
+    struct fetch_draft d;
+    shard_timer_cancel(bs->shard, &op->timer);
     rq->op = op;
     rq->abandon = rq->hurry = NULL;
-    struct broker_shard *bs = rq->bs;
-    struct fetch_context context = op->context; // the session's names are read until the answer is encoded
-    uint32_t count = op->gone ? 0 : fetch_choose(op);
-    op->response.session_id = context.session_id;
-    if (op->gone || fetch_build(op, count)) {
-        request_answer_holes(rq, &op->response, count, fetch_answer_unpin);
-    } else {
-        rq->unpin = fetch_answer_unpin;
-        request_give_up(rq);
+    if (op->gone || !fetch_draft_init(op, &d)) {
+        fetch_unpin(op, fetch_failed_unpinned);
+        if (--op->pending == 0)
+            fetch_fail(op);
+        return;
     }
+    fetch_choose(op, &d);
+    fetch_build(op, &d);
+    fetch_over(op);
+    struct fetch_context context = op->context; // the session's names are read until the answer is encoded
+    op->response.session_id = context.session_id;
+    request_answer_holes(rq, &op->response, d.answered, fetch_answer_unpin);
     fetch_session_done(&bs->fetch_sessions, &context);
 }

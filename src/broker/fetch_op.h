@@ -1,50 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One Fetch under way: its partitions, and its legs to the shards that own them. Private to api_fetch.c (begin, read),
-// fetch_wait.c and fetch_answer.c.
+// fetch_share.c, fetch_wait.c and fetch_answer.c.
 #pragma once
 
 #include "broker/api.h"
+#include "broker/fetch_session.h"
 #include "engine/partition.h"
 
 struct fetch_op;
 
-struct fetch_item {
-    struct partition_read read;
-    struct partition_watch watch;
+// A range on its way to the client. The session may be read anew before it has gone.
+struct fetch_pin {
+    struct plog_slice slice;
     struct request_range range;
-    struct fetch_item *next_in_leg;
-    struct fetch_leg *leg; // NULL: judged without asking anyone
-    struct fetch_partition *cached; // in the session, or NULL
-    struct bytes topic;
-    struct uuid answer_id; // as the request named it
-    int32_t leader;
-    uint32_t bytes_max;
-    size_t bytes_sent;
-    bool answered; // part of the answer
-    bool by_id;
+    struct fetch_pin *next;
 };
 
 struct fetch_leg {
     struct fetch_op *op;
     struct engine_shard *shard;
-    struct fetch_item *first, *last;
+    struct fetch_share *share; // until the answer: then the session may go
+    struct list read; // struct fetch_item: found something out about, for this answer
+    struct list left; // struct fetch_item: let go, to be freed
+    struct fetch_pin *pins; // for its shard to release
     struct engine_call read_call, watch_call, cancel_call, unpin_call;
     struct fetch_item *at;   // the next to read
+    size_t to_read;          // so many from there on
     struct plog_wait wait;   // for the disk
     struct shard_task task;  // wakes
     struct shard_job job;    // reads on in the turns that follow
     uint64_t bytes_left;     // of the answer, as this leg sees it
     uint64_t bytes_watched;  // seen below the bound while waiting
-    bool watching, woken, read_something;
+    bool woken, read_something;
 };
 
 struct fetch_op {
     struct request *rq;
     const struct fetch_request *in;
     struct fetch_context context;
-    struct fetch_item *items;
-    uint32_t item_count;
+    struct fetch_share *shares; // by shard: the session's, or this request's
+    struct fetch_item *items;   // of a request without a session
+    uint32_t item_count;        // wanted, answered or not
+    struct list judged;         // struct fetch_item that no shard was asked for
     struct fetch_leg *legs;
     uint32_t leg_count, pending;
     uint64_t min_bytes, max_bytes;
@@ -53,6 +51,7 @@ struct fetch_op {
     int32_t replica;
     int64_t replica_epoch;
     bool committed, gone, last_try, waiting, ending;
+    bool all; // everything is read, not only who stands in line
     struct shard_timer timer;
     struct fetch_response response;
 };
@@ -68,3 +67,5 @@ void fetch_unpin(struct fetch_op *op, engine_call_fn done);
 // The request's callbacks: its connection is gone; nobody waits for more any longer, so it answers with what there is.
 void fetch_abandon(struct request *rq);
 void fetch_hurry(struct request *rq);
+// On the leg's shard: item has news while the leg waits.
+void fetch_leg_news(struct fetch_leg *leg, const struct fetch_item *item, enum partition_news news, uint64_t bytes_added);

@@ -23,9 +23,10 @@ static uint64_t fetch_key_hash(const struct fetch_key *k)
 
 static bool fetch_key_eq(const struct map_node *n, const void *key)
 {
-    const struct fetch_partition *p = container_of(n, struct fetch_partition, node);
+    const struct fetch_item *item = &container_of(n, struct fetch_partition, node)->item;
     const struct fetch_key *k = key;
-    return p->partition == k->partition && bytes_eq(p->topic, k->topic) && uuid_eq(p->topic_id, k->topic_id);
+    return item->read.id.partition == k->partition && bytes_eq(item->topic, k->topic) &&
+           uuid_eq(item->asked_id, k->topic_id);
 }
 
 static struct fetch_partition *fetch_partition_find(struct fetch_session *s, const struct fetch_key *k)
@@ -34,13 +35,17 @@ static struct fetch_partition *fetch_partition_find(struct fetch_session *s, con
     return n ? container_of(n, struct fetch_partition, node) : NULL;
 }
 
-static void fetch_partition_set(struct fetch_partition *p, const struct fetch_request_partition *from)
+static void fetch_partition_name(struct fetch_session *s, struct fetch_partition *p,
+                                 const struct fetch_request_partition *from)
 {
-    p->fetch_offset = from->fetch_offset;
-    p->log_start_told = from->log_start_offset;
-    p->bytes_max = from->partition_max_bytes;
-    p->current_leader_epoch = from->current_leader_epoch;
-    p->last_fetched_epoch = from->last_fetched_epoch;
+    struct fetch_item *item = &p->item;
+    item->read.fetch_offset = from->fetch_offset;
+    item->read.replica_log_start = from->log_start_offset;
+    item->read.current_leader_epoch = from->current_leader_epoch;
+    item->read.last_fetched_epoch = from->last_fetched_epoch;
+    item->bytes_max = from->partition_max_bytes > 0 ? (uint32_t)from->partition_max_bytes : 0;
+    if (!list_node_linked(&item->link))
+        list_push_back(&s->named, &item->link);
 }
 
 static bool fetch_partition_add(struct fetch_session_cache *c, struct fetch_session *s, const struct fetch_key *k,
@@ -51,27 +56,44 @@ static bool fetch_partition_add(struct fetch_session_cache *c, struct fetch_sess
     struct fetch_partition *p = calloc(1, sizeof(*p) + k->topic.n);
     if (!p)
         return false;
-    p->topic_id = k->topic_id;
-    p->partition = k->partition;
     if (k->topic.n > 0)
         memcpy(p->name, k->topic.p, k->topic.n);
-    p->topic = bytes_of(p->name, k->topic.n);
-    fetch_partition_set(p, from);
+    p->item.topic = bytes_of(p->name, k->topic.n);
+    p->item.asked_id = k->topic_id;
+    p->item.read.id.partition = k->partition;
     if (map_insert(&s->partitions, &p->node, fetch_key_hash(k)) != RC_OK) {
         free(p);
         return false;
     }
     list_push_back(&s->order, &p->link);
     c->partitions++;
+    fetch_partition_name(s, p, from);
     return true;
 }
 
-static void fetch_partition_remove(struct fetch_session_cache *c, struct fetch_session *s, struct fetch_partition *p)
+void fetch_partition_free(struct fetch_partition *p)
 {
+    ASSERT(!list_node_linked(&p->item.link) && !list_node_linked(&p->item.line_link) && !p->item.watch.p);
+    free(p);
+}
+
+// The session asks for p no more. Its shard lets go of it with the request at hand.
+static void fetch_partition_forget(struct fetch_session_cache *c, struct fetch_session *s, struct fetch_partition *p)
+{
+    struct fetch_item *item = &p->item;
     map_remove(&s->partitions, &p->node);
     list_remove(&s->order, &p->link);
     c->partitions--;
-    free(p);
+    if (list_node_linked(&item->link))
+        list_remove(&s->named, &item->link);
+    if (item->share) {
+        item->share->placed--;
+        list_push_back(&item->share->leaving, &item->link);
+        return;
+    }
+    if (list_node_linked(&item->line_link))
+        list_remove(&s->unplaced, &item->line_link);
+    fetch_partition_free(p);
 }
 
 // ------------------------------------------------------------------------------------------------ sessions
@@ -87,15 +109,32 @@ static struct fetch_session *fetch_session_find(struct fetch_session_cache *c, i
     return n ? container_of(n, struct fetch_session, node) : NULL;
 }
 
-static void fetch_session_free(struct fetch_session_cache *c, struct fetch_session *s)
+void fetch_session_free(struct fetch_session *s)
 {
-    while (!list_empty(&s->order))
-        fetch_partition_remove(c, s, list_entry(list_first(&s->order), struct fetch_partition, link));
+    for (struct list_node *n; (n = list_pop_front(&s->order));) {
+        struct fetch_partition *p = list_entry(n, struct fetch_partition, link);
+        map_remove(&s->partitions, &p->node);
+        free(p);
+    }
+    for (uint32_t i = 0; i < s->share_count; i++)
+        for (struct list_node *n; (n = list_pop_front(&s->shares[i].leaving));)
+            free(container_of(list_entry(n, struct fetch_item, link), struct fetch_partition, item));
     map_deinit(&s->partitions);
+    free(s->shares);
     free(s);
 }
 
-static void fetch_session_close(struct fetch_session_cache *c, struct fetch_session *s)
+// Nobody uses it and nobody will.
+static void fetch_session_end(struct fetch_session_cache *c, struct fetch_session *s)
+{
+    c->partitions -= s->order.count;
+    if (s->shares)
+        fetch_shares_close(s);
+    else
+        fetch_session_free(s);
+}
+
+void fetch_session_close(struct fetch_session_cache *c, struct fetch_session *s)
 {
     if (s->closed)
         return;
@@ -103,7 +142,7 @@ static void fetch_session_close(struct fetch_session_cache *c, struct fetch_sess
     map_remove(&c->sessions, &s->node);
     list_remove(&c->lru, &s->lru);
     if (!s->in_use)
-        fetch_session_free(c, s);
+        fetch_session_end(c, s);
 }
 
 // A new session in the place of the least recently used idle one if need be; NULL: there is no room.
@@ -128,6 +167,8 @@ static struct fetch_session *fetch_session_make(struct fetch_session_cache *c, u
     while (s->id == FETCH_SESSION_NONE || fetch_session_find(c, s->id));
     map_init(&s->partitions);
     list_init(&s->order);
+    list_init(&s->named);
+    list_init(&s->unplaced);
     if (map_insert(&c->sessions, &s->node, map_hash_u64((uint32_t)s->id)) != RC_OK) {
         free(s);
         return NULL;
@@ -146,7 +187,7 @@ static bool fetch_session_update(struct fetch_session_cache *c, struct fetch_ses
             struct fetch_key k = {.topic_id = t->topic_id, .topic = t->topic, .partition = t->partitions[j].partition};
             struct fetch_partition *p = fetch_partition_find(s, &k);
             if (p)
-                fetch_partition_set(p, &t->partitions[j]);
+                fetch_partition_name(s, p, &t->partitions[j]);
             else if (!fetch_partition_add(c, s, &k, &t->partitions[j]))
                 return false;
         }
@@ -162,7 +203,7 @@ static void fetch_session_forget(struct fetch_session_cache *c, struct fetch_ses
             struct fetch_key k = {.topic_id = t->topic_id, .topic = t->topic, .partition = t->partitions[j]};
             struct fetch_partition *p = fetch_partition_find(s, &k);
             if (p)
-                fetch_partition_remove(c, s, p);
+                fetch_partition_forget(c, s, p);
         }
     }
 }
@@ -245,11 +286,11 @@ void fetch_session_done(struct fetch_session_cache *c, struct fetch_context *x)
     ASSERT(s->in_use);
     s->in_use = false;
     if (s->closed)
-        fetch_session_free(c, s);
+        fetch_session_end(c, s);
 }
 
-bool fetch_session_note(struct fetch_session *s, struct fetch_partition *p, int16_t error_code, size_t bytes,
-                        int64_t high_watermark, int64_t last_stable_offset, int64_t log_start_offset)
+bool fetch_session_note(struct fetch_partition *p, int16_t error_code, size_t bytes, int64_t high_watermark,
+                        int64_t last_stable_offset, int64_t log_start_offset)
 {
     bool news = !p->answered || bytes > 0 || error_code != 0 || p->error_code != 0 ||
                 p->high_watermark != high_watermark || p->last_stable_offset != last_stable_offset ||
@@ -259,10 +300,6 @@ bool fetch_session_note(struct fetch_session *s, struct fetch_partition *p, int1
     p->high_watermark = high_watermark;
     p->last_stable_offset = last_stable_offset;
     p->log_start_offset = log_start_offset;
-    if (bytes > 0) { // who gave data goes to the end, so that the others get their turn
-        list_remove(&s->order, &p->link);
-        list_push_back(&s->order, &p->link);
-    }
     return news;
 }
 
@@ -275,10 +312,15 @@ void fetch_session_cache_init(struct fetch_session_cache *c, uint32_t sessions_m
 
 void fetch_session_cache_deinit(struct fetch_session_cache *c)
 {
-    while (!list_empty(&c->lru)) {
-        struct fetch_session *s = list_entry(list_first(&c->lru), struct fetch_session, lru);
-        s->in_use = false;
-        fetch_session_close(c, s);
+    for (struct list_node *n; (n = list_pop_front(&c->lru));) {
+        struct fetch_session *s = list_entry(n, struct fetch_session, lru);
+        map_remove(&c->sessions, &s->node);
+        for (struct list_node *m = list_first(&s->order); m; m = list_next(&s->order, m))
+            partition_unwatch(&list_entry(m, struct fetch_partition, link)->item.watch);
+        for (uint32_t i = 0; i < s->share_count; i++)
+            for (struct list_node *m = list_first(&s->shares[i].leaving); m; m = list_next(&s->shares[i].leaving, m))
+                partition_unwatch(&list_entry(m, struct fetch_item, link)->watch);
+        fetch_session_free(s);
     }
     map_deinit(&c->sessions);
 }

@@ -6,16 +6,19 @@
 
 static void fetch_leg_unwatch(struct fetch_leg *leg)
 {
-    for (struct fetch_item *item = leg->first; item; item = item->next_in_leg)
-        partition_unwatch(&item->watch);
-    leg->watching = false;
+    struct fetch_share *share = leg->share;
+    share->waiting = NULL;
+    if (share->lasting)
+        return;
+    for (struct list_node *n = list_first(&share->line); n; n = list_next(&share->line, n))
+        partition_unwatch(&list_entry(n, struct fetch_item, line_link)->watch);
 }
 
 // On the leg's shard, at the end of the turn in which a watch fired.
 static void fetch_leg_woken(struct shard_task *t)
 {
     struct fetch_leg *leg = container_of(t, struct fetch_leg, task);
-    if (!leg->watching)
+    if (leg->share->waiting != leg)
         return;
     fetch_leg_unwatch(leg);
     engine_call_finish(&leg->watch_call);
@@ -35,25 +38,26 @@ static uint64_t fetch_leg_enough(const struct fetch_leg *leg)
     return leg->op->leg_count > 1 ? 1 : leg->op->min_bytes;
 }
 
-static void fetch_watch_fired(struct partition_watch *w, uint64_t bytes_added, bool ended)
+void fetch_leg_news(struct fetch_leg *leg, const struct fetch_item *item, enum partition_news news, uint64_t bytes_added)
 {
-    struct fetch_item *item = container_of(w, struct fetch_item, watch);
-    struct fetch_leg *leg = item->leg;
     leg->bytes_watched += bytes_added < item->bytes_max ? bytes_added : item->bytes_max;
-    if (ended || leg->bytes_watched >= fetch_leg_enough(leg))
+    if (news == PARTITION_ANEW || leg->bytes_watched >= fetch_leg_enough(leg))
         fetch_leg_wake(leg);
 }
 
-// Puts watches on; what was added since the read is counted, so nothing falls between the two.
+// Puts watches on; what was added since the read is counted, so nothing falls between the two. A session's partition
+// that does not stand in line has had no news.
 static void fetch_leg_watch_run(struct engine_call *c)
 {
     struct fetch_leg *leg = container_of(c, struct fetch_leg, watch_call);
-    leg->watching = true;
+    struct fetch_share *share = leg->share;
+    share->waiting = leg;
     leg->woken = false;
     leg->bytes_watched = 0;
     bool moved = false;
-    for (struct fetch_item *item = leg->first; item; item = item->next_in_leg) {
-        struct partition *p = partition_find(leg->shard, item->read.id);
+    for (struct list_node *n = list_first(&share->line); n; n = list_next(&share->line, n)) {
+        struct fetch_item *item = list_entry(n, struct fetch_item, line_link);
+        struct partition *p = partition_find(share->shard, item->read.id);
         if (!p || partition_check(p, item->read.current_leader_epoch) != RC_OK) {
             moved = true;
             continue;
@@ -61,13 +65,10 @@ static void fetch_leg_watch_run(struct engine_call *c)
         int64_t bound = partition_bound(p, &item->read);
         moved = moved || bound != item->read.bound;
         if (bound > item->read.fetch_offset) {
-            uint64_t n = plog_bytes_between(&p->log, item->read.fetch_offset, bound);
-            leg->bytes_watched += n < item->bytes_max ? n : item->bytes_max;
+            uint64_t bytes = plog_bytes_between(&p->log, item->read.fetch_offset, bound);
+            leg->bytes_watched += bytes < item->bytes_max ? bytes : item->bytes_max;
         }
-        item->watch.offset = item->read.fetch_offset;
-        item->watch.by_replica = item->read.by_replica;
-        item->watch.fire = fetch_watch_fired;
-        partition_watch(p, &item->watch);
+        fetch_share_watch(share, item);
     }
     if (moved)
         fetch_leg_wake(leg);
@@ -77,7 +78,7 @@ static void fetch_leg_cancel_run(struct engine_call *c)
 {
     struct fetch_leg *leg = container_of(c, struct fetch_leg, cancel_call);
     shard_defer_cancel(leg->shard->shard, &leg->task);
-    if (leg->watching) {
+    if (leg->share->waiting == leg) {
         fetch_leg_unwatch(leg);
         engine_call_finish(&leg->watch_call);
     }

@@ -301,9 +301,9 @@ static void coordinator_work(struct shard_task *t)
 // ------------------------------------------------------------------------------------------------ life
 
 // High watermark or log start moved, or nothing more comes from there.
-static void coordinator_watched(struct partition_watch *w, uint64_t bytes_added, bool ended)
+static void coordinator_watched(struct partition_watch *w, enum partition_news news, uint64_t bytes_added)
 {
-    (void)bytes_added, (void)ended;
+    (void)news, (void)bytes_added;
     coordinator_wake(container_of(w, struct coordinator, watch));
 }
 

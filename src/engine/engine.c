@@ -9,6 +9,7 @@
 #include "engine/engine_core.h"
 #include "engine/partition.h"
 #include "engine/peers.h"
+#include "engine/replica.h"
 
 enum { STORE_STEP_NS = 500 * 1000 };
 
@@ -53,6 +54,8 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
                 partition_follow_topic(es, c->topic_id, image) != RC_OK)
                 trace_error(es->engine->config.trace, "no memory for the partitions of a changed topic");
         }
+    if (!everything && image->changes.nodes)
+        replicas_follow_nodes(es, image);
     coordinators_image_changed(es, old, image);
     if (es->image_changed)
         es->image_changed(es, image);
@@ -104,6 +107,12 @@ static void engine_offered_moved(struct store *s, struct plog *l)
     partition_advance(p);
 }
 
+static void engine_start_moved(struct store *s, struct plog *l)
+{
+    (void)s;
+    partition_tell_start(container_of(l, struct partition, log));
+}
+
 static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, retention_job);
@@ -152,6 +161,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     map_init(&es->graves);
     list_init(&es->opening);
     list_init(&es->fetchers);
+    list_init(&es->short_isrs);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));
     if (!es->calls || coordinators_init(es) != RC_OK)
         return RC_NOMEM;
@@ -168,6 +178,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
         return rc;
     es->store.work_wanted = engine_work_wanted;
     es->store.offered_moved = engine_offered_moved;
+    es->store.start_moved = engine_start_moved;
     es->store.owner = es;
     es->reader.changed = engine_image_changed;
     return RC_OK;

@@ -98,6 +98,7 @@ struct engine_shard {
     struct engine_counters counters;
     struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
     struct list fetchers;     // struct fetcher: of the nodes whose partitions are followed here
+    struct list short_isrs;   // struct replica: led here, and not every replica is in sync
     uint64_t turn_ns_max_seen; // by those who judge whether somebody else is late
     // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.
     void (*image_changed)(struct engine_shard *es, const struct image *image);

@@ -72,7 +72,7 @@ static void engine_dir_failed_run(struct engine_call *c)
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
         struct partition *p = list_entry(n, struct partition, all_link);
         if (p->log.dir == f->dir)
-            partition_end_watches(p);
+            partition_tell_anew(p);
     }
     engine_call_finish(c);
 }

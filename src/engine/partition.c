@@ -334,7 +334,7 @@ static void partition_doom(struct partition *p)
         list_remove(&es->opening, &p->opening_link);
     coordinator_forget(p);
     partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
-    partition_end_watches(p);
+    partition_tell_anew(p);
     replica_end(p);
     if (!es->doomed_job.started)
         shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
@@ -398,10 +398,11 @@ static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
 
 static enum rc partition_follow(struct partition *p, const struct image *image, const struct image_partition *ip)
 {
+    bool anew = p->leader_epoch != ip->leader_epoch;
     p->leader_epoch = ip->leader_epoch;
     p->leads = ip->leader == p->es->engine->config.node_id;
-    if (!p->leads)
-        partition_end_watches(p);
+    if (!p->leads || anew)
+        partition_tell_anew(p);
     enum rc rc = replica_follow(p, image, ip);
     coordinator_follow(p);
     return rc;

@@ -141,11 +141,17 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
 // Up to where r may read now.
 int64_t partition_bound(struct partition *p, const struct partition_read *r);
 
-// A fetch that waits for more of one partition; embedded by its owner, zeroed before first use. fire() is called when
-// bytes were added below the bound or when the partition can no longer give any (deleted, fenced, offline, log start
-// past the offset); the watch stays until partition_unwatch().
+// Somebody who wants to know when a partition has more for it; embedded by its owner, zeroed before first use. The watch
+// stays until partition_unwatch(), which fire() may call for the watch it is given, and for no other.
+enum partition_news {
+    PARTITION_MORE,  // bytes came into its reach
+    PARTITION_MOVED, // an offset that answers carry: the high watermark (for replicas), the log start
+    PARTITION_ANEW,  // what was found before may not hold any more: leader, epoch, replicas, folder, or the log starts
+                     // past its offset
+};
+
 struct partition_watch;
-typedef void (*partition_watch_fn)(struct partition_watch *w, uint64_t bytes_added, bool ended);
+typedef void (*partition_watch_fn)(struct partition_watch *w, enum partition_news news, uint64_t bytes_added);
 
 struct partition_watch {
     struct list_node link;
@@ -168,10 +174,13 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
 void partition_take_ends(struct partition *p);
 // After anything that may have moved the end of the log: high watermark, watches.
 void partition_advance(struct partition *p);
-// Tells the watches of consumers, or those of replicas, that bytes came into their reach; ended: that no more will.
-void partition_fire(struct partition *p, uint64_t bytes, bool ended, bool replicas);
-// Tells every watch that nothing more comes from here.
-void partition_end_watches(struct partition *p);
+// Bytes were appended, which replicas may have; the high watermark passed bytes, which consumers may have.
+void partition_tell_appended(struct partition *p, uint64_t bytes);
+void partition_tell_committed(struct partition *p, uint64_t bytes);
+// The log start rose.
+void partition_tell_start(struct partition *p);
+// Everybody has to look again.
+void partition_tell_anew(struct partition *p);
 // Drops what waits for validation; answered with rc.
 void partition_fail_appends(struct partition *p, enum rc rc);
 // The shard's tasks and jobs.

@@ -119,21 +119,43 @@ void partition_unwatch(struct partition_watch *w)
     w->p = NULL;
 }
 
-void partition_fire(struct partition *p, uint64_t bytes, bool ended, bool replicas)
+// Tells consumers one thing and replicas another.
+static void watches_fire(struct partition *p, enum partition_news consumers, enum partition_news replicas, uint64_t bytes)
 {
     for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
         next = list_next(&p->watches, n); // fire() may take away the watch it is given, no other
         struct partition_watch *w = list_entry(n, struct partition_watch, link);
-        if (w->by_replica != replicas)
-            continue;
-        w->fire(w, bytes, ended || w->offset < plog_start_offset(&p->log));
+        w->fire(w, w->by_replica ? replicas : consumers, bytes);
     }
 }
 
-void partition_end_watches(struct partition *p)
+void partition_tell_appended(struct partition *p, uint64_t bytes)
 {
-    partition_fire(p, 0, true, false);
-    partition_fire(p, 0, true, true);
+    for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
+        next = list_next(&p->watches, n);
+        struct partition_watch *w = list_entry(n, struct partition_watch, link);
+        if (w->by_replica)
+            w->fire(w, PARTITION_MORE, bytes);
+    }
+}
+
+void partition_tell_committed(struct partition *p, uint64_t bytes)
+{
+    watches_fire(p, PARTITION_MORE, PARTITION_MOVED, bytes);
+}
+
+void partition_tell_start(struct partition *p)
+{
+    for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
+        next = list_next(&p->watches, n);
+        struct partition_watch *w = list_entry(n, struct partition_watch, link);
+        w->fire(w, w->offset < plog_start_offset(&p->log) ? PARTITION_ANEW : PARTITION_MOVED, 0);
+    }
+}
+
+void partition_tell_anew(struct partition *p)
+{
+    watches_fire(p, PARTITION_ANEW, PARTITION_ANEW, 0);
 }
 
 void partition_advance(struct partition *p)
@@ -143,7 +165,7 @@ void partition_advance(struct partition *p)
         uint64_t appended = p->bytes_added;
         p->bytes_added = 0;
         if (appended && !list_empty(&p->watches))
-            partition_fire(p, appended, false, true);
+            partition_tell_appended(p, appended);
         replica_appended(p);
         return;
     }
@@ -156,5 +178,5 @@ void partition_advance(struct partition *p)
     uint64_t bytes = p->bytes_added;
     p->bytes_added = 0;
     if (!list_empty(&p->watches))
-        partition_fire(p, bytes, false, false);
+        partition_tell_committed(p, bytes);
 }

@@ -67,6 +67,17 @@ static void say_unclean(const struct partition *p, const struct image_partition 
                p->topic->name, p->id.partition, ip->leader_epoch, (long long)plog_written_end(&p->log));
 }
 
+// Keeps track of who leads with an ISR that is not full.
+static void note_short(struct replica *r)
+{
+    struct list *l = &r->p->es->short_isrs;
+    bool is_short = r->leads && r->begun && repl_leader_isr_count(&r->leader) <= r->leader.replica_count;
+    if (is_short && !list_node_linked(&r->short_link))
+        list_push_back(l, &r->short_link);
+    else if (!is_short && list_node_linked(&r->short_link))
+        list_remove(l, &r->short_link);
+}
+
 static void lead_begin(struct replica *r, const struct image *image, const struct image_partition *ip)
 {
     struct partition *p = r->p;
@@ -114,6 +125,7 @@ static void lead_end(struct replica *r)
     shard_timer_cancel(p->es->shard, &r->lag_timer);
     replica_change_forget(r);
     r->begun = r->leads = false;
+    note_short(r);
     partition_fail_appends(p, RC_NOT_LEADER_OR_FOLLOWER);
     replica_fail_waiting(p, RC_NOT_LEADER_OR_FOLLOWER);
 }
@@ -141,6 +153,7 @@ static void role_begin(struct replica *r, const struct image *image, const struc
         r->begun = false;
         replica_change_forget(r);
         lead_begin(r, image, ip);
+        note_short(r);
         return;
     }
     struct repl_member members[REPL_REPLICAS_MAX];
@@ -149,8 +162,11 @@ static void role_begin(struct replica *r, const struct image *image, const struc
     bool newer = ip->epoch > r->leader.partition_epoch;
     if (repl_leader_view(&r->leader, &view, shard_now_ns(p->es->shard), &moved) != RC_OK)
         return;
-    if (newer)
+    note_short(r);
+    if (newer) {
         replica_change_forget(r);
+        partition_tell_anew(p); // a replica that left and came back has to say again what it holds
+    }
     if (moved)
         replica_watermark(p, r->leader.high_watermark);
     replica_lead_more(r);

@@ -21,6 +21,7 @@ struct replica {
     struct repl_leader leader;
     struct shard_timer lag_timer;
     struct replica_change *change; // NULL: none in flight
+    struct list_node short_link;   // engine_shard.short_isrs: somebody may join
     // FOLLOWS
     struct repl_follower follower;
     struct fetcher *fetcher;      // of the leader's node, NULL: none
@@ -50,6 +51,10 @@ void replica_log_ready(struct partition *p);
 void replica_end(struct partition *p);
 
 // ------------------------------------------------------------------------------------------------ leading
+
+// Nodes changed: one that was fenced may join the ISRs now whose partitions it follows. What it holds it has said
+// already: at rest nothing is fetched again.
+void replicas_follow_nodes(struct engine_shard *es, const struct image *image);
 
 // A replica reads from r->fetch_offset, and its history agrees with ours up to there. RC_STALE_BROKER_EPOCH: it is not
 // who it says it is; RC_NOT_LEADER_OR_FOLLOWER: no replica of this partition.

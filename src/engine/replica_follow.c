@@ -123,7 +123,7 @@ static void part_over(struct replica *r)
     if (!r->leads && hw > p->high_watermark) {
         p->high_watermark = hw;
         plog_note_high_watermark(&p->log, hw);
-        partition_fire(p, 0, false, false);
+        partition_tell_committed(p, 0);
     }
     if (!r->leads)
         raise_start(r);

@@ -54,7 +54,7 @@ void replica_watermark(struct partition *p, int64_t hw)
     p->high_watermark = hw;
     plog_note_high_watermark(&p->log, hw);
     if (hw > before && !list_empty(&p->watches))
-        partition_fire(p, plog_bytes_between(&p->log, before, hw), false, false);
+        partition_tell_committed(p, plog_bytes_between(&p->log, before, hw));
     for (struct list_node *n = list_first(&p->committing), *next; n; n = next) {
         next = list_next(&p->committing, n);
         struct partition_append *op = list_entry(n, struct partition_append, link);
@@ -198,6 +198,20 @@ static void lag_due(struct shard_timer *t)
     bool late = s->counters.turn_ns_max > r->leader.lag_ns / 2 && r->p->es->turn_ns_max_seen != s->counters.turn_ns_max;
     r->p->es->turn_ns_max_seen = s->counters.turn_ns_max;
     lead_more(r, late);
+}
+
+void replicas_follow_nodes(struct engine_shard *es, const struct image *image)
+{
+    for (struct list_node *n = list_first(&es->short_isrs), *next; n; n = next) {
+        next = list_next(&es->short_isrs, n);
+        struct replica *r = list_entry(n, struct replica, short_link);
+        for (uint32_t i = 0; i < r->leader.replica_count; i++) {
+            const struct image_node *node = image_node(image, r->leader.replicas[i].node);
+            if (node)
+                repl_leader_node(&r->leader, node->id, !node->fenced && !node->in_shutdown, node->broker_epoch);
+        }
+        replica_lead_more(r);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ fetches, appends

@@ -74,6 +74,8 @@ static void plog_set_start(struct plog *l, int64_t offset)
     if (l->high_watermark < offset)
         l->high_watermark = offset;
     epoch_cache_cut_start(&l->epochs, offset);
+    if (l->store->start_moved)
+        l->store->start_moved(l->store, l);
 }
 
 static void plog_start_noted(struct log_dir_op *dir_op, enum rc rc)

@@ -53,6 +53,8 @@ struct store {
     void (*work_wanted)(struct store *s);
     // The offered end of a log moved although no append was done (a sync in the background). May be NULL.
     void (*offered_moved)(struct store *s, struct plog *l);
+    // The start of a log rose. Called in the middle of that log's work: only notes it. May be NULL.
+    void (*start_moved)(struct store *s, struct plog *l);
     void *owner;
     // private
     struct log_dir *const *dirs; // all of the node
