@@ -187,7 +187,7 @@ void classic_set_sync_due(struct classic_member *m, bool due)
 void classic_touch(struct classic_member *m)
 {
     struct groups *g = m->group->groups;
-    group_deadline_set(g, &m->session, g->now.now_ns + (uint64_t)m->session_ms * 1000000, classic_session_fire);
+    group_deadline_set(g, &m->session, group_session_end(g, m->session_ms), classic_session_fire);
 }
 
 bool classic_set_text(char **to, uint16_t *bytes, struct bytes b)

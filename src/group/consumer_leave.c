@@ -25,7 +25,7 @@ void consumer_touch(struct groups *g, struct consumer_member *m)
     consumer_timeouts(m->gr, &session_ms, &heartbeat_ms);
     if (consumer_is_classic(m))
         session_ms = m->sub->classic_member_metadata->session_timeout_ms;
-    group_deadline_set(g, &m->session, after_ms(g, session_ms), consumer_session_fire);
+    group_deadline_set(g, &m->session, group_session_end(g, session_ms), consumer_session_fire);
 }
 
 void consumer_arm_rebalance(struct groups *g, struct consumer_member *m)

@@ -22,6 +22,7 @@ enum group_type { GROUP_UNTYPED, GROUP_CLASSIC, GROUP_CONSUMER };
 // GROUP_NEVER: not due. A deadline that falls into a decision of its group sets itself anew, GROUP_RETRY_NS later.
 #define GROUP_NEVER UINT64_MAX
 #define GROUP_RETRY_NS UINT64_C(200000000)
+#define GROUP_SESSION_STEP_NS UINT64_C(100000000)
 struct group_deadline {
     struct heap_node node;
     void (*fire)(struct groups *g, struct group_deadline *d);
@@ -29,6 +30,9 @@ struct group_deadline {
 enum rc group_deadline_set(struct groups *g, struct group_deadline *d, uint64_t at_ns,
                            void (*fire)(struct groups *g, struct group_deadline *d));
 void group_deadline_cancel(struct groups *g, struct group_deadline *d);
+// When a session of so many milliseconds ends that begins now: with others of the same tenth of a second, so that the
+// members of a process that died are missed together, which costs one rebalance instead of many.
+uint64_t group_session_end(const struct groups *g, int32_t ms);
 
 struct classic_group;  // classic.h
 struct consumer_group; // consumer.h

@@ -475,6 +475,12 @@ void group_deadline_cancel(struct groups *g, struct group_deadline *d)
         heap_remove(&g->deadlines, &d->node);
 }
 
+uint64_t group_session_end(const struct groups *g, int32_t ms)
+{
+    uint64_t end = g->now.now_ns + (uint64_t)(ms < 0 ? 0 : ms) * 1000000;
+    return (end + GROUP_SESSION_STEP_NS - 1) / GROUP_SESSION_STEP_NS * GROUP_SESSION_STEP_NS;
+}
+
 uint64_t groups_version(const struct groups *g)
 {
     return core_of(g)->version;

@@ -297,6 +297,23 @@ Test(classic, members_that_do_not_rejoin_in_time_are_out)
     rig_end(r);
 }
 
+Test(classic, members_that_die_together_are_missed_together)
+{
+    struct rig *r = begin();
+    struct member a, b;
+    two(r, NULL, NULL, &a, &b);
+    // On a tenth of a second plus 10 and 90 ms: both sessions end with the same tenth.
+    rig_advance(r, 110 - r->now.now_ns / 1000000 % 100);
+    cr_assert_eq(rig_heartbeat(r, "g", a.id, a.generation), 0);
+    rig_advance(r, 80);
+    cr_assert_eq(rig_heartbeat(r, "g", b.id, b.generation), 0);
+    rig_advance(r, 10009);
+    cr_assert_str_eq(rig_state(r, "g"), "Stable", "nobody is out before its time");
+    rig_advance(r, 1);
+    cr_assert_str_eq(rig_state(r, "g"), "Empty");
+    rig_end(r);
+}
+
 Test(classic, members_that_never_sync_are_out)
 {
     struct rig *r = begin();
