@@ -19,6 +19,7 @@ SESSION_S = 3
 SETTINGS = ['broker.session.timeout.ms=%d' % (SESSION_S * 1000), 'broker.heartbeat.interval.ms=750']
 GRACE_S = 0.3           # what was on its way when the cut came
 HEALED_S = 20
+MEMORY_MIB = 24         # what a cut-off node may take more under the load of these cases
 
 
 class Apart(Three):
@@ -114,12 +115,14 @@ class Split:
         with self.load:
             time.sleep(0.7)
             before = {n: cluster.knows(n) for n in self.small}
+            memory = {n: cluster.node(n).memory() for n in self.small}
             self.moment = time.monotonic()
             cut()
             self.took = first_acknowledged(cluster, self.large, 't', SESSION_S * 3)
             self.refusals = {n: cluster.refuses_a_topic(n, 'cut-off-%d' % n) for n in self.small}
             time.sleep(max(0, self.moment + hold_s - time.monotonic()))
             after = {n: cluster.knows(n) for n in self.small}
+            self.grown = max(cluster.node(n).memory() - memory[n] for n in self.small)
             cluster.network.heal()
             self.healed = time.monotonic()
             cluster.registered(self.count, HEALED_S)
@@ -136,12 +139,14 @@ class Split:
         acknowledged = load.check()
         wrong = sum(self.moment + GRACE_S < t < self.healed for t in load.journal()[1].get('i100', []))
         assert not wrong, '%d answers with acks=all from the cut-off side' % wrong
+        assert self.grown < MEMORY_MIB << 20, 'a cut-off node grew by %d MiB' % (self.grown >> 20)
         ones = load.between(self.moment, self.healed, 'p')
         self.cluster.stop()
         compared = self.cluster.dumps_equal('t', self.replicas)
         return ('went on after %.1f s, whole %.1f s after healing; %d records with acks=all, %d batches compared; acks=1: %d answers '
-                'from the cut-off leader, %d records gone; new topics refused with %s' % (
-                    self.took, self.whole, acknowledged, compared, ones, load.gone, sorted(set(self.refusals.values()), key=str)))
+                'from the cut-off leader, %d records gone; new topics refused with %s; %d KiB more memory' % (
+                    self.took, self.whole, acknowledged, compared, ones, load.gone, sorted(set(self.refusals.values()), key=str),
+                    self.grown >> 10))
 
 
 def separated(weir, count, small, cut, controller=None, most_s=SESSION_S + 0.5, hold_s=4.0):

@@ -76,8 +76,11 @@ def on_a_network(case):
 class Network:
     """Places for so many nodes, numbered from 1. As a context it ends with its holders."""
 
+    made = 0        # in this namespace; names of links are free again only a little after their end
+
     def __init__(self, count):
         self.holders = {}
+        Network.made += 1
         try:
             ip('link', 'add', 'hub', 'type', 'bridge')
             ip('addr', 'add', '10.77.0.254/24', 'dev', 'hub')
@@ -94,8 +97,8 @@ class Network:
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             own_namespace()
         self.holders[n] = subprocess.Popen(['sleep', '900'], preexec_fn=begin)
-        ip('link', 'add', 'to%d' % n, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.holders[n].pid))
-        ip('link', 'set', 'to%d' % n, 'master', 'hub', 'up')
+        ip('link', 'add', self.cable(n), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.holders[n].pid))
+        ip('link', 'set', self.cable(n), 'master', 'hub', 'up')
         for words in ('addr add %s/24 dev eth0' % (address or self.address(n)), 'link set lo up', 'link set eth0 up'):
             self.inside(n, ['ip'] + words.split())
         self.inside(n, ['nft', '-f', '-'], RULES)
@@ -108,6 +111,10 @@ class Network:
     @staticmethod
     def address(n):
         return '10.77.0.%d' % n
+
+    @staticmethod
+    def cable(n):
+        return 'to%d-%d' % (n, Network.made)
 
     def prefix(self, n):
         return ['nsenter', '-t', str(self.holders[n].pid), '-n', '--']
@@ -132,7 +139,7 @@ class Network:
 
     def unplug(self, n, verb='down'):
         """The node's cable: nobody reaches it any more, clients neither, and no side is told."""
-        ip('link', 'set', 'to%d' % n, verb)
+        ip('link', 'set', self.cable(n), verb)
 
     def heal(self):
         """Everything passes again."""

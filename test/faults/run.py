@@ -25,11 +25,15 @@ import failover                                                                 
 import hangs                                                                        # noqa: E402
 import raft_log                                                                     # noqa: E402
 import identity                                                                     # noqa: E402
+import restarts                                                                     # noqa: E402
+import cluster_disks                                                                # noqa: E402
+import clocks                                                                       # noqa: E402
 import cuts                                                                         # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
 ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
-         'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity}
+         'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity, 'restarts': restarts,
+         'cluster_disks': cluster_disks, 'clocks': clocks}
 
 
 def main():
