@@ -114,7 +114,8 @@ static bool raise_start(struct replica *r)
 static void part_over(struct replica *r)
 {
     struct partition *p = r->p;
-    if (!p) {
+    if (!p) { // the role has ended meanwhile; the fetcher still waits for this part of its answer
+        fetcher_part_done(r);
         replica_free_when_idle(r);
         return;
     }
