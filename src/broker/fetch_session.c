@@ -145,19 +145,28 @@ void fetch_session_close(struct fetch_session_cache *c, struct fetch_session *s)
         fetch_session_end(c, s);
 }
 
-// A new session in the place of the least recently used idle one if need be; NULL: there is no room.
-static struct fetch_session *fetch_session_make(struct fetch_session_cache *c, uint64_t now_ns)
+// Whose place a new one may take: the least recently used idle one that was not used for two minutes; that of a replica
+// any idle one of a consumer (KIP-227). NULL: there is no room.
+static struct fetch_session *fetch_session_evictable(const struct fetch_session_cache *c, bool of_replica, uint64_t now_ns)
+{
+    for (struct list_node *n = list_first(&c->lru); n; n = list_next(&c->lru, n)) {
+        struct fetch_session *s = list_entry(n, struct fetch_session, lru);
+        if (!s->in_use && (now_ns - s->used_ns >= UINT64_C(120000000000) || (of_replica && !s->of_replica)))
+            return s;
+    }
+    return NULL;
+}
+
+// A new session, in the place of another one if need be; NULL: there is no room.
+static struct fetch_session *fetch_session_make(struct fetch_session_cache *c, bool of_replica, uint64_t now_ns)
 {
     if (c->sessions_max == 0)
         return NULL;
     if (c->sessions.count >= c->sessions_max) {
-        struct list_node *n = list_first(&c->lru);
-        while (n && list_entry(n, struct fetch_session, lru)->in_use)
-            n = list_next(&c->lru, n);
-        // one that was used in the last two minutes keeps its place, as in Kafka
-        if (!n || now_ns - list_entry(n, struct fetch_session, lru)->used_ns < UINT64_C(120000000000))
+        struct fetch_session *old = fetch_session_evictable(c, of_replica, now_ns);
+        if (!old)
             return NULL;
-        fetch_session_close(c, list_entry(n, struct fetch_session, lru));
+        fetch_session_close(c, old);
     }
     struct fetch_session *s = calloc(1, sizeof(*s));
     if (!s)
@@ -175,6 +184,7 @@ static struct fetch_session *fetch_session_make(struct fetch_session_cache *c, u
     }
     list_push_back(&c->lru, &s->lru);
     s->used_ns = now_ns;
+    s->of_replica = of_replica;
     return s;
 }
 
@@ -230,7 +240,7 @@ static void fetch_session_begin_full(struct fetch_session_cache *c, const struct
     x->full = true;
     if (rq->session_epoch == FETCH_EPOCH_SESSIONLESS || rq->topics_count == 0)
         return;
-    struct fetch_session *s = fetch_session_make(c, now_ns);
+    struct fetch_session *s = fetch_session_make(c, rq->replica_id >= 0 || rq->replica_state.replica_id >= 0, now_ns);
     if (!s)
         return;
     s->by_id = version >= 13;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Fetch sessions (KIP-227): what a consumer or a replica asked for is remembered, so that its next request names only
-// what changed and its answer only what has news. A bounded number a shard; the least recently used idle one makes room.
+// what changed and its answer only what has news. A bounded number a shard; an idle one that was not used for long makes
+// room for another, and one of a consumer for one of a replica at any time.
 // A session belongs to the shard that made it: its id names the shard, and a request that comes in on another shard's
 // connection is answered FETCH_SESSION_ID_NOT_FOUND, on which clients begin anew.
 //
@@ -70,6 +71,7 @@ struct fetch_session {
     int32_t id, epoch;
     bool by_id;  // topics are named by id (Fetch 13 on); names and ids are never mixed
     bool in_use; // a request is being served
+    bool of_replica; // it may take the place of a consumer's
     bool closed; // while in use: goes when that ends
     uint64_t used_ns;
     struct map partitions;

@@ -367,9 +367,7 @@ static bool session_answered(struct fetcher *f, const struct fetch_response *in)
     }
     if (f->session_epoch == 0)
         f->session_id = in->session_id;
-    if (f->session_id == 0)
-        fetcher_session_begin(f); // it has no room for a session: everything each time
-    else
+    if (f->session_id != 0)
         f->session_epoch = f->session_epoch == INT32_MAX ? 1 : f->session_epoch + 1;
     return true;
 }
@@ -401,6 +399,8 @@ void fetcher_answered(struct fetcher *f, uint8_t *frame_owned, size_t n)
         for (uint32_t i = 0; i < answer->response.responses_count; i++)
             for (uint32_t k = 0; k < answer->response.responses[i].partitions_count; k++)
                 part_answered(f, answer->response.responses[i].topic_id, &answer->response.responses[i].partitions[k]);
+        if (f->session_id == 0)
+            fetcher_session_begin(f); // the leader has no room for a session: everything each time
     } else {
         fetcher_down(f, fine ? RC_CLOSED : RC_MALFORMED);
     }

@@ -199,6 +199,35 @@ Test(fetch_session, a_full_cache_gives_way_only_for_what_is_old)
     fetch_session_cache_deinit(&r.cache);
 }
 
+// A replica that found no room would ask for everything each time.
+Test(fetch_session, a_replica_takes_the_place_of_a_consumer_and_no_other_replicas)
+{
+    struct rig r;
+    rig_init(&r, 2);
+    int32_t consumer = rig_session(&r, SECOND);
+    rig_ask(&r, 0, FETCH_EPOCH_FULL, 2, 0);
+    r.rq.replica_id = 2;
+    cr_assert_eq(rig_begin(&r, 11, SECOND), RC_OK);
+    int32_t replica = r.x.session_id;
+    fetch_session_done(&r.cache, &r.x);
+    rig_ask(&r, 0, FETCH_EPOCH_FULL, 2, 0);
+    r.rq.replica_state.replica_id = 3;
+    cr_assert_eq(rig_begin(&r, 15, 2 * SECOND), RC_OK);
+    cr_assert_not_null(r.x.session);
+    fetch_session_done(&r.cache, &r.x);
+    rig_ask(&r, 0, FETCH_EPOCH_FULL, 2, 0);
+    r.rq.replica_id = 4;
+    cr_assert_eq(rig_begin(&r, 11, 3 * SECOND), RC_OK);
+    cr_assert_null(r.x.session);
+    rig_ask(&r, consumer, 1, 0, 0);
+    cr_assert_eq(rig_begin(&r, 11, 3 * SECOND), RC_FETCH_SESSION_ID_NOT_FOUND);
+    rig_ask(&r, replica, 1, 0, 0);
+    r.rq.replica_id = 2;
+    cr_assert_eq(rig_begin(&r, 11, 3 * SECOND), RC_OK);
+    fetch_session_done(&r.cache, &r.x);
+    fetch_session_cache_deinit(&r.cache);
+}
+
 Test(fetch_session, only_news_is_told)
 {
     struct rig r;
