@@ -175,8 +175,10 @@ static enum rc decide_register(struct decision *d, const struct controller_regis
         return RC_DUPLICATE_BROKER_REGISTRATION;
     // The partitions that others can lead move first, a batch at a time; each step stands by itself.
     if (old && !d->progress->moved) {
-        bool whole = in->logs_whole;
-        if (!decide_leave(d, in->node, whole ? DECIDE_LEAVE_REPLACED : DECIDE_LEAVE_NOT_WHOLE))
+        if (!decide_leave(d, in->node,
+                          !shares_directory(old, in) ? DECIDE_LEAVE_EMPTIED
+                          : in->logs_whole           ? DECIDE_LEAVE_REPLACED
+                                                     : DECIDE_LEAVE_NOT_WHOLE))
             return RC_OK;
         d->progress->topic = (struct bytes){0};
     }
@@ -188,9 +190,10 @@ static enum rc decide_register(struct decision *d, const struct controller_regis
     if (d->progress->alone)
         trace_warn(
             d->env->trace,
-            "node %d stopped uncleanly: %llu partitions have no other replica; records that were not on disk may "
-            "be lost",
-            in->node, (unsigned long long)d->progress->alone);
+            "node %d %s: %llu partitions have no other replica in sync; records that %s may be lost", in->node,
+            shares_directory(old, in) ? "stopped uncleanly" : "comes with empty folders",
+            (unsigned long long)d->progress->alone,
+            shares_directory(old, in) ? "were not on disk" : "only it had");
     struct registration_record r;
     registration_record_from(d, in, &r);
     r.renew = old != NULL;

@@ -53,6 +53,8 @@ void decide_change_elect(struct decision_change *c, const struct image *i, const
             c->leader = c->isr[0] = replicas[r];
             c->isr_count = 1;
             decide_list_drop(c->elr, &c->elr_count, replicas[r]);
+            if (c->recovery == IMAGE_RECOVERING || p->recovery == IMAGE_RECOVERING)
+                c->elr_count = 0; // they were candidates for want of better ones (controller_leaders.c, fall_back())
             return;
         }
 }

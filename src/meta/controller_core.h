@@ -92,7 +92,13 @@ void decide_tend(struct decision *d, const struct controller_tend *in, struct co
 
 // controller_leaders.c. How a node goes: silent or killed, on request, as an older life of itself, or as one whose logs
 // may lack what they held.
-enum decide_leave { DECIDE_LEAVE_DEAD, DECIDE_LEAVE_SHUTDOWN, DECIDE_LEAVE_REPLACED, DECIDE_LEAVE_NOT_WHOLE };
+enum decide_leave {
+    DECIDE_LEAVE_DEAD,
+    DECIDE_LEAVE_SHUTDOWN,
+    DECIDE_LEAVE_REPLACED,
+    DECIDE_LEAVE_NOT_WHOLE, // it may have lost records that were not on disk
+    DECIDE_LEAVE_EMPTIED,   // it has other folders than before: nothing of its logs is left
+};
 // Takes it out of ISRs and leaderships, as many as fit into this batch. False: the rest goes into the next one.
 bool decide_leave(struct decision *d, int32_t node, enum decide_leave how);
 // It may lead again: partitions without a leader that it can lead get one.

@@ -11,28 +11,43 @@
 
 // ---- a node goes ----
 
+// Whoever was in sync last has lost its disk, and nobody else is: the other replicas may lack records, but it has none.
+// Those that live or come back first may lead (DESIGN section 3: beyond the guarantee, never silent).
+static void fall_back(struct decision_change *c, const struct image_partition *p, int32_t node)
+{
+    for (uint32_t r = 0; r < p->replica_count; r++)
+        if (image_replicas(p)[r] != node)
+            c->elr[c->elr_count++] = image_replicas(p)[r];
+    c->recovery = IMAGE_RECOVERING;
+}
+
 // What its going makes of one partition. False: nothing.
 static bool leaves(struct decision *d, const struct image_topic *t, const struct image_partition *p, int32_t node,
                    enum decide_leave how, struct decision_change *c)
 {
     decide_change_begin(c, p);
+    bool lost = how == DECIDE_LEAVE_NOT_WHOLE || how == DECIDE_LEAVE_EMPTIED;
     bool was_in = decide_list_drop(c->isr, &c->isr_count, node);
-    bool was_eligible = how == DECIDE_LEAVE_NOT_WHOLE && decide_list_drop(c->elr, &c->elr_count, node);
+    bool was_eligible = lost && decide_list_drop(c->elr, &c->elr_count, node);
     if (!was_in && !was_eligible && p->leader != node)
         return false;
     bool keeps = how != DECIDE_LEAVE_DEAD;
     if (keeps && c->isr_count == 0 && c->elr_count == 0) {
-        // Nobody else knows more: it stays. Not whole, that may be a loss.
-        d->progress->alone += how == DECIDE_LEAVE_NOT_WHOLE;
-        return false;
+        d->progress->alone += lost;
+        // Nobody else knows more: it stays. Not whole, that may be a loss; emptied, it knows nothing.
+        if (how != DECIDE_LEAVE_EMPTIED || p->replica_count == 1)
+            return false;
+        fall_back(c, p, node);
+        decide_change_elect(c, d->view, p);
+        return true;
     }
-    if (was_in && how != DECIDE_LEAVE_NOT_WHOLE && c->isr_count < decide_min_isr(d, t, p) && c->elr_count < UINT8_MAX)
+    if (was_in && !lost && c->isr_count < decide_min_isr(d, t, p) && c->elr_count < UINT8_MAX)
         c->elr[c->elr_count++] = node;
     if (p->leader == node && how == DECIDE_LEAVE_DEAD)
         decide_elect(d, t, p, c, false);
     else if (p->leader == node)
         decide_change_elect(c, d->view, p);
-    if (c->leader == NODE_ID_NONE && keeps && how != DECIDE_LEAVE_NOT_WHOLE)
+    if (c->leader == NODE_ID_NONE && keeps && !lost)
         return false; // nobody could take over now: better led by who goes than by nobody
     return true;
 }
