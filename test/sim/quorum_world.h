@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/quorum.h"
+#include "model_raft.h"
 #include "scenario.h"
 #include "shard_program.h"
 #include "wire/messages.h"
@@ -15,8 +16,6 @@ enum {
     QW_TOPICS_MAX = 1024,
     QW_PARTITIONS_MAX = 4,
     QW_OPS_MAX = 4, // of the client at one node
-    QW_TERMS_MAX = 4096,
-    QW_INDEXES_MAX = 1 << 16,
     QW_BLOCKS_MAX = 4096,
     QW_PORT = 9093,
 };
@@ -42,15 +41,12 @@ struct qw_world {
     uint32_t topic_count;
     bool block_given[QW_BLOCKS_MAX];
     char cluster_id[CLUSTER_ID_CHARS + 1];
-    int32_t leaders[QW_TERMS_MAX];     // by term; node + 1
-    uint64_t images[QW_INDEXES_MAX];   // hash of the image at that index
-    uint64_t committed[QW_INDEXES_MAX]; // term of the entry there, once committed anywhere
-    uint64_t commit;                    // the greatest index committed anywhere
+    struct model_raft raft;
     uint64_t faults_left;
     uint32_t emptied; // disks, so far
     bool formed;      // something has been answered
     bool draining;
-    uint64_t elections, snapshots;
+    uint64_t snapshots;
 };
 
 struct qw_member {
@@ -99,8 +95,7 @@ struct qw_program {
     struct quorum_registration registration;
     struct image_listener listener;
     struct qw_op ops[QW_OPS_MAX];
-    uint64_t commit_seen, term_seen;
-    int role_seen;
+    struct model_raft_seen raft_seen;
     bool serves, failed;
 };
 
