@@ -34,7 +34,7 @@ static void create_done(struct client_request *r, enum rc rc, struct bytes body)
         int16_t code = answer.topics[0].error_code;
         sim_say(&w->sim, w->machine, "admin: creating topic%u: %s", a->topic, kerr_name(code));
         if (code == 0 || code == 36) // TOPIC_ALREADY_EXISTS: an earlier try got through
-            w->topics[a->topic].there = true;
+            w->topics[a->topic].there = w->formed = true;
         else if (!kerr_retriable(code) && code != 38 && code != -1 && code != 41) // 38: not enough nodes are there yet
             sim_fail(&w->sim, "creating a topic is answered with error %d", code);
     }
@@ -81,15 +81,15 @@ static void metadata_read(struct cluster_admin *a, const struct metadata_respons
                 const struct metadata_response_partition *ip = &it->partitions[j];
                 struct cluster_part *p = &w->topics[t].parts[ip->partition_index];
                 p->leader = ip->leader_id > 0 && ip->leader_id <= (int32_t)w->node_count ? ip->leader_id - 1 : -1;
-                if (p->isr_count != ip->isr_nodes_count)
-                    w->isr_changes++;
                 p->isr_count = ip->isr_nodes_count;
+                p->replica_count = ip->replica_nodes_count;
             }
         }
     }
     for (uint32_t t = 0; t < w->topic_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
-            whole = whole && w->topics[t].there && w->topics[t].parts[k].isr_count == (uint32_t)cluster_replicas(w) &&
+            whole = whole && w->topics[t].there && w->topics[t].parts[k].isr_count &&
+                    w->topics[t].parts[k].isr_count == w->topics[t].parts[k].replica_count &&
                     w->topics[t].parts[k].leader >= 0;
     w->whole = whole;
     w->whole_asked_ns = a->asked_ns;

@@ -1,25 +1,131 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What must hold inside the nodes of the cluster scenario.
+// What must hold inside the nodes of the cluster scenario: looked at after every turn of a node where something changed,
+// and all of it every 1,000 events (cluster_check()).
 #include "cluster_world.h"
+
+#include <string.h>
 
 #include "engine/partition.h"
 #include "engine/replica.h"
 
-static struct cluster_part *part_of(struct cluster_world *w, struct topic_partition id)
+enum { FULL_EVERY = 1000 };
+
+// ------------------------------------------------------------------------------------------------ metadata
+
+static uint32_t bits_of(const struct cluster_world *w, const int32_t *ids, uint32_t count)
 {
-    for (uint32_t t = 0; t < w->topic_count; t++)
-        if (uuid_eq(w->topics[t].id, id.topic_id) && id.partition < (int32_t)w->topics[t].partition_count)
-            return &w->topics[t].parts[id.partition];
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (ids[i] >= 1 && ids[i] <= (int32_t)w->node_count)
+            bits |= 1u << (ids[i] - 1);
+    return bits;
+}
+
+// A newer image than anybody had before: epochs rise, who leads is in sync.
+static void know(struct cluster_world *w, const struct image_topic *it, int32_t k, struct cluster_part *part)
+{
+    const struct image_partition *ip = image_partition(it, k);
+    struct cluster_known *known = &part->known, was = *known;
+    if (ip->epoch == was.epoch && was.replicas)
+        return;
+    *known = (struct cluster_known){.epoch = ip->epoch,
+                                    .leader = ip->leader,
+                                    .leader_epoch = ip->leader_epoch,
+                                    .replicas = bits_of(w, image_replicas(ip), ip->replica_count),
+                                    .isr = bits_of(w, image_isr(ip), ip->isr_count),
+                                    .elr = bits_of(w, image_elr(ip), ip->elr_count)};
+    if (ip->recovery == IMAGE_RECOVERING)
+        known->elr = 0; // who may lead for want of a better one holds what it holds
+    sim_say(&w->sim, w->machine, "%s-%d: leader %d of epoch %d, partition epoch %d, ISR %x, ELR %x, watermark %lld", it->name,
+            k, ip->leader, ip->leader_epoch, ip->epoch, known->isr, known->elr, (long long)part->watermark);
+    if (ip->leader != NODE_ID_NONE && !image_in_isr(ip, ip->leader))
+        sim_fail(&w->sim, "%s-%d is led by %d, which is not in the ISR", it->name, k, ip->leader);
+    if (known->isr & known->elr)
+        sim_fail(&w->sim, "%s-%d: the ISR %x and the ELR %x share members", it->name, k, known->isr, known->elr);
+    if ((known->isr | known->elr) & ~known->replicas)
+        sim_fail(&w->sim, "%s-%d: the ISR %x and the ELR %x are no part of the replicas %x", it->name, k, known->isr,
+                 known->elr, known->replicas);
+    if (!was.replicas)
+        return;
+    if (known->epoch < was.epoch || known->leader_epoch < was.leader_epoch)
+        sim_fail(&w->sim, "%s-%d: partition epoch %d follows %d, leader epoch %d follows %d", it->name, k, known->epoch,
+                 was.epoch, known->leader_epoch, was.leader_epoch);
+    if (known->leader_epoch == was.leader_epoch && known->leader != was.leader && known->leader != NODE_ID_NONE)
+        sim_fail(&w->sim, "%s-%d: epoch %d is given to %d and to %d", it->name, k, known->leader_epoch, was.leader,
+                 known->leader);
+    cluster_count(w, CLUSTER_ISR_SHRINKS, (was.isr & ~known->isr) != 0);
+    cluster_count(w, CLUSTER_ISR_GROWTHS, (known->isr & ~was.isr) != 0);
+    if (known->leader >= 1 && known->leader_epoch > was.leader_epoch)
+        cluster_count(w, CLUSTER_ELR_ELECTIONS, was.elr >> (known->leader - 1) & 1);
+}
+
+static void look_newest(struct cluster_world *w, const struct image *image)
+{
+    w->newest_index = image->index;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct image_node *node = image_node(image, (int32_t)i + 1);
+        w->incarnations[i] = node ? node->incarnation : (struct uuid){0};
+    }
+    for (uint32_t t = 0; t < w->topic_count; t++) {
+        const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
+        for (int32_t k = 0; it && k < it->partition_count && k < (int32_t)w->topics[t].partition_count; k++)
+            know(w, it, k, &w->topics[t].parts[k]);
+    }
+}
+
+static void look_quorum(struct cluster_node *c, const struct quorum *q)
+{
+    struct cluster_world *w = c->w;
+    const struct quorum_identity *id = quorum_identity(q);
+    const struct image *image = id->forming ? NULL : quorum_image(q);
+    if (id->forming)
+        return;
+    if (w->cluster_id[0] && strcmp(w->cluster_id, id->cluster_id) != 0)
+        sim_fail(&w->sim, "node %u is of cluster %s, others of %s", c->index + 1, id->cluster_id, w->cluster_id);
+    if (w->formed)
+        memcpy(w->cluster_id, id->cluster_id, sizeof(w->cluster_id));
+    c->directory = id->directory;
+    model_raft_look(&w->raft, &c->raft_seen, &w->sim, quorum_raft(q));
+    if (!image || image->index == c->image_index)
+        return;
+    if (image->index < c->image_index)
+        sim_fail(&w->sim, "node %u goes back from image %llu to %llu", c->index + 1, (unsigned long long)c->image_index,
+                 (unsigned long long)image->index);
+    cluster_count(w, CLUSTER_SNAPSHOTS, c->image_index && image->changes.everything && image->index > c->image_index + 1);
+    c->image_index = image->index;
+    model_raft_image(&w->raft, &w->sim, (int32_t)c->index + 1, image);
+    if (image->index > w->newest_index)
+        look_newest(w, image);
+}
+
+// ------------------------------------------------------------------------------------------------ replicas
+
+const struct partition *cluster_partition(const struct node *n, struct uuid topic, int32_t number)
+{
+    struct topic_partition id = {.topic_id = topic, .partition = number};
+    const struct engine_shard *es = engine_shard_of(n->engine, id);
+    for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
+        const struct partition *p = list_entry(at, struct partition, all_link);
+        if (p->id.partition == number && uuid_eq(p->id.topic_id, topic))
+            return p;
+    }
     return NULL;
 }
 
-// One leader a leader epoch, for ever, and one life of it: what registers anew leads in a new epoch.
-static void check_leader(struct cluster_world *w, const struct cluster_node *c, const struct partition *p)
+bool cluster_answers_for(const struct cluster_world *w, const struct cluster_part *part, const struct cluster_node *c)
 {
-    struct cluster_part *part = part_of(w, p->id);
+    const struct node *n = cluster_serving(c);
+    return n && ((part->known.isr | part->known.elr) >> c->index & 1) &&
+           uuid_eq(quorum_identity(n->engine->quorum)->incarnation, w->incarnations[c->index]);
+}
+
+// One leader a leader epoch, for ever, and one life of it: what registers anew leads in a new epoch.
+static void check_leader(struct cluster_world *w, const struct cluster_node *c, const struct partition *p,
+                         struct cluster_part *part)
+{
     int32_t id = (int32_t)c->index + 1;
-    if (!part || !p->leads || p->leader_epoch < 0 || p->leader_epoch >= CLUSTER_EPOCHS_MAX)
+    if (p->leader_epoch < 0 || p->leader_epoch >= CLUSTER_EPOCHS_MAX)
         return;
     int32_t *was = &part->leader_of_epoch[p->leader_epoch];
     if (*was && *was != id)
@@ -28,96 +134,119 @@ static void check_leader(struct cluster_world *w, const struct cluster_node *c, 
     if (*was && part->life_of_epoch[p->leader_epoch] != c->machine->processes)
         sim_fail(&w->sim, "%s-%d: node %d leads in epoch %d, as it did before it was started anew", p->topic->name,
                  p->id.partition, id, p->leader_epoch);
-    if (!*was)
-        w->elections++;
+    cluster_count(w, CLUSTER_ELECTIONS, !*was);
     *was = id;
     part->life_of_epoch[p->leader_epoch] = c->machine->processes;
-    if (p->high_watermark > plog_written_end(&p->log))
-        sim_fail(&w->sim, "%s-%d: node %d has high watermark %lld and ends at %lld", p->topic->name, p->id.partition, id,
-                 (long long)p->high_watermark, (long long)plog_written_end(&p->log));
+    if (p->leader_epoch > part->epoch_max)
+        part->epoch_max = p->leader_epoch;
+}
+
+// Every member of the ISR and of the ELR that runs holds everything below the highest watermark any leader has reached.
+// What the newest image says is committed; it is asked once it is no older than what that leader went by.
+static void check_holds(struct cluster_world *w, const struct cluster_part *part, const struct cluster_node *c,
+                        const struct partition *p)
+{
+    if (!p || p->state != PARTITION_ONLINE || (p->log.state != PLOG_OPEN && p->log.state != PLOG_AT_REST))
+        return;
+    if (w->newest_index < part->watermark_index || plog_written_end(&p->log) >= part->watermark ||
+        !cluster_answers_for(w, part, c))
+        return;
+    sim_fail(&w->sim, "%s-%d: node %u is in the %s and ends at %lld; the watermark was %lld", p->topic->name,
+             p->id.partition, c->index + 1, part->known.isr >> c->index & 1 ? "ISR" : "ELR",
+             (long long)plog_written_end(&p->log), (long long)part->watermark);
+}
+
+static void check_part(struct cluster_world *w, uint32_t t, uint32_t k)
+{
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = cluster_serving(&w->nodes[i]);
+        if (n)
+            check_holds(w, &w->topics[t].parts[k], &w->nodes[i], cluster_partition(n, w->topics[t].id, (int32_t)k));
+    }
 }
 
 // What a leader counts as committed.
-static void note_watermark(struct cluster_world *w, const struct partition *p)
+static void look_leader(struct cluster_world *w, struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
-    struct cluster_part *part = part_of(w, p->id);
-    if (part && p->leads && (!p->replica || p->replica->begun) && p->high_watermark > part->watermark) {
-        part->watermark = p->high_watermark;
-        part->watermark_index = engine_image(p->es)->index;
-    }
+    struct cluster_part *part = &w->topics[t].parts[k];
+    struct cluster_seen *seen = &c->seen[t][k];
+    if (!seen->leads || seen->leader_epoch != p->leader_epoch)
+        check_leader(w, c, p, part);
+    else if (p->high_watermark < seen->watermark)
+        sim_fail(&w->sim, "%s-%u: the watermark of node %u falls from %lld to %lld in one epoch", p->topic->name, k,
+                 c->index + 1, (long long)seen->watermark, (long long)p->high_watermark);
+    if (p->high_watermark > plog_written_end(&p->log))
+        sim_fail(&w->sim, "%s-%u: node %u has high watermark %lld and ends at %lld", p->topic->name, k, c->index + 1,
+                 (long long)p->high_watermark, (long long)plog_written_end(&p->log));
+    if ((p->replica && !p->replica->begun) || p->high_watermark <= part->watermark || p->leader_epoch <= part->risk_epoch)
+        return;
+    part->watermark = p->high_watermark;
+    part->watermark_index = engine_image(p->es)->index;
+    check_part(w, t, k);
 }
 
-static const struct partition *partition_on(const struct node *n, struct uuid topic, int32_t number)
+static void look_change(struct cluster_world *w, const struct partition *p, struct cluster_seen *seen)
 {
-    for (uint32_t s = 0; s < n->engine->shard_count; s++) {
-        const struct engine_shard *es = &n->engine->shards[s];
-        for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
-            const struct partition *p = list_entry(at, struct partition, all_link);
-            if (uuid_eq(p->id.topic_id, topic) && p->id.partition == number)
-                return p;
-        }
-    }
-    return NULL;
+    const struct replica *r = p->replica && p->replica->begun && p->replica->leads ? p->replica : NULL;
+    const void *change = r ? (const void *)r->change : NULL;
+    if (seen->change && !change && r && r->leader.change == REPL_CHANGE_SENT &&
+        r->leader.partition_epoch == seen->change_epoch)
+        cluster_count(w, CLUSTER_UNKNOWN_OUTCOMES, 1);
+    seen->change = change;
+    seen->change_epoch = r ? r->leader.partition_epoch : 0;
 }
 
-// Every member of the ISR that runs holds everything below the highest watermark any leader has reached. The newest
-// image that anybody has is the committed one if it is no older than what that leader went by.
-static void check_completeness(struct cluster_world *w)
+static void look_partition(struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
-    const struct image *newest = NULL;
-    for (uint32_t i = 0; i < w->node_count; i++) {
-        const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
-        if (n && (!newest || engine_image(&n->engine->shards[0])->index > newest->index))
-            newest = engine_image(&n->engine->shards[0]);
-    }
-    for (uint32_t t = 0; newest && t < w->topic_count; t++) {
-        const struct image_topic *it = image_topic_by_id(newest, w->topics[t].id);
-        for (uint32_t i = 0; it && i < w->node_count; i++) {
-            const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
-            for (int32_t k = 0; n && k < it->partition_count; k++) {
-                const struct partition *p = partition_on(n, it->id, k);
-                if (!p || !image_in_isr(image_partition(it, k), (int32_t)i + 1) || p->state != PARTITION_ONLINE ||
-                    (p->log.state != PLOG_OPEN && p->log.state != PLOG_AT_REST))
-                    continue;
-                if (newest->index >= w->topics[t].parts[k].watermark_index &&
-                    plog_written_end(&p->log) < w->topics[t].parts[k].watermark)
-                    sim_fail(&w->sim, "%s-%d: node %u is in the ISR and ends at %lld; the watermark was %lld", it->name, k,
-                             i + 1, (long long)plog_written_end(&p->log), (long long)w->topics[t].parts[k].watermark);
-            }
-        }
-    }
+    struct cluster_world *w = c->w;
+    struct cluster_seen *seen = &c->seen[t][k];
+    int64_t written = plog_written_end(&p->log);
+    if (p->leads)
+        look_leader(w, c, p, t, k);
+    look_change(w, p, seen);
+    if (written < seen->written)
+        check_holds(w, &w->topics[t].parts[k], c, p);
+    seen->leads = p->leads && (!p->replica || p->replica->begun);
+    seen->leader_epoch = p->leader_epoch;
+    seen->watermark = p->high_watermark;
+    seen->written = c->held[t][k] = written;
 }
 
-static void check_image(struct cluster_world *w, const struct cluster_node *c, const struct image *image)
+static void look_shard(struct cluster_node *c, const struct engine_shard *es, uint32_t s)
 {
-    for (uint32_t t = 0; image && t < w->topic_count; t++) {
-        const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
-        for (int32_t k = 0; it && k < it->partition_count; k++) {
-            const struct image_partition *ip = image_partition(it, k);
-            if (ip->leader != NODE_ID_NONE && !image_in_isr(ip, ip->leader))
-                sim_fail(&w->sim, "node %u: %s-%d is led by %d, which is not in the ISR", c->index + 1, it->name, k,
-                         ip->leader);
-        }
+    struct cluster_world *w = c->w;
+    for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
+        const struct partition *p = list_entry(at, struct partition, all_link);
+        for (uint32_t t = 0; t < w->topic_count; t++)
+            if (p->id.partition < (int32_t)w->topics[t].partition_count && uuid_eq(w->topics[t].id, p->id.topic_id))
+                look_partition(c, p, t, (uint32_t)p->id.partition);
     }
+    cluster_count(w, CLUSTER_TRUNCATED, es->counters.truncated_records - c->truncated_seen[s]);
+    c->truncated_seen[s] = es->counters.truncated_records;
+}
+
+void cluster_look(struct cluster_node *c, uint32_t lane)
+{
+    struct cluster_world *w = c->w;
+    const struct node *n = c->process.program;
+    if (w->sim.failed || !n || !n->engine || lane >= n->engine->shard_count)
+        return;
+    if (lane == 0 && n->engine->quorum)
+        look_quorum(c, n->engine->quorum);
+    if (c->ready)
+        look_shard(c, &n->engine->shards[lane], lane);
+    if (w->sim.event_count < w->full_at)
+        return;
+    w->full_at = w->sim.event_count + FULL_EVERY;
+    cluster_check(w);
+    cluster_scan(w);
 }
 
 void cluster_check(struct cluster_world *w)
 {
-    for (uint32_t i = 0; i < w->node_count && !w->sim.failed; i++) {
-        const struct cluster_node *c = &w->nodes[i];
-        const struct node *n = c->process.running ? c->process.program : NULL;
-        if (!n || !n->engine || !c->ready)
-            continue;
-        for (uint32_t s = 0; s < n->engine->shard_count; s++) {
-            const struct engine_shard *es = &n->engine->shards[s];
-            for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
-                check_leader(w, c, list_entry(at, struct partition, all_link));
-                note_watermark(w, list_entry(at, struct partition, all_link));
-            }
-            check_image(w, c, engine_image(es));
-        }
-    }
-    check_completeness(w);
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
+            check_part(w, t, k);
     w->result->checks++;
 }
 
@@ -125,7 +254,7 @@ void cluster_check(struct cluster_world *w)
 
 static bool joining_on(const struct cluster_node *c, uint32_t *joiner)
 {
-    const struct node *n = c->process.running && c->ready ? c->process.program : NULL;
+    const struct node *n = cluster_serving(c);
     for (uint32_t s = 0; n && n->engine && s < n->engine->shard_count; s++) {
         const struct engine_shard *es = &n->engine->shards[s];
         for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {

@@ -13,6 +13,7 @@ static const struct cluster_actor *const actors[] = {
     &cluster_admin,
     &cluster_producers,
     &cluster_readers,
+    &cluster_voters,
 };
 _Static_assert(ARRAY_COUNT(actors) <= CLUSTER_ACTORS_MAX, "each has its place");
 
@@ -54,10 +55,7 @@ uint32_t cluster_choose(struct cluster_world *w, int32_t leader)
 // Nobody is known to lead in a later epoch than this node did.
 bool cluster_leads_now(const struct cluster_part *part, uint32_t node)
 {
-    for (int e = CLUSTER_EPOCHS_MAX - 1; e >= 0; e--)
-        if (part->leader_of_epoch[e])
-            return part->leader_of_epoch[e] == (int32_t)node + 1;
-    return false;
+    return part->leader_of_epoch[part->epoch_max] == (int32_t)node + 1;
 }
 
 void *cluster_allocate(size_t n)

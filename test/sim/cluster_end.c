@@ -9,7 +9,8 @@
 static bool all_settled(const struct cluster_world *w)
 {
     for (uint32_t i = 0; i < w->node_count; i++)
-        if (!w->nodes[i].down && (!w->nodes[i].process.running || !w->nodes[i].ready))
+        if (!w->nodes[i].down && (!w->nodes[i].process.running || !w->nodes[i].ready || w->nodes[i].stopping ||
+                                  w->nodes[i].vote != CLUSTER_VOTE_KEPT))
             return false;
     bool some_down = false;
     for (uint32_t i = 0; i < w->node_count; i++)
@@ -24,6 +25,7 @@ static void why_not(const struct cluster_world *w, char *out, size_t n)
         at += snprintf(out + at, n - (size_t)at, " %u%s", i + 1,
                        w->nodes[i].down                ? " off"
                        : !w->nodes[i].process.running ? " dead"
+                       : w->nodes[i].vote              ? " without its vote"
                        : w->nodes[i].ready             ? ""
                                                        : " not ready");
     for (uint32_t t = 0; t < w->topic_count; t++)
@@ -39,8 +41,9 @@ void cluster_settle(struct cluster_world *w)
     char why[300];
     w->draining = true;
     for (uint32_t i = 0; i < w->node_count; i++) {
+        struct sim_disk_faults *f = &w->nodes[i].machine->faults;
         w->nodes[i].machine->die_in_calls = 0;
-        w->nodes[i].machine->faults.stalls = 0;
+        f->stalls = f->read_errors = f->write_errors = f->sync_errors = 0;
     }
     uint64_t began = sim->now_ns, until = began + 60 * SIM_S;
     w->whole = false;

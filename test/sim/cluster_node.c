@@ -16,6 +16,7 @@ static const struct config_pair properties[] = {
     {"broker.session.timeout.ms", "900"},
     {"controller.quorum.election.timeout.ms", "200"},
     {"log.retention.check.interval.ms", "200"},
+    {"metadata.log.max.record.bytes.between.snapshots", "4096"},
     {"replica.fetch.wait.max.ms", "100"},
     {"replica.lag.time.max.ms", "600"},
 };
@@ -58,7 +59,7 @@ static void boot(struct sim_process *p)
     b->listeners[0].listen.port = CLUSTER_PORT;
     snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", c->machine->name);
     b->listeners[0].advertised_port = CLUSTER_PORT;
-    b->memory_bytes = UINT64_C(32) << 20;
+    b->memory_bytes = (UINT64_C(32) << 20) * w->shard_count;
     b->connections_max = 64;
     b->request_bytes_max = 4 << 20;
     b->idle_ms_max = 600000;
@@ -66,11 +67,15 @@ static void boot(struct sim_process *p)
     b->fetch_bytes_max = 1 << 20;
     b->delete_topics = true;
     struct node *n = NULL;
-    c->ready = c->wants_restart = false;
+    c->ready = c->wants_restart = c->stopping = false;
+    c->raft_seen = (struct model_raft_seen){0};
+    c->image_index = 0;
+    memset(c->seen, 0, sizeof(c->seen));
+    memset(c->truncated_seen, 0, sizeof(c->truncated_seen));
     enum rc rc = node_create(&n, &config, p->ios, p->lane_count, text, sizeof(text));
     if (rc != RC_OK) {
         sim_say(&w->sim, c->machine, "node does not start: %s (%s)", text, rc_name(rc));
-        if (rc != RC_IO && rc != RC_NO_SPACE && rc != RC_OFFLINE)
+        if (rc != RC_IO && rc != RC_NO_SPACE && rc != RC_OFFLINE && rc != RC_NO_FILES)
             sim_fail(&w->sim, "node %u refuses to start: %s (%s)", c->index + 1, text, rc_name(rc));
         p->boot_failed = true;
         return;
@@ -81,9 +86,16 @@ static void boot(struct sim_process *p)
     p->shards = &n->shards;
 }
 
+static bool turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)
+{
+    bool again = sim_shard_turn(p, lane, next_ns);
+    cluster_look(p->user, lane);
+    return again;
+}
+
 static void died(struct sim_process *p, enum sim_death how)
 {
     cluster_node_died(p->user, how);
 }
 
-const struct sim_program cluster_node_calls = {.boot = boot, .turn = sim_shard_turn, .died = died};
+const struct sim_program cluster_node_calls = {.boot = boot, .turn = turn, .died = died};

@@ -16,6 +16,8 @@ struct cluster_batch { // the one a producer has on its way to a partition
     bool used;
     struct record_tag first;
     uint32_t records, tries, session, node;
+    uint32_t era, risks; // when it was sent last; when its session began
+    int64_t end_then;    // how far the log was known to go when it was sent last
     struct buf bytes;
     struct produce_request in;
     struct produce_request_topic_data in_topic;
@@ -33,6 +35,8 @@ struct cluster_producer {
     int64_t producer_id;
     int16_t epoch;
     uint32_t session;
+    bool renews; // wants another producer id: the old one's sequence is lost
+    uint32_t risks[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; // of each partition, when the session began
     uint32_t counters[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     struct cluster_batch batches[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
@@ -47,6 +51,7 @@ static void batch_fill(struct cluster_batch *b)
     b->used = true;
     b->tries = 0;
     b->session = p->session;
+    b->risks = p->risks[b->topic][b->partition];
     b->records = (uint32_t)sim_between(&w->sim, 1, 4);
     b->first = (struct record_tag){.producer = p->index,
                                    .topic = b->topic,
@@ -86,7 +91,8 @@ static void produce_judge(struct cluster_batch *b, const struct produce_response
             kerr_name(in->error_code), (long long)in->base_offset);
     switch (in->error_code) {
     case 0:
-        model_part_acked(&part->model, &w->sim, &w->eras, w->eras.now, in->base_offset, &b->first, b->records);
+        model_part_acked(&part->model, &w->sim, &w->eras, b->era, in->base_offset, &b->first, b->records);
+        cluster_count(w, CLUSTER_DUPLICATES, b->tries > 1 && in->base_offset < b->end_then);
         w->result->acked++;
         b->used = false;
         return;
@@ -104,6 +110,10 @@ static void produce_judge(struct cluster_batch *b, const struct produce_response
     case 45: // OUT_OF_ORDER_SEQUENCE_NUMBER: one batch is on its way at a time, so nothing is
         if (!cluster_leads_now(part, b->node)) {
             part->leader = -1; // a leader that was cut off does not know what its successor has taken
+            return;
+        }
+        if (part->risks != b->risks) {
+            p->renews = true; // what it follows is gone, and was not covered
             return;
         }
         // fall through
@@ -146,6 +156,8 @@ static void batch_send(struct cluster_batch *b)
     b->request.holes_max = 1;
     b->request.done = produce_done;
     b->tries++;
+    b->era = w->eras.now;
+    b->end_then = w->topics[b->topic].parts[b->partition].watermark;
     b->node = cluster_choose(w, w->topics[b->topic].parts[b->partition].leader);
     client_connection_submit(&p->links.to[b->node], &b->request);
 }
@@ -161,8 +173,26 @@ static void init_done(struct client_request *r, enum rc rc, struct bytes body)
         p->producer_id = answer.producer_id;
         p->epoch = answer.producer_epoch;
         p->session = ++w->sessions;
+        memset(p->counters, 0, sizeof(p->counters));
+        for (uint32_t t = 0; t < w->topic_count; t++)
+            for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
+                p->risks[t][k] = w->topics[t].parts[k].risks;
     }
     arena_deinit(&a);
+}
+
+// Nothing of the old session is on its way any more: what was not acknowledged is given up.
+static bool renewed(struct cluster_producer *p)
+{
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (int k = 0; k < CLUSTER_PARTITIONS_MAX; k++)
+            if (p->batches[t][k].request.busy)
+                return false;
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (int k = 0; k < CLUSTER_PARTITIONS_MAX; k++)
+            p->batches[t][k].used = false;
+    p->renews = false;
+    return true;
 }
 
 static void producer_tick(struct shard_timer *t)
@@ -172,6 +202,8 @@ static void producer_tick(struct shard_timer *t)
     if (w->sim.failed)
         return;
     cluster_wake_in(p->all, &p->timer, sim_latency(&w->sim, 5 * SIM_MS), producer_tick);
+    if (p->renews && renewed(p))
+        p->producer_id = -1;
     if (p->producer_id < 0) {
         if (!p->init.busy) {
             init_producer_id_request_init(&p->init_in);
@@ -185,10 +217,10 @@ static void producer_tick(struct shard_timer *t)
             struct cluster_batch *b = &p->batches[topic][k];
             if (b->request.busy || !w->topics[topic].there)
                 continue;
-            bool begins = !w->draining && w->sim.now_ns >= w->hushed_until_ns;
+            bool begins = !w->draining && !p->renews && w->sim.now_ns >= w->hushed_until_ns;
             if (!b->used && begins && sim_chance(&w->sim, 1, 3))
                 batch_fill(b);
-            if (b->used && (b->tries == 0 || sim_chance(&w->sim, 1, 4)))
+            if (b->used && !p->renews && (b->tries == 0 || sim_chance(&w->sim, 1, 4)))
                 batch_send(b);
         }
 }

@@ -14,6 +14,8 @@ struct cluster_reader {
     struct cluster_clients *all;
     uint8_t index, topic, partition;
     uint32_t node; // asked
+    uint32_t era;  // then
+    uint32_t risks; // of the partition, when it was turned to
     bool verifies; // passes over all partitions, one after the other, when it is told to
     bool verifying;
     uint32_t passes;
@@ -27,6 +29,7 @@ struct cluster_reader {
 };
 
 static void reader_tick(struct shard_timer *t);
+static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t partition);
 
 static struct cluster_part *read_part(const struct cluster_reader *c)
 {
@@ -57,7 +60,7 @@ static void take_records(struct cluster_reader *c, struct bytes records)
                 return;
             }
             memcpy(&tag, record.value.p, sizeof(tag));
-            model_part_seen(part, &w->sim, &w->eras, w->eras.now, record.offset, &tag);
+            model_part_seen(part, &w->sim, &w->eras, c->era, record.offset, &tag);
             c->position++;
         }
         records = bytes_of(records.p + batch.n, records.n - batch.n);
@@ -79,7 +82,9 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->end = p->high_watermark;
         return;
     case 1: // OFFSET_OUT_OF_RANGE
-        if (cluster_leads_now(read_part(c), c->node))
+        if (read_part(c)->risks != c->risks)
+            reader_turn_to(c, c->topic, c->partition); // the log may be shorter now
+        else if (cluster_leads_now(read_part(c), c->node))
             sim_fail(&w->sim, "%s: offset %lld was read up to, and is out of range", read_part(c)->model.name,
                  (long long)c->position);
         return;
@@ -122,6 +127,7 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.partition = c->partition;
     c->in_partition.fetch_offset = c->position;
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
+    c->era = w->eras.now;
     c->node = cluster_choose(w, read_part(c)->leader);
     client_connection_submit(&c->links.to[c->node], &c->request);
 }
@@ -131,6 +137,7 @@ static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t part
     c->topic = topic;
     c->partition = partition;
     c->position = 0;
+    c->risks = read_part(c)->risks;
     c->end = OFFSET_NONE;
     if (c->verifies)
         model_part_pass_begin(&read_part(c)->model);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cluster scenario: one to five whole nodes that find each other by a peers list, replicated topics, and clients that
-// go after leaders. What was acknowledged with acks=all stays, whatever dies: each account counts as lossless, because
-// power is cut only where the guarantee holds (every append synced, or one node at a time and never before what it lost
-// has been refilled).
+// The cluster scenario: one to seven whole nodes that find each other by a peers list, replicated topics, and clients that
+// go after leaders. What was acknowledged with acks=all stays, whatever dies, as far as DESIGN.md's guarantee goes: which
+// records that covers is computed from the scenario's own account of who lost what (cluster_losses.c).
 #pragma once
 
 #include "client/connection.h"
 #include "model_part.h"
+#include "model_raft.h"
 #include "scenario.h"
 #include "server/node.h"
 #include "shard_program.h"
 
 enum {
-    CLUSTER_NODES_MAX = 5,
+    CLUSTER_NODES_MAX = 7,
     CLUSTER_TOPICS_MAX = 2,
     CLUSTER_PARTITIONS_MAX = 3,
     CLUSTER_PRODUCERS = 2,
@@ -21,28 +21,79 @@ enum {
     CLUSTER_PORT = 9092,
     CLUSTER_PEER_PORT = 9093,
     CLUSTER_EPOCHS_MAX = 4096,
+    CLUSTER_VOTERS = 5, // of a new cluster; the rest observe
+    CLUSTER_SHARDS_MAX = 3,
 };
 
+#define CLUSTER_DISK_BYTES (UINT64_C(8) << 30)
+
 struct cluster_world;
+
+// A replica in one process, as it was after the process's last turn.
+struct cluster_seen {
+    bool leads;
+    int32_t leader_epoch;
+    int64_t written, watermark;
+    const void *change; // the ISR change on its way
+    int32_t change_epoch;
+};
 
 struct cluster_node {
     struct cluster_world *w;
     uint32_t index;
     struct sim_node *machine;
     struct sim_process process;
-    struct sim_event restart;
+    struct sim_event restart, space;
     bool ready, wants_restart;
     bool down; // dead, and not to be started yet
+    uint64_t disk_errors; // counted so far
+    bool stopping; // cleanly, and to be started again
+    // What the last turns of this process showed (cluster_checks.c).
+    struct model_raft_seen raft_seen;
+    uint64_t image_index;
+    struct cluster_seen seen[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    uint64_t truncated_seen[CLUSTER_SHARDS_MAX];
+    int64_t held[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; // ends of its logs, also while it is dead
+    // Its folder was lost with its vote (cluster_voters.c).
+    struct uuid directory, lost_directory;
+    enum cluster_vote { CLUSTER_VOTE_KEPT, CLUSTER_VOTE_LOST, CLUSTER_VOTE_REMOVED } vote;
+    uint32_t lost_process; // the process that lost what is not refilled yet
+};
+
+// A partition as the newest metadata says that anybody has applied.
+struct cluster_known {
+    int32_t epoch, leader, leader_epoch;
+    uint32_t replicas, isr, elr; // nodes, bits
+};
+
+// Which batch has its place, whoever holds it: (leader epoch, offset) to its checksum (cluster_scan.c).
+struct cluster_facts {
+    struct cluster_fact {
+        int64_t offset; // of the batch, plus one; 0: free
+        int32_t epoch;
+        uint32_t crc;
+    } *v;
+    size_t count, cap;
+    int32_t *committed; // by base offset: the leader epoch of the batch below the watermark, plus one
+    size_t committed_cap;
 };
 
 struct cluster_part {
     struct model_part model;
     int32_t leader; // index of the node last said to lead, -1
-    uint32_t isr_count;
+    uint32_t isr_count, replica_count;
     int32_t leader_of_epoch[CLUSTER_EPOCHS_MAX]; // node id that led in that epoch, 0: nobody was seen
     uint32_t life_of_epoch[CLUSTER_EPOCHS_MAX];  // which of its processes it was
+    int32_t epoch_max;                           // the newest that anybody led in
     int64_t watermark; // the highest any leader has reached
     uint64_t watermark_index; // of the image it knew then
+    struct cluster_known known;
+    struct cluster_facts facts;
+    uint32_t unrefilled; // nodes (bits) that lost what they held and have not got it back
+    uint32_t emptied;    // those of them that lost their disk
+    int64_t lost_end[CLUSTER_NODES_MAX]; // below which they held everything
+    int32_t risk_epoch;  // leaders of this epoch and older ones prove nothing: too many had lost too much
+    uint32_t risks;      // how often that was so
 };
 
 struct cluster_topic {
@@ -67,18 +118,61 @@ struct cluster_world {
     struct sim_event fault, watch;
     uint64_t faults_left;
     uint32_t sessions;
+    uint32_t shard_count;
+    struct model_raft raft;
+    struct uuid incarnations[CLUSTER_NODES_MAX]; // registered, as the newest image says
+    char cluster_id[CLUSTER_ID_CHARS + 1];
+    bool formed; // a topic was created: from here on there is one cluster
+    uint64_t newest_index; // of the images anybody has applied
+    uint64_t full_at;      // events, for the next look at everything
     bool synced;      // every append is synced: power may go anywhere
-    bool whole;       // every replica is in its ISR, as the metadata said after the last power cut
+    bool whole;       // every replica is in its ISR, as the metadata said
     uint64_t whole_asked_ns;
-    uint64_t power_ns; // of the last power cut
     uint64_t hushed_until_ns; // producers begin nothing new before
     bool draining;
-    uint64_t requests_answered, elections, isr_changes;
+    uint64_t requests_answered;
 };
+
+// What a run reached; cluster_figures.c has their names and floors.
+enum cluster_figure {
+    CLUSTER_ELECTIONS,
+    CLUSTER_RAFT_ELECTIONS,
+    CLUSTER_TRUNCATED,
+    CLUSTER_ISR_SHRINKS,
+    CLUSTER_ISR_GROWTHS,
+    CLUSTER_ELR_ELECTIONS,
+    CLUSTER_SNAPSHOTS,
+    CLUSTER_LOST_PAGES,
+    CLUSTER_UNKNOWN_OUTCOMES,
+    CLUSTER_DUPLICATES,
+    CLUSTER_DISK_ERRORS,
+    CLUSTER_EMPTIED,
+    CLUSTER_PAUSES,
+    CLUSTER_RISKS,
+    CLUSTER_EXCUSED,
+    CLUSTER_FIGURES,
+};
+_Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
+
+static inline void cluster_count(struct cluster_world *w, enum cluster_figure figure, uint64_t n)
+{
+    w->result->figures[figure].value += n;
+}
 
 static inline int32_t cluster_replicas(const struct cluster_world *w)
 {
     return w->node_count < 3 ? (int32_t)w->node_count : 3;
+}
+
+static inline int32_t cluster_min_isr(const struct cluster_world *w)
+{
+    return cluster_replicas(w) == 3 ? 2 : 1;
+}
+
+// The node's program, when it runs and serves; else NULL.
+static inline const struct node *cluster_serving(const struct cluster_node *c)
+{
+    return c->process.running && c->ready ? c->process.program : NULL;
 }
 
 // Something that happens to the cluster: a fault, or what an operator does. cluster_faults.c has the table.
@@ -97,12 +191,32 @@ void cluster_restart_run(struct sim *sim, struct sim_event *e); // node.restart
 void cluster_watch_run(struct sim *sim, struct sim_event *e);   // world.watch
 void cluster_fault_run(struct sim *sim, struct sim_event *e);   // world.fault
 
+// cluster_losses.c
+// A node lost what its page cache held, or its disk.
+void cluster_node_lost(struct cluster_node *n, bool disk);
+// Who has got everything back that it lost.
+void cluster_refills(struct cluster_world *w);
 // cluster_checks.c
-// Looks into the running nodes: who leads what.
+// After every turn of a node: at a cost of what changed.
+void cluster_look(struct cluster_node *c, uint32_t lane);
+// Everything at once.
 void cluster_check(struct cluster_world *w);
+const struct partition *cluster_partition(const struct node *n, struct uuid topic, int32_t number);
+// Everything this member of the ISR or ELR must hold is asked of it: it runs under its registered incarnation.
+bool cluster_answers_for(const struct cluster_world *w, const struct cluster_part *part, const struct cluster_node *c);
 // The index of the node that leads a partition and waits for the answer to an ISR change that lets somebody join, of who
 // joins, and of the controller; false: there is none such now, or one node is two of them.
 bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *joiner, uint32_t *controller);
+
+// cluster_scan.c
+// Reads every log there is from its files: batches have one place each, replicas agree below the watermark, and what was
+// derived from them is what this scan gives.
+void cluster_scan(struct cluster_world *w);
+void cluster_facts_clear(struct cluster_facts *f); // what is committed, where that may have been lost
+void cluster_facts_deinit(struct cluster_facts *f);
+
+// cluster_figures.c
+void cluster_figures_name(struct sim_result *result);
 
 // cluster_end.c
 void cluster_settle(struct cluster_world *w);

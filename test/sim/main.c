@@ -85,7 +85,7 @@ static void usage(FILE *to)
 {
     fprintf(to, "usage: weir-sim [--scenario NAME] [--seed N] [--seeds COUNT] [--events N] [--faults N]\n"
                 "                [--time-budget SECONDS] [--mutation NAME] [--whole-starts] [--no-repeats]\n"
-                "                [--replay] [--trace]\n"
+                "                [--replay] [--floors] [--trace]\n"
                 "  --seed N         first seed (default: from the clock)\n"
                 "  --seeds COUNT    how many, one after the other (default 1)\n"
                 "  --events N       events of one seed (default 50000)\n"
@@ -95,6 +95,7 @@ static void usage(FILE *to)
                 "  --whole-starts   no process ends in the middle of its start\n"
                 "  --no-repeats     no batch is sent to a log twice\n"
                 "  --replay         run every seed twice and compare the traces\n"
+                "  --floors         fail when the seeds together reached less than they must\n"
                 "  --regressions    run the seeds that once failed\n"
                 "  --trace          print every event\n"
                 "scenarios:\n");
@@ -145,7 +146,7 @@ static bool number(const char *text, uint64_t *out)
 
 struct arguments {
     uint64_t seeds, time_budget_s;
-    bool replay, regressions;
+    bool replay, regressions, floors;
 };
 
 static void choose_regression(const struct regression *r)
@@ -196,6 +197,10 @@ static bool parse(int argc, char **argv, struct arguments *a)
         }
         if (strcmp(option, "--regressions") == 0) {
             a->regressions = true;
+            continue;
+        }
+        if (strcmp(option, "--floors") == 0) {
+            a->floors = true;
             continue;
         }
         if (strcmp(option, "--whole-starts") == 0) {
@@ -258,8 +263,23 @@ static bool run_one(const struct arguments *a, struct sim_result *total)
     for (size_t k = 0; k < SIM_FIGURES; k++) {
         total->figures[k].name = r.figures[k].name;
         total->figures[k].value += r.figures[k].value;
+        total->figures[k].floor = r.figures[k].floor;
     }
     return !r.failed;
+}
+
+static bool floors_reached(const struct sim_result *total, uint64_t seeds)
+{
+    bool reached = true;
+    for (size_t k = 0; k < SIM_FIGURES && total->figures[k].name; k++) {
+        const struct sim_figure *f = &total->figures[k];
+        if (f->value * 100 >= f->floor * seeds)
+            continue;
+        printf("too few %s: %" PRIu64 " in %" PRIu64 " seeds, %" PRIu64 " in 100 are the least\n", f->name, f->value, seeds,
+               f->floor);
+        reached = false;
+    }
+    return reached;
 }
 
 int main(int argc, char **argv)
@@ -304,6 +324,8 @@ int main(int argc, char **argv)
         printf("%s%s %" PRIu64, k ? ", " : "reached: ", total.figures[k].name, total.figures[k].value);
     if (!a.regressions && total.figures[0].name)
         printf("\n");
+    if (a.floors && !failed && !floors_reached(&total, done))
+        failed = 1;
     if (current.options.mutation)
         return failed ? 0 : 1; // the mutation had to be caught
     return failed ? 1 : 0;

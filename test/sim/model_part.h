@@ -36,6 +36,7 @@ struct model_part {
     int64_t start_acked, start_asked;
     bool retention;
     int64_t end_seen; // past the greatest offset seen or acknowledged in this era
+    uint32_t risk_era; // what was asked in this era or before proves nothing any more; 0: all of it does
 };
 
 struct model_eras {
@@ -50,6 +51,12 @@ void model_part_acked(struct model_part *p, struct sim *sim, const struct model_
                       int64_t base_offset, const struct record_tag *first, uint32_t count);
 void model_part_seen(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t era, int64_t offset,
                      const struct record_tag *tag);
+
+// Of a replicated partition: nodes have lost what they held, each all below one of ends[0..count). What at least `enough`
+// of them held may be gone: it is known no longer, and what answers requests of this era says nothing. Returns how many
+// entries that are.
+size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends, uint32_t count,
+                         uint32_t enough);
 
 // A pass over the whole partition: begin, model_part_seen() for every record from log_start on, end.
 void model_part_pass_begin(struct model_part *p);

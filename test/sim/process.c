@@ -55,6 +55,10 @@ static void lane_run(struct sim *sim, struct sim_event *e)
     struct sim_process *p = lane->p;
     struct sim_node *n = p->node;
     struct turn_call call = {.lane = lane, .next_ns = UINT64_MAX};
+    if (p->paused_until_ns > sim->now_ns) {
+        sim_schedule(sim, e, p->paused_until_ns, lane_run);
+        return;
+    }
     p->turns++;
     sim_note(sim, SIM_NOTE_TURN, n, lane->index, n->memory.bytes);
     if (!sim_node_enter(n, turn_inside, &call)) {
@@ -83,6 +87,7 @@ bool sim_process_start(struct sim_process *p, struct sim_node *n, const struct s
     p->does = does;
     p->lane_count = lane_count;
     p->boot_failed = false;
+    p->paused_until_ns = 0;
     p->running = true;
     sim_node_begin_process(n);
     for (uint32_t k = 0; k < lane_count; k++) {
@@ -120,6 +125,13 @@ void sim_process_end(struct sim_process *p, enum sim_death how)
     ASSERT(p->running);
     sim_node_end_process(p->node, how);
     gone(p, how);
+}
+
+void sim_process_pause(struct sim_process *p, uint64_t until_ns)
+{
+    ASSERT(p->running);
+    p->paused_until_ns = until_ns;
+    sim_note(p->node->sim, SIM_NOTE_FAULT, p->node, p->node->processes, until_ns);
 }
 
 size_t sim_process_exit(struct sim_process *p)

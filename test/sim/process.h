@@ -36,6 +36,7 @@ struct sim_process {
     struct shard_group *shards; // of a program made of shards, see shard_program.h
     void *user;                 // of the harness
     uint64_t turns;
+    uint64_t paused_until_ns; // stopped (SIGSTOP): no turn before; the kernel goes on without it
 };
 
 // Starts the program with lane_count ios. False when it died while booting, or said that it cannot boot (then it has
@@ -44,5 +45,7 @@ bool sim_process_start(struct sim_process *p, struct sim_node *n, const struct s
 // Runs fn inside the process as if a callback had come in, then gives lane 0 a turn. False: it died in it.
 bool sim_process_call(struct sim_process *p, void (*fn)(void *), void *argument);
 void sim_process_end(struct sim_process *p, enum sim_death how);
+// Stops the process until then, as SIGSTOP and SIGCONT do.
+void sim_process_pause(struct sim_process *p, uint64_t until_ns);
 // After the program has given everything back by itself: what is still held is a leak. Returns its bytes.
 size_t sim_process_exit(struct sim_process *p);

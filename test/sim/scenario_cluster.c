@@ -11,8 +11,11 @@ static void build(struct cluster_world *w)
     struct sim *sim = &w->sim;
     w->machine = sim_node_create(sim, "clients", UINT64_C(1) << 20);
     w->clients.user = w;
-    w->node_count = sim_chance(sim, 1, 8) ? 1 : sim_chance(sim, 1, 8) ? CLUSTER_NODES_MAX : 3;
-    w->synced = sim_chance(sim, 1, 2) || w->node_count == 1;
+    w->node_count = 3;
+    if (sim_chance(sim, 1, 4))
+        w->node_count = (uint32_t)sim_between(sim, 1, CLUSTER_NODES_MAX);
+    w->shard_count = sim_chance(sim, 1, 4) ? (uint32_t)sim_between(sim, 2, CLUSTER_SHARDS_MAX) : 1;
+    w->synced = sim_chance(sim, 1, 2);
     w->topic_count = (uint32_t)sim_between(sim, 1, CLUSTER_TOPICS_MAX);
     w->eras.now = 1;
     for (uint32_t t = 0; t < w->topic_count; t++) {
@@ -30,7 +33,7 @@ static void build(struct cluster_world *w)
         snprintf(name, sizeof(name), "node%u", i + 1);
         n->w = w;
         n->index = i;
-        n->machine = sim_node_create(sim, name, UINT64_C(8) << 30);
+        n->machine = sim_node_create(sim, name, CLUSTER_DISK_BYTES);
         n->process.user = n;
         w->peers[i] = (struct peer_address){.node = (int32_t)i + 1, .addr.port = CLUSTER_PEER_PORT};
         memcpy(w->peers[i].addr.ip, n->machine->ip, sizeof(n->machine->ip));
@@ -52,8 +55,9 @@ static void run(const struct sim_options *options, struct sim_result *result)
     sim_init(sim, options->seed);
     sim->tracing = options->tracing;
     sim->mutation = options->mutation;
+    cluster_figures_name(result);
     build(w);
-    while (!sim->failed && sim->event_count < options->events)
+    while (!sim->failed && (sim->event_count < options->events || w->faults_left))
         sim_step(sim);
     if (!sim->failed)
         cluster_settle(w);
@@ -68,13 +72,16 @@ static void run(const struct sim_options *options, struct sim_result *result)
     result->trace_hash = sim->trace_hash;
     result->events = sim->event_count;
     result->simulated_ns = sim->now_ns;
+    cluster_count(w, CLUSTER_RAFT_ELECTIONS, w->raft.elections);
     for (uint32_t i = 0; i < w->node_count; i++)
         if (w->nodes[i].process.running)
             sim_process_end(&w->nodes[i].process, SIM_DEATH_KILL);
     sim_process_end(&w->clients, SIM_DEATH_KILL);
     for (uint32_t t = 0; t < w->topic_count; t++)
-        for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
+        for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             model_part_deinit(&w->topics[t].parts[k].model);
+            cluster_facts_deinit(&w->topics[t].parts[k].facts);
+        }
     sim_deinit(sim);
 }
 

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the guarantee covers: a record that was acknowledged with acks=all, or read below the high watermark, stays while
+// fewer than min.insync.replicas of the nodes that held it have lost it with their page cache or their disk and have not
+// been refilled since; with flush.messages=1 lost page caches alone are no loss, however many. Kept from the faults alone;
+// who held what and who has it back is looked up in the logs.
+#include "cluster_world.h"
+
+#include "engine/partition.h"
+
+// What the partition had may be gone: nothing asked or told before counts any more.
+static void at_risk(struct cluster_world *w, struct cluster_part *part)
+{
+    size_t excused = model_part_excuse(&part->model, &w->eras, part->lost_end, w->node_count, (uint32_t)cluster_min_isr(w));
+    sim_say(&w->sim, w->machine, "%s: nodes %x have lost what they held: %zu records may go", part->model.name,
+            part->unrefilled, excused);
+    cluster_count(w, CLUSTER_RISKS, 1);
+    cluster_count(w, CLUSTER_EXCUSED, excused);
+    part->risks++;
+    part->watermark = 0;
+    part->risk_epoch = part->known.leader_epoch > part->epoch_max ? part->known.leader_epoch : part->epoch_max;
+    cluster_facts_clear(&part->facts);
+}
+
+void cluster_node_lost(struct cluster_node *n, bool disk)
+{
+    struct cluster_world *w = n->w;
+    bool risk = false;
+    n->lost_process = n->machine->processes;
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
+            struct cluster_part *part = &w->topics[t].parts[k];
+            // Of a topic so young that nobody has looked at it yet: everything.
+            int64_t held = uuid_is_zero(w->topics[t].id) ? INT64_MAX : n->held[t][k];
+            part->unrefilled |= 1u << n->index;
+            part->emptied |= disk ? 1u << n->index : 0;
+            if (held > part->lost_end[n->index])
+                part->lost_end[n->index] = held;
+            if (__builtin_popcount(part->unrefilled) < cluster_min_isr(w) || (w->synced && !part->emptied))
+                continue;
+            at_risk(w, part);
+            risk = true;
+        }
+    w->eras.now += risk;
+}
+
+// In sync again, by the word of a metadata that knows this process, and with everything that was ever committed.
+static bool has_it_back(const struct cluster_world *w, const struct cluster_topic *topic, uint32_t k, uint32_t i)
+{
+    const struct cluster_node *c = &w->nodes[i];
+    const struct cluster_part *part = &topic->parts[k];
+    const struct node *n = cluster_serving(c);
+    if (!n || c->machine->processes <= c->lost_process || !(part->known.isr >> i & 1) || !cluster_answers_for(w, part, c))
+        return false;
+    const struct partition *p = cluster_partition(n, topic->id, (int32_t)k);
+    return p && p->state == PARTITION_ONLINE && plog_written_end(&p->log) >= part->watermark;
+}
+
+void cluster_refills(struct cluster_world *w)
+{
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
+            struct cluster_part *part = &w->topics[t].parts[k];
+            for (uint32_t i = 0; part->unrefilled && i < w->node_count; i++)
+                if ((part->unrefilled >> i & 1) && has_it_back(w, &w->topics[t], k, i)) {
+                    part->unrefilled &= ~(1u << i);
+                    part->emptied &= ~(1u << i);
+                    part->lost_end[i] = 0;
+                }
+        }
+}
