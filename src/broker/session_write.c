@@ -144,8 +144,7 @@ static enum rc session_send_hole(struct session *s, struct request *rq, size_t *
         return RC_AGAIN;
     if (!session_warm(s, rq, file, at, n, hole->n - rq->hole_sent))
         return RC_AGAIN;
-    bool more = rq->hole_sent + n < hole->n || rq->hole_at + 1 < rq->hole_count || rq->out_at < rq->out_bytes;
-    enum rc rc = io_sock_send_file(&s->sock, file, at, n, more, sent);
+    enum rc rc = io_sock_send_file(&s->sock, file, at, n, sent);
     if (rc != RC_OK)
         return rc;
     s->bs->counters.response_bytes += *sent;
@@ -178,7 +177,7 @@ void session_write(struct session *s)
     if (s->state == SESSION_GONE)
         return;
     size_t turn = 0;
-    bool moved = false, waiting = false;
+    bool moved = false, waiting = false, corked = false;
     struct request *rq;
     while (s->writable && (rq = session_first_ready(s))) {
         if (turn >= TURN_WRITE_BYTES_MAX) {
@@ -186,6 +185,8 @@ void session_write(struct session *s)
             break;
         }
         size_t sent = 0;
+        if (rq->hole_count > 0 && !corked)
+            io_sock_cork(&s->sock, corked = true);
         enum rc rc = request_at_hole(rq) ? session_send_hole(s, rq, &sent) : session_send_memory(s, &sent);
         if (rc == RC_AGAIN && io_op_busy(&rq->cold_op)) {
             waiting = true;
@@ -203,6 +204,8 @@ void session_write(struct session *s)
         turn += sent;
         moved = true;
     }
+    if (corked)
+        io_sock_cork(&s->sock, false);
     if (moved)
         session_touch(s);
     bool left = session_first_ready(s) != NULL;

@@ -269,12 +269,11 @@ void io_sock_buffers(struct io_sock *s, uint32_t send_bytes, uint32_t receive_by
 // After a short io_sock_send_file() call it again or want IO_WRITABLE anew: the file may have ended.
 enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got);
 enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent);
-// The same, and the kernel may hold the last packet back because more follows at once: an answer's head before its file
-// range leaves together with it. Never as the last thing sent.
-enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent);
+// While it is on only full packets leave: the head of an answer, its file ranges and what stands between them go
+// together, and whoever receives them wakes once. Off in the same turn: what is left goes then.
+void io_sock_cork(struct io_sock *s, bool on);
 // Sends file bytes without copying them through the process. RC_EOF: the file ended before offset + n.
-// `more`: further bytes of the same answer follow at once.
-enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent);
+enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, size_t *sent);
 
 // ------------------------------------------------------------------------------------------------ buffers
 

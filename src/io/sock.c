@@ -338,7 +338,7 @@ enum rc io_sock_recv(struct io_sock *s, void *p, size_t n, size_t *got)
     return RC_OK;
 }
 
-static enum rc sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, int flags, size_t *sent)
+enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
 {
     struct io_slot *slot = slot_of(s);
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)vecs,
@@ -346,7 +346,7 @@ static enum rc sock_send(struct io_sock *s, const struct iovec *vecs, unsigned v
     *sent = 0;
     ssize_t r;
     do
-        r = sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
+        r = sendmsg(s->fd, &m, MSG_NOSIGNAL);
     while (r < 0 && errno == EINTR);
     if (r < 0) {
         if (errno == EAGAIN)
@@ -363,24 +363,17 @@ static enum rc sock_send(struct io_sock *s, const struct iovec *vecs, unsigned v
     return RC_OK;
 }
 
-enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+void io_sock_cork(struct io_sock *s, bool on)
 {
-    return sock_send(s, vecs, vec_count, 0, sent);
+    set_option(s->fd, IPPROTO_TCP, TCP_CORK, on); // other than TCP has no packets to fill
 }
 
-enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
-{
-    return sock_send(s, vecs, vec_count, MSG_MORE, sent);
-}
-
-enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent)
+enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, size_t *sent)
 {
     ASSERT(n > 0);
     struct io_slot *slot = slot_of(s);
     off_t at = (off_t)offset;
     *sent = 0;
-    // sendfile() has no flag for "more follows", and a cork would cost two calls to save one small packet.
-    (void)more;
     ssize_t r;
     do
         r = sendfile(s->fd, f->fd, &at, n);

@@ -300,7 +300,7 @@ static double send_run(struct io *io, struct io_file *f, size_t chunk, bool by_s
         uint64_t offset = (sent - at) % file_bytes;
         enum rc rc;
         if (by_sendfile) {
-            rc = io_sock_send_file(&sock, f, offset + at, left, true, &n);
+            rc = io_sock_send_file(&sock, f, offset + at, left, &n);
         } else {
             if (held <= sent) {
                 ASSERT(io_file_read_cached(f, p, chunk, offset, &n) == RC_OK);

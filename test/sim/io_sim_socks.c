@@ -419,17 +419,16 @@ enum rc io_sock_send(struct io_sock *s, const struct iovec *vecs, unsigned vec_c
     return *sent || !asked ? RC_OK : RC_AGAIN;
 }
 
-enum rc io_sock_send_more(struct io_sock *s, const struct iovec *vecs, unsigned vec_count, size_t *sent)
+void io_sock_cork(struct io_sock *s, bool on)
 {
-    return io_sock_send(s, vecs, vec_count, sent);
+    (void)s, (void)on; // how bytes are cut into packets is the network's to draw
 }
 
-enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, bool more, size_t *sent)
+enum rc io_sock_send_file(struct io_sock *s, struct io_file *f, uint64_t offset, size_t n, size_t *sent)
 {
     struct sim_end *e = end_of(s);
     struct io *io = s->io;
     struct sim_inode *i = io->node->files[f->fd].inode;
-    (void)more;
     *sent = 0;
     sim_io_spend(io, 3000);
     enum rc rc = send_check(e);

@@ -274,17 +274,20 @@ IO_TEST(sock, send_file)
     size_t sent = 0, n, got, total = 0;
     // A head that waits for what follows.
     struct iovec head = {.iov_base = "head", .iov_len = 4};
-    cr_assert_eq(io_sock_send_more(&p.server.sock, &head, 1, &n), RC_OK);
+    io_sock_cork(&p.server.sock, true);
+    cr_assert_eq(io_sock_send(&p.server.sock, &head, 1, &n), RC_OK);
     cr_assert_eq(n, 4);
     while (total < 150000) {
         if (sent == 0)
             cr_assert_eq(io_sock_recv(&p.client.sock, back, 1, &got), RC_AGAIN, "it has not left yet");
         if (sent < 150000) {
-            enum rc rc = io_sock_send_file(&p.server.sock, &f, 1000 + sent, 150000 - sent, true, &n);
+            enum rc rc = io_sock_send_file(&p.server.sock, &f, 1000 + sent, 150000 - sent, &n);
             cr_assert(rc == RC_OK || rc == RC_AGAIN);
             if (sent == 0)
                 receive_head(&p.client);
             sent += n;
+            if (sent == 150000)
+                io_sock_cork(&p.server.sock, false); // what is left goes now
         }
         enum rc rc = io_sock_recv(&p.client.sock, back + total, sizeof(back) - total, &got);
         cr_assert(rc == RC_OK || rc == RC_AGAIN);
@@ -294,9 +297,9 @@ IO_TEST(sock, send_file)
     cr_assert_eq(total, 150000);
     cr_assert_eq(memcmp(back, block + 1000, 150000), 0);
     // A file that is shorter than asked gives what it has, then says so.
-    cr_assert_eq(io_sock_send_file(&p.server.sock, &f, sizeof(block) - 10, 100, false, &n), RC_OK);
+    cr_assert_eq(io_sock_send_file(&p.server.sock, &f, sizeof(block) - 10, 100, &n), RC_OK);
     cr_assert_eq(n, 10);
-    cr_assert_eq(io_sock_send_file(&p.server.sock, &f, sizeof(block), 90, false, &n), RC_EOF);
+    cr_assert_eq(io_sock_send_file(&p.server.sock, &f, sizeof(block), 90, &n), RC_EOF);
     cr_assert_eq(io_counters(r->io)->send_file_bytes, 150010);
     cr_assert_eq(io_counters(r->io)->read_bytes[IO_FILE_LOG], 0);
     io_file_close(&f);
