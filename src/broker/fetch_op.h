@@ -29,10 +29,11 @@ struct fetch_leg {
     size_t to_read;          // so many from there on
     struct plog_wait wait;   // for the disk
     struct shard_task task;  // wakes
+    struct shard_timer timer; // news that are no bytes do not wait for the end of a replica's long poll
     struct shard_job job;    // reads on in the turns that follow
     uint64_t bytes_left;     // of the answer, as this leg sees it
     uint64_t bytes_watched;  // seen below the bound while waiting
-    bool woken, read_something;
+    bool woken, due, read_something; // due: it is answered, whatever is there
 };
 
 struct fetch_op {
@@ -67,5 +68,6 @@ void fetch_unpin(struct fetch_op *op, engine_call_fn done);
 // The request's callbacks: its connection is gone; nobody waits for more any longer, so it answers with what there is.
 void fetch_abandon(struct request *rq);
 void fetch_hurry(struct request *rq);
-// On the leg's shard: item has news while the leg waits.
+// On the leg's shard: item has news while the leg waits. A replica's answer about moved offsets alone is put off, by
+// replica.fetch.wait.max.ms at most.
 void fetch_leg_news(struct fetch_leg *leg, const struct fetch_item *item, enum partition_news news, uint64_t bytes_added);

@@ -36,7 +36,7 @@ void fetch_share_news(struct partition_watch *w, enum partition_news news, uint6
     struct fetch_share *share = item->share;
     if (!list_node_linked(&item->line_link))
         list_push_back(&share->line, &item->line_link);
-    if (share->waiting && news != PARTITION_MOVED)
+    if (share->waiting)
         fetch_leg_news(share->waiting, item, news, bytes_added);
     // In line it is read before anything else happens; until then there is nothing more to say. A partition that is not
     // what it was may go.

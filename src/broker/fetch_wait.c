@@ -8,6 +8,7 @@ static void fetch_leg_unwatch(struct fetch_leg *leg)
 {
     struct fetch_share *share = leg->share;
     share->waiting = NULL;
+    shard_timer_cancel(leg->shard->shard, &leg->timer);
     if (share->lasting)
         return;
     for (struct list_node *n = list_first(&share->line); n; n = list_next(&share->line, n))
@@ -38,11 +39,43 @@ static uint64_t fetch_leg_enough(const struct fetch_leg *leg)
     return leg->op->leg_count > 1 ? 1 : leg->op->min_bytes;
 }
 
+static void fetch_leg_due(struct shard_timer *t)
+{
+    struct fetch_leg *leg = container_of(t, struct fetch_leg, timer);
+    leg->due = true;
+    fetch_leg_wake(leg);
+}
+
+// A timer that finds no memory: the poll ends by itself.
+static void fetch_leg_moved(struct fetch_leg *leg)
+{
+    struct shard *s = leg->shard->shard;
+    if (leg->op->by_replica && !shard_timer_is_set(&leg->timer))
+        shard_timer_set(s, &leg->timer,
+                        shard_now_ns(s) + (uint64_t)leg->shard->engine->replica_fetch_wait_ms * 1000000, fetch_leg_due);
+}
+
 void fetch_leg_news(struct fetch_leg *leg, const struct fetch_item *item, enum partition_news news, uint64_t bytes_added)
 {
+    if (news == PARTITION_MOVED) {
+        fetch_leg_moved(leg);
+        return;
+    }
     leg->bytes_watched += bytes_added < item->bytes_max ? bytes_added : item->bytes_max;
     if (news == PARTITION_ANEW || leg->bytes_watched >= fetch_leg_enough(leg))
         fetch_leg_wake(leg);
+}
+
+// Whether offsets were found that the session's client has not been told.
+static bool fetch_leg_has_news(const struct fetch_leg *leg)
+{
+    for (const struct list_node *n = leg->share->lasting ? list_first(&leg->read) : NULL; n; n = list_next(&leg->read, n)) {
+        const struct fetch_item *item = list_entry(n, struct fetch_item, link);
+        const struct fetch_partition *p = container_of(item, struct fetch_partition, item);
+        if (p->high_watermark != item->read.high_watermark || p->log_start_offset != item->read.log_start_offset)
+            return true;
+    }
+    return false;
 }
 
 // Puts watches on; what was added since the read is counted, so nothing falls between the two. A session's partition
@@ -52,7 +85,7 @@ static void fetch_leg_watch_run(struct engine_call *c)
     struct fetch_leg *leg = container_of(c, struct fetch_leg, watch_call);
     struct fetch_share *share = leg->share;
     share->waiting = leg;
-    leg->woken = false;
+    leg->woken = leg->due = false;
     leg->bytes_watched = 0;
     bool moved = false;
     for (struct list_node *n = list_first(&share->line); n; n = list_next(&share->line, n)) {
@@ -72,6 +105,8 @@ static void fetch_leg_watch_run(struct engine_call *c)
     }
     if (moved)
         fetch_leg_wake(leg);
+    else if (share->line.count > 0 || fetch_leg_has_news(leg))
+        fetch_leg_moved(leg);
 }
 
 static void fetch_leg_cancel_run(struct engine_call *c)
@@ -120,7 +155,9 @@ static void fetch_end_wait(struct fetch_op *op)
 
 static void fetch_leg_watch_done(struct engine_call *c)
 {
-    struct fetch_op *op = container_of(c, struct fetch_leg, watch_call)->op;
+    struct fetch_leg *leg = container_of(c, struct fetch_leg, watch_call);
+    struct fetch_op *op = leg->op;
+    op->last_try = op->last_try || leg->due;
     op->pending++; // hold it while the others are told
     fetch_end_wait(op);
     op->pending--;

@@ -61,7 +61,7 @@ void fetcher_wants(struct replica *r)
         return;
     if (!list_node_linked(&r->ask_link))
         list_push_back(&f->asking, &r->ask_link);
-    f->urgent = f->urgent || !r->in_session;
+    f->urgent = f->urgent || !r->in_session || f->state == FETCHER_ASKING;
     wake(f);
 }
 
@@ -250,7 +250,7 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
     q.replica_id = c->node_id;
     q.replica_state.replica_id = c->node_id;
     q.replica_state.replica_epoch = fetcher_broker_epoch(f);
-    q.max_wait_ms = f->es->engine->replica_fetch_wait_ms;
+    q.max_wait_ms = f->wait_ms;
     q.min_bytes = 1;
     q.max_bytes = f->es->engine->replica_fetch_response_bytes;
     q.session_id = f->session_id;
@@ -264,6 +264,16 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
     return rc;
 }
 
+// How long the next poll may take, after an answer that said something or did not.
+static void wait_choose(struct fetcher *f, bool news)
+{
+    const struct engine *e = f->es->engine;
+    int64_t most = e->replica_lag_ms / 4 < FETCHER_WAIT_MS_MAX ? e->replica_lag_ms / 4 : FETCHER_WAIT_MS_MAX;
+    int64_t next = news || f->session_id == 0 ? 0 : 2 * (int64_t)f->wait_ms;
+    next = next < most ? next : most;
+    f->wait_ms = next > e->replica_fetch_wait_ms ? (int32_t)next : e->replica_fetch_wait_ms;
+}
+
 // The connection stands and nothing is in flight: asks, when there is something to ask for.
 static void request_send(struct fetcher *f)
 {
@@ -272,6 +282,8 @@ static void request_send(struct fetcher *f)
     if (f->in_session == 0 && f->asked_count == 0 && list_empty(&f->asking))
         return; // fetcher_wants() comes back
     remember(f);
+    if (f->asked_count || !list_empty(&f->forgotten))
+        wait_choose(f, true);
     buf_deinit(&f->out);
     buf_init(&f->out, REQUEST_ARENA_BYTES);
     f->out_sent = 0;
@@ -396,6 +408,7 @@ void fetcher_answered(struct fetcher *f, uint8_t *frame_owned, size_t n)
     bool fine = rc == RC_OK && correlation == f->correlation;
     if (fine && session_answered(f, &answer->response)) {
         f->failures = 0;
+        wait_choose(f, answer->response.responses_count > 0);
         for (uint32_t i = 0; i < answer->response.responses_count; i++)
             for (uint32_t k = 0; k < answer->response.responses[i].partitions_count; k++)
                 part_answered(f, answer->response.responses[i].topic_id, &answer->response.responses[i].partitions[k]);

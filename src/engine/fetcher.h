@@ -9,8 +9,13 @@
 //      ^                                                                ^                                              |
 //      +---------- broken, refused, no answer: backoff                  +----------------------------------------------+
 //
-// A partition that is new here does not sit out a long poll of the others: a second, empty Fetch behind the one in flight
-// tells the leader to answer that at once with what there is. Its own answer, which says nothing, is passed over.
+// A partition that wants something else meanwhile does not sit out a long poll of the others: a second, empty Fetch behind
+// the one in flight tells the leader to answer that at once with what there is. Its own answer, which says nothing, is
+// passed over.
+//
+// While nothing happens polls get longer, from replica.fetch.wait.max.ms up to FETCHER_WAIT_MS_MAX and a quarter of the
+// lag that is allowed; the leader answers a watermark that moved within the former all the same. Who is level does not
+// lag, however seldom it asks.
 //
 // While no partition is in the session and none wants in, nothing is asked: a Fetch of nothing is answered at once. That is
 // so while the leader refuses them all and each waits to ask anew.
@@ -19,6 +24,8 @@
 #pragma once
 
 #include "engine/replica.h"
+
+enum { FETCHER_WAIT_MS_MAX = 8000 };
 
 enum fetcher_state { FETCHER_DOWN, FETCHER_CONNECTING, FETCHER_GREETING, FETCHER_READY, FETCHER_ASKING, FETCHER_APPENDING };
 
@@ -48,7 +55,8 @@ struct fetcher {
     size_t frame_bytes, frame_have;
     int32_t correlation;
     uint32_t serial; // of requests
-    bool urgent;     // asking holds a partition that the session does not have
+    int32_t wait_ms; // of the poll
+    bool urgent;     // somebody who asks cannot wait for the end of the poll
     bool hurried;    // the empty Fetch has been sent, and its answer has not come
     // the request in flight and its answer
     struct fetcher_asked *asked; // what was asked for which partition

@@ -89,7 +89,7 @@ void fetcher_send(struct fetcher *f)
     if (f->state == FETCHER_READY) // an answer came before the last of what hurried it was sent
         shard_defer(f->es->shard, &f->task, fetcher_task);
     else if (f->state == FETCHER_ASKING)
-        timer_in(f, (uint64_t)f->es->engine->replica_fetch_wait_ms + ANSWER_GRACE_MS);
+        timer_in(f, (uint64_t)f->wait_ms + ANSWER_GRACE_MS);
 }
 
 static enum rc hello_build(struct fetcher *f, struct buf *out)

@@ -250,7 +250,7 @@ static void configure(struct quorum *q)
     if (!q->config.election_timeout_ms)
         q->config.election_timeout_ms = (uint32_t)config_broker_int(&l, "controller.quorum.election.timeout.ms", 1000);
     if (!q->config.heartbeat_ms)
-        q->config.heartbeat_ms = q->config.election_timeout_ms / 5 + 1;
+        q->config.heartbeat_ms = q->config.election_timeout_ms / 4 + 1;
     quorum_tend_init(q, &l);
     q->session_ns = (uint64_t)config_broker_int(&l, "broker.session.timeout.ms", 9000) * QUORUM_NS_PER_MS;
     q->beat_every_ns = (uint64_t)config_broker_int(&l, "broker.heartbeat.interval.ms", 2000) * QUORUM_NS_PER_MS;
