@@ -133,7 +133,7 @@ static int remove_one(struct cli *cli, const struct quorum_options *o)
     if (out.error_code)
         return tool_fail(cli, "%s", tool_error_with(cli, out.error_code, out.error_message));
     buf_printf(&cli->out, "%s KRaft controller %lld with directory id %s\n",
-               o->dry_run ? "DRY RUN of removing" : "Removed", (long long)o->id, o->directory);
+               o->dry_run ? "DRY RUN of removing " : "Removed", (long long)o->id, o->directory);
     return CLI_OK;
 }
 

@@ -52,7 +52,7 @@ struct engine_counters {
     uint64_t recompressed;
     uint64_t truncations, truncated_records; // of followers, to agree with their leaders
     uint64_t unclean_elections; // of this node's replicas: what the others alone had is lost
-    uint64_t committed_records_cut; // of followers, to agree with a leader that was elected so
+    uint64_t unclean_records_cut; // of followers, to agree with a leader that was elected so
 };
 
 // A validation that takes more than one turn, with the memory its codec works in.

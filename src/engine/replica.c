@@ -202,6 +202,12 @@ enum rc replica_follow(struct partition *p, const struct image *image, const str
     return RC_OK;
 }
 
+bool replica_recovering(const struct partition *p)
+{
+    const struct image_partition *ip = image_partition_of(p);
+    return ip && ip->recovery == IMAGE_RECOVERING;
+}
+
 bool replica_expected(const struct partition *p)
 {
     const struct image_partition *ip = image_partition_of(p);

@@ -19,3 +19,5 @@ void replica_fail_waiting(struct partition *p, enum rc rc);
 // ---- replica_follow.c
 // Frees r once nothing of it is in flight.
 void replica_free_when_idle(struct replica *r);
+// The image says that p's leader was elected uncleanly and that nobody has joined it since.
+bool replica_recovering(const struct partition *p);

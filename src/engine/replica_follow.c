@@ -216,20 +216,26 @@ static void truncate(struct replica *r, int64_t offset)
     coordinator_snapshot_truncate(p, offset);
     p->es->counters.truncations++;
     p->es->counters.truncated_records += (uint64_t)(before - offset);
-    if (p->high_watermark > offset) { // outside ISR and ELR only: its leader was elected uncleanly
-        int64_t lost = least(before, p->high_watermark);
-        p->es->counters.committed_records_cut += (uint64_t)(lost - offset);
-        trace_warn(p->es->engine->config.trace,
-                   "%s-%d: %lld records that were committed, from offset %lld on, are lost: node %d, which leads in epoch "
-                   "%d, does not have them",
-                   p->topic->name, p->id.partition, (long long)(lost - offset), (long long)offset, r->follower.leader,
-                   r->follower.leader_epoch);
+    // Outside ISR and ELR only. What was committed is cut where the leader was elected uncleanly; how much of it was may be
+    // unknown since a restart.
+    int64_t known = least(before, p->high_watermark);
+    bool unclean = known > offset || replica_recovering(p);
+    p->es->counters.unclean_records_cut += unclean ? (uint64_t)(before - offset) : 0;
+    if (known > offset) {
         p->high_watermark = offset;
         plog_note_high_watermark(&p->log, offset);
     }
     // What is left of the last segment is read once more before the next fetch.
-    trace_info(p->es->engine->config.trace, "%s-%d: cut from %lld to %lld to agree with node %d", p->topic->name,
-               p->id.partition, (long long)before, (long long)offset, r->follower.leader);
+    struct trace_sink *trace = p->es->engine->config.trace;
+    if (unclean)
+        trace_warn(trace,
+                   "%s-%d: %lld records from offset %lld on are lost, at least %lld of them were committed: node %d, which "
+                   "was elected uncleanly, does not have them",
+                   p->topic->name, p->id.partition, (long long)(before - offset), (long long)offset,
+                   (long long)(known > offset ? known - offset : 0), r->follower.leader);
+    else
+        trace_info(trace, "%s-%d: cut from %lld to %lld to agree with node %d", p->topic->name, p->id.partition,
+                   (long long)before, (long long)offset, r->follower.leader);
 }
 
 static void restart(struct replica *r, int64_t offset)

@@ -198,7 +198,9 @@ def case_log_dirs():
 
 def case_cluster():
     server = ['--bootstrap-server', bootstrap]
-    for arguments in (['cluster-id'] + server, ['list-endpoints'] + server, ['unregister', '--id', 9] + server):
+    for arguments in (['cluster-id'] + server, ['list-endpoints'] + server,
+                      ['list-endpoints', '--include-fenced-brokers'] + server, ['unregister', '--id', 9] + server,
+                      ['unregister', '--id', 1] + server):
         same('kafka-cluster', *arguments, server=False)
     for arguments in ([], ['cluster-id'], ['bogus'] + server, ['unregister'] + server):
         assert theirs('kafka-cluster', *arguments, server=False)[0] == ours('kafka-cluster', *arguments, server=False)[0]
@@ -212,6 +214,44 @@ def case_quorum():
     for arguments in ([], ['--status', '--replication'], ['--status', '--human-readable']):
         same('kafka-metadata-quorum', 'describe', *arguments, errors=True)
     assert ours('kafka-metadata-quorum')[0] == theirs('kafka-metadata-quorum')[0]
+    for arguments in (['remove-controller', '--controller-id', 9, '--controller-directory-id', 'AAAAAAAAAAAAAAAAAAAAAg'],
+                      ['remove-controller', '--controller-id', 9, '--controller-directory-id', 'AAAAAAAAAAAAAAAAAAAAAg', '--dry-run'],
+                      ['remove-controller', '--controller-id', 9, '--controller-directory-id', 'x'], ['add-controller']):
+        want, got = (which('kafka-metadata-quorum', *arguments) for which in (theirs, ours))
+        assert want[:2] == got[:2], (arguments, got, want)
+    with tempfile.TemporaryDirectory(prefix='weir-tools-controller-') as data:
+        path = os.path.join(data, 'controller.properties')
+        with open(path, 'w') as file:
+            file.write('process.roles=controller\nnode.id=9\nlog.dirs=%s\nlisteners=CONTROLLER://127.0.0.1:19093\n'
+                       'controller.listener.names=CONTROLLER\n' % data)
+        for text in (None, 'version=1\nnode.id=9\n', 'version=1\nnode.id=9\ncluster.id=x\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n'):
+            if text:
+                with open(os.path.join(data, 'meta.properties'), 'w') as file:
+                    file.write(text)
+            want, got = (which('kafka-metadata-quorum', '--command-config', path, 'add-controller', '--dry-run') for which in (theirs, ours))
+            assert want[:2] == got[:2], (text, got, want)
+
+
+def case_features():
+    epochs = lambda text: re.sub(r'Epoch: \d+', 'Epoch: N', text)
+    want, got = (which('kafka-features', 'describe') for which in (theirs, ours))
+    assert (got[0], sorted(epochs(got[1]).splitlines())) == (want[0], sorted(epochs(want[1]).splitlines())), (got, want)
+    for arguments in (['upgrade', '--feature', 'metadata.version=25', '--dry-run'], ['upgrade', '--feature', 'metadata.version=99'],
+                      ['upgrade', '--feature', 'metadata.version'], ['upgrade', '--feature', 'metadata.version=x'], ['upgrade'],
+                      ['upgrade', '--metadata', '4.0-IV3', '--dry-run'],
+                      ['downgrade', '--feature', 'metadata.version=23', '--dry-run'],
+                      ['downgrade', '--feature', 'metadata.version=24'], ['upgrade', '--feature', 'metadata.version=25'],
+                      ['downgrade', '--metadata', '4.0-IV3', '--feature', 'metadata.version=24', '--dry-run'],
+                      ['downgrade', '--release-version', '4.0', '--feature', 'metadata.version=24'],
+                      ['feature-dependencies', '--feature', 'metadata.version=25', '--feature', 'group.version=1'],
+                      ['feature-dependencies', '--feature', 'nonsense=1'], ['disable']):
+        want, got = (which('kafka-features', *arguments) for which in (theirs, ours))
+        assert want[:2] == got[:2], (arguments, got, want)
+    refused = lambda which: which('kafka-features', 'downgrade', '--feature', 'metadata.version=20')
+    for code, out, _ in map(refused, (theirs, ours)):
+        assert code == 1 and 'Refusing to perform the requested downgrade' in out, out
+    code, out, _ = ours('kafka-features', 'version-mapping', '--release-version', '3.9-IV0')
+    assert code == 0 and 'metadata.version=21 (3.9-IV0)\ngroup.version=0\n' == out, out
 
 
 def case_leader_election():
@@ -330,6 +370,7 @@ report.run('delete-records', case_delete_records)
 report.run('log-dirs', case_log_dirs)
 report.run('cluster', case_cluster)
 report.run('quorum', case_quorum)
+report.run('features', case_features)
 report.run('leader-election', case_leader_election)
 report.run('perf', case_perf)
 report.run('server', case_server)

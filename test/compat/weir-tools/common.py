@@ -26,6 +26,7 @@ TOOLS = {
     'kafka-consumer-perf-test': 'org.apache.kafka.tools.ConsumerPerformance',
     'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
     'kafka-dump-log': 'kafka.tools.DumpLogSegments',
+    'kafka-features': 'org.apache.kafka.tools.FeatureCommand',
     'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
     'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
     'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
