@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine under the comparison: which core is whose, time stolen by the hypervisor, memory that was in use before,
+the page cache of a folder, and the floor that stands beside the figures."""
+
+import json
+import os
+import pathlib
+import platform
+import subprocess
+
+STEAL_MOST = 0.05
+STEAL_FIELD = 7                 # of the cpu line of /proc/stat: user nice system idle iowait irq softirq steal
+
+
+def cpu_times():
+    with open('/proc/stat') as file:
+        return [int(word) for word in file.readline().split()[1:9]]
+
+
+def steal_share(before, after):
+    """Of all processor time that passed, the share the hypervisor gave to others."""
+    passed = [b - a for a, b in zip(before, after)]
+    return passed[STEAL_FIELD] / sum(passed) if sum(passed) else 0
+
+
+def watch_steal():
+    """A function that says the share stolen since now."""
+    before = cpu_times()
+    return lambda: steal_share(before, cpu_times())
+
+
+class Cores:
+    """The last core is the broker's, the others are the clients'. With one core, or without taskset, nothing is pinned
+    and the report says so."""
+
+    def __init__(self):
+        allowed = sorted(os.sched_getaffinity(0))
+        self.pinned = len(allowed) > 1
+        self.broker, self.clients = [allowed[-1]], allowed[:-1] or allowed
+
+    def prefix(self, cores):
+        return ['taskset', '-c', ','.join(str(core) for core in cores)] if self.pinned else []
+
+    def words(self):
+        if not self.pinned:
+            return 'broker and clients share one core'
+        return 'broker on core %d, clients on %s' % (self.broker[0], ','.join(map(str, self.clients)))
+
+
+def describe():
+    model = 'unknown processor'
+    with open('/proc/cpuinfo') as file:
+        for line in file:
+            if line.startswith('model name'):
+                model = line.split(':', 1)[1].strip()
+                break
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return {'processor': model, 'cores': os.cpu_count(), 'memory_bytes': memory, 'kernel': platform.release(),
+            'load_average': os.getloadavg()[0]}
+
+
+def warm_memory(folder, total):
+    """Touches so many bytes of page cache and gives them back, so that no run pays for a page's first use."""
+    path = pathlib.Path(folder) / 'warm'
+    block = b'\1' * (1 << 20)
+    with open(path, 'wb') as file:
+        for _ in range(total // len(block)):
+            file.write(block)
+    path.unlink()
+
+
+def drop_cache(folder):
+    """Writes a folder's files out and drops them from the page cache. Needs no rights."""
+    for path in pathlib.Path(folder).rglob('*'):
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            os.fsync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError:
+            pass                # a folder, or a file that has just been removed
+        finally:
+            os.close(fd)
+
+
+def floor(programs, scratch, cores, seconds, rate, samples):
+    """What the same costs programs that do nothing with the bytes: floor.c, CPU time of the server's side; pace.c, the time
+    until an echo's answer at a rate of a latency row."""
+    def run(program, *words):
+        done = subprocess.run([str(programs / program)] + [str(w) for w in words], capture_output=True, text=True, timeout=600,
+                              check=True)
+        return json.loads(done.stdout)
+    path = pathlib.Path(scratch) / 'floor'
+    out = {'echo_us_per_request': run('floor', 'echo', 16, 1200, seconds)['cpu_us_per_request'],
+           'in_cpu_s_per_gb': run('floor', 'in', path, 65536, 1000000000)['cpu_s_per_gb'],
+           'out_cpu_s_per_gb': run('floor', 'out', path, 1 << 20, 2000000000)['cpu_s_per_gb']}
+    path.unlink()
+    if samples:
+        pinned = (cores.broker[0], cores.clients[0]) if cores.pinned else (-1, -1)
+        paced = run('pace', 4, 1200, rate, samples / rate, *pinned)
+        out.update(echo_p50_ms=paced['p50'] / 1000, echo_p99_ms=paced['p99'] / 1000, echo_p99_9_ms=paced['p99.9'] / 1000)
+    return out

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A B A B: rounds of one run of each broker. The first round is dropped; a round that was disturbed, or whose outcome was
+wrong, runs again, at most three times, and what was seen stays in the raw data."""
+
+import time
+
+import machine
+
+AGAIN_MOST = 3
+
+
+class Wrong(Exception):
+    """The broker did not do what was asked (a record lost, twice, or not the one that was sent): the number is void."""
+
+
+class GaveUp(Exception):
+    """A round failed once and then three times again. rounds: what was seen."""
+
+    def __init__(self, why, rounds):
+        super().__init__(why)
+        self.rounds = rounds
+
+
+def take(names, run_one, wanted, watch_steal=machine.watch_steal):
+    """The rounds, each {'counted', 'runs': {name: figures}, 'steal', 'why'}: so many counted ones, in order, and the
+    void ones between them. run_one(name) runs the load once on that broker."""
+    rounds, again, counted = [], 0, -1          # -1: the round that is dropped
+    while counted < wanted:
+        stolen, runs, why = watch_steal(), {}, ''
+        at = time.time()
+        try:
+            for name in names:
+                runs[name] = run_one(name)
+            share = stolen()
+            if share > machine.STEAL_MOST:
+                why = '%.1f %% steal' % (100 * share)
+        except Wrong as wrong:
+            share, why = None, str(wrong)
+        good = not why
+        rounds.append({'counted': good and counted >= 0, 'runs': runs, 'steal': share, 'why': why or
+                       ('the first pair is dropped' if counted < 0 else ''), 'at': round(at, 3)})
+        if good:
+            counted, again = counted + 1, 0
+            continue
+        again += 1
+        if again > AGAIN_MOST:
+            raise GaveUp('a pair failed %d times, the last with: %s' % (again, why), rounds)
+    return rounds

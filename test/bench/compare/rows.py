@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every row of the comparison: what is measured, by which load, and the goal as a ratio to the peer in the same run."""
+
+import dataclasses
+import os
+
+import loads
+import stock
+from judge import Goal
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How much each load moves."""
+
+    bytes: int = 1_000_000_000
+    records: int = 3_000_000
+    seconds: int = 5
+    samples: int = 100_000      # of a latency row, a run
+    pairs: int = 5_000
+    rest: float = 10            # seconds at rest before memory is read, and as many while processor time is
+    backlog_bytes: int = int(1.1 * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
+    restart_bytes: int = 10_000_000_000
+    partitions: int = 10_000
+    kills: int = 1
+
+
+SMOKE = Sizes(bytes=30_000_000, records=100_000, seconds=1, samples=500, pairs=300, rest=1, backlog_bytes=60_000_000,
+              restart_bytes=60_000_000, partitions=200)
+
+LATENCY_RATE = 1000             # a second, which a broker of a JVM holds on one core
+
+LOADS = {
+    'batches-64k': lambda s: loads.Batches(s, 64 << 10, 1024, 150_000_000),
+    'batches-1m': lambda s: loads.Batches(s, 1 << 20, 1024, 150_000_000),
+    'records-100': lambda s: loads.Batches(dataclasses.replace(s, bytes=s.records * 108), 64 << 10, 100, 50_000_000),
+    'batches-64k-rf3': lambda s: loads.Batches(s, 64 << 10, 1024, 30_000_000, nodes=3),
+    'flat-out': loads.FlatOut,
+    'pairs': lambda s: loads.Pairs(s, 500, s.pairs),
+    'pairs-rf3': lambda s: rf3(loads.Pairs(s, 200, s.pairs)),
+    'latency': lambda s: loads.Pairs(s, LATENCY_RATE, s.samples),
+    'requests-16': lambda s: loads.Requests(s, 16),
+    'fsync-1': lambda s: loads.Requests(s, 1, flush_messages=1),
+    'fsync-8': lambda s: loads.Requests(s, 8, flush_messages=1),
+    'fsync-64': lambda s: loads.Requests(s, 64, flush_messages=1),
+    'producers-1': lambda s: loads.Producers(s, 1),
+    'producers-50': lambda s: loads.Producers(s, 50),
+    'producers-500': lambda s: loads.Producers(s, 500),
+    'fan-out-1': lambda s: loads.FanOut(s, 1),
+    'fan-out-10': lambda s: loads.FanOut(s, 10),
+    'fan-out-100': lambda s: loads.FanOut(s, 100),
+    'cold-backlog': loads.ColdBacklog,
+    'idle': loads.Idle,
+    'memory-100': loads.ManyPartitionsMemory,
+    'start': loads.ColdStart,
+    'start-1000': lambda s: loads.ColdStart(s, min(1000, s.partitions)),
+    'start-10000': lambda s: loads.ColdStart(s, s.partitions),
+    'restart': loads.Restart,
+    'active-partitions': loads.ActivePartitions,
+    'failover-killed-librdkafka': lambda s: stock.Failover(s, 'librdkafka', 'killed'),
+    'failover-killed-java': lambda s: stock.Failover(s, 'java', 'killed'),
+    'failover-stopped-librdkafka': lambda s: stock.Failover(s, 'librdkafka', 'stopped'),
+    'failover-stopped-java': lambda s: stock.Failover(s, 'java', 'stopped'),
+    'kcat': stock.Kcat,
+    'kafka-perf-test': stock.KafkaPerfTest,
+}
+
+
+def rf3(load):
+    load.nodes = 3
+    return load
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    title: str
+    unit: str
+    load: str
+    metric: str
+    goal: Goal = None           # None: shown beside the peer, without a goal
+    less: bool = True
+    alone: bool = False         # weir against itself: the goal's own bound decides
+    floor: tuple = ()           # (figure of the floor, times it): a bound of weir's own figure
+
+
+ROWS = [
+    Row('cpu-64k', 'broker CPU per GB in and out, 64 KiB batches', 's', 'batches-64k', 'cpu_s_per_gb', Goal(1 / 1.6, 1 / 2.2)),
+    Row('cpu-1m', 'broker CPU per GB in and out, 1 MiB batches', 's', 'batches-1m', 'cpu_s_per_gb', Goal(1 / 1.6, 1 / 2.2)),
+    Row('cpu-100b', 'CPU per million 100-byte records', 's', 'records-100', 'cpu_s_per_million', Goal(1 / 6, 1 / 15)),
+    Row('cpu-pairs', 'CPU per 1,000 unbatched pairs', 'ms', 'pairs', 'cpu_ms_per_thousand', Goal(1 / 5, 1 / 10)),
+    Row('requests-16', 'unbatched requests a second, 16 connections', '/s', 'requests-16', 'requests_per_s',
+        Goal(4, 8, less=False), less=False),
+    Row('p99', 'p99 at 1,000/s, acks=all', 'ms', 'latency', 'ack_p99_ms', Goal(1 / 3, 1 / 5)),
+    Row('p99.9', 'p99.9 at 1,000/s, acks=all', 'ms', 'latency', 'ack_p99_9_ms', Goal(1 / 3, 1 / 5),
+        floor=('echo_p99_9_ms', 1.5)),
+    Row('p99-backlog', 'p99 of produce during a cold backlog read', 'ms', 'cold-backlog', 'p99_ms', Goal(1 / 10, 1 / 20)),
+    Row('idle-memory', 'idle memory', 'MiB', 'idle', 'mib', Goal(1 / 100, 1 / 200, own=8)),
+    Row('idle-cpu', 'idle CPU a second', 'ms', 'idle', 'cpu_ms_per_s'),
+    Row('memory-100', 'memory after 1 GB through 100 partitions', 'MiB', 'memory-100', 'mib', Goal(1 / 40, 1 / 100, own=32)),
+    Row('start', 'cold start to the first acknowledged produce', 'ms', 'start', 'ms', Goal(1 / 100, 1 / 250, own=20)),
+    Row('start-1000', 'the same with 1,000 partitions', 'ms', 'start-1000', 'ms'),
+    Row('start-10000', 'the same with 10,000 partitions', 'ms', 'start-10000', 'ms'),
+    Row('memory-1000', 'memory then, 1,000 partitions', 'MiB', 'start-1000', 'mib'),
+    Row('memory-10000', 'memory then, 10,000 partitions', 'MiB', 'start-10000', 'mib'),
+    Row('restart', 'restart after kill -9 with 10 GB', 'ms', 'restart', 'ms', Goal(1 / 50, 1 / 250, own=1000)),
+    Row('fsync-1', 'fsync on every ack, 1 producer', '/s', 'fsync-1', 'requests_per_s', less=False),
+    Row('fsync-8', 'fsync on every ack, 8 producers', '/s', 'fsync-8', 'requests_per_s', less=False),
+    Row('fsync-64', 'fsync on every ack, 64 producers', '/s', 'fsync-64', 'requests_per_s', Goal(10, 30, less=False),
+        less=False),
+    Row('in-flat', 'throughput in, one connection', 'MB/s', 'flat-out', 'in_mb_per_s', less=False),
+    Row('out-flat', 'throughput out, one connection', 'MB/s', 'flat-out', 'out_mb_per_s', less=False),
+    Row('fan-out-1', 'CPU per GB out, 1 consumer', 's', 'fan-out-1', 'out_cpu_s_per_gb'),
+    Row('fan-out-10', 'CPU per GB out, 10 consumers', 's', 'fan-out-10', 'out_cpu_s_per_gb'),
+    Row('fan-out-100', 'CPU per GB out, 100 consumers', 's', 'fan-out-100', 'out_cpu_s_per_gb'),
+    Row('producers-1', 'CPU per 1,000 requests at 2,000/s, 1 producer', 'ms', 'producers-1', 'cpu_ms_per_thousand'),
+    Row('producers-50', 'the same from 50 producers', 'ms', 'producers-50', 'cpu_ms_per_thousand'),
+    Row('producers-500', 'the same from 500 producers', 'ms', 'producers-500', 'cpu_ms_per_thousand'),
+    Row('kcat', 'kcat: broker CPU per million 100-byte records', 's', 'kcat', 'cpu_s_per_million'),
+    Row('kafka-perf-test', 'Kafka\'s perf tests: broker CPU per million 100-byte records', 's', 'kafka-perf-test',
+        'cpu_s_per_million'),
+    Row('cpu-64k-rf3', 'CPU of three brokers per GB, factor 3', 's', 'batches-64k-rf3', 'cpu_s_per_gb', Goal(1 / 1.6, 1 / 2.2)),
+    Row('cpu-pairs-rf3', 'CPU of three brokers per 1,000 pairs, factor 3', 'ms', 'pairs-rf3', 'cpu_ms_per_thousand',
+        Goal(1 / 5, 1 / 10)),
+    Row('failover-killed', 'failover gap, leader killed, librdkafka', 'ms', 'failover-killed-librdkafka', 'gap_ms',
+        Goal(1 / 8, 1 / 25, own=1000)),
+    Row('failover-killed-java', 'failover gap, leader killed, Java', 'ms', 'failover-killed-java', 'gap_ms',
+        Goal(1 / 8, 1 / 25, own=1000)),
+    Row('failover-stopped', 'failover gap, leader stopped, librdkafka', 'ms', 'failover-stopped-librdkafka', 'gap_ms',
+        Goal(1 / 1.5, 1 / 3)),
+    Row('failover-stopped-java', 'failover gap, leader stopped, Java', 'ms', 'failover-stopped-java', 'gap_ms',
+        Goal(1 / 1.5, 1 / 3)),
+    Row('active-partitions', 'CPU per GB, 10,000 active partitions against 10', 'x', 'active-partitions', 'cpu_ratio',
+        Goal(1, 1, own=1.25), alone=True),
+]
+
+# What the comparison does not hold, said in every report.
+NOT_BUILT = [
+    ('failover gap, host gone by a cut link', 'needs a network namespace a broker; test/faults/network.py cuts links of weir alone'),
+    ('keyed producers', 'weir perf sends canned batches; which partition they go to costs a broker nothing'),
+    ('a run past retention; the longest turn at 80 % of the disk', 'runs of an hour; tools/bench and the faults watch turns'),
+    ('NATS JetStream', 'another protocol: weir perf and the stock clients cannot drive it'),
+]

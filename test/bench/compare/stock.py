@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads by clients that are not ours, so that nobody has to trust them: kcat (librdkafka), Kafka's own perf tests, and for
+the failover gap the producers of librdkafka and of Kafka's Java client at their defaults."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import loads
+from brokers import COMPAT, KAFKA_VERSION, Unavailable
+from pairs import Wrong
+
+CACHE = pathlib.Path(os.environ.get('WEIR_CLIENT_CACHE') or pathlib.Path.home() / '.cache/weir-clients')
+
+
+def java(broker, *words):
+    path = CACHE / ('kafka-%s.classpath' % KAFKA_VERSION)
+    if not path.exists():
+        raise Unavailable("Kafka's own tools: test/compat/install.sh kafka-%s has not run" % KAFKA_VERSION)
+    return broker.cores.prefix(broker.cores.clients) + ['java', '-Xmx256m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error',
+                                                        '-cp', path.read_text().strip(), *map(str, words)]
+
+
+def run(command, seconds=600, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
+    if done.returncode:
+        raise Wrong('%s: exit %d: %s' % (pathlib.Path(command[-1]).name, done.returncode, (done.stdout + done.stderr)[-400:]))
+    return done.stdout
+
+
+class Kcat(loads.Load):
+    title = '100-byte records in and out by kcat at its defaults'
+
+    def run(self, broker):
+        if not shutil.which('kcat'):
+            raise Unavailable('kcat is not installed')
+        topic = loads.fresh_topic(broker)
+        with tempfile.NamedTemporaryFile('w') as file:
+            for number in range(self.sizes.records):
+                file.write('%0100d\n' % number)
+            file.flush()
+            before = broker.cpu_s()
+            prefix = broker.cores.prefix(broker.cores.clients) + ['kcat', '-q', '-b', broker.bootstrap, '-t', topic]
+            run(prefix + ['-P', '-l', file.name])
+            read = subprocess.Popen(prefix + ['-C', '-e', '-o', 'beginning'], stdout=subprocess.PIPE)
+            count = sum(int(line) == number for number, line in enumerate(read.stdout))
+            if read.wait() or count != self.sizes.records:
+                raise Wrong('%s: kcat read %d of %d records in their places' % (broker.name, count, self.sizes.records))
+            used = broker.cpu_s() - before
+        loads.drop(broker, topic)
+        return {'cpu_s_per_million': used / (count / 1e6), 'records': count}
+
+
+class KafkaPerfTest(loads.Load):
+    title = "100-byte records by kafka-producer-perf-test and kafka-consumer-perf-test at their defaults"
+
+    def run(self, broker):
+        topic = loads.fresh_topic(broker)
+        before, count = broker.cpu_s(), self.sizes.records
+        said = run(java(broker, 'org.apache.kafka.tools.ProducerPerformance', '--topic', topic, '--num-records', count,
+                        '--record-size', 100, '--throughput', -1, '--producer-props', 'bootstrap.servers=' + broker.bootstrap))
+        last = said.strip().splitlines()[-1]
+        rate, p99 = re.search(r'([\d.]+) records/sec', last), re.search(r'(\d+) ms 99th', last)
+        if not last.startswith('%d records sent' % count) or not rate:
+            raise Wrong('%s: the producer said %s' % (broker.name, last))
+        said = run(java(broker, 'org.apache.kafka.tools.ConsumerPerformance', '--bootstrap-server', broker.bootstrap, '--topic',
+                        topic, '--num-records', count, '--timeout', 60000))
+        columns = [line.split(', ') for line in said.splitlines() if ', ' in line]
+        got = int(columns[-1][4]) if len(columns) > 1 else 0
+        if got != count:
+            raise Wrong('%s: the consumer read %d of %d records' % (broker.name, got, count))
+        used = broker.cpu_s() - before
+        loads.drop(broker, topic)
+        return {'cpu_s_per_million': used / (count / 1e6), 'records_per_s': float(rate[1]),
+                'p99_ms': float(p99[1]) if p99 else 0, 'records': count}
+
+
+LIBRDKAFKA = '''
+import sys, threading, time
+from confluent_kafka import Producer
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+p = Producer({'bootstrap.servers': sys.argv[1], 'acks': 'all'})
+def acked(error, message):
+    print('failed' if error else 'acked', time.time(), flush=True)
+while not over.is_set():
+    p.produce(sys.argv[2], b'x' * 100, on_delivery=acked)
+    p.poll(0.005)
+p.flush(30)
+'''
+
+
+class Failover(loads.Load):
+    """The longest time without an acknowledgement that a producer at its defaults sees when the leader goes."""
+
+    warm, nodes = False, 3
+
+    def __init__(self, sizes, client, how):
+        super().__init__(sizes)
+        self.client, self.how = client, how
+        self.title = 'the longest pause of a %s producer, acks=all, leader %s, factor 3' % (client, how)
+
+    def leader(self, broker, topic):
+        done = broker.ask('admin', 'topics', 'describe', topic, '--json')
+        if done.returncode:
+            return None
+        part = json.loads(done.stdout)
+        part = part[0] if isinstance(part, list) else part
+        part = part['topics'][0] if 'topics' in part else part
+        part = part['partitions'][0]
+        isr = part.get('isr') or part.get('in_sync') or []
+        return part['leader'], len(isr)
+
+    def whole(self, broker, topic, seconds=90):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            got = self.leader(broker, topic)
+            if got and got[1] == 3:
+                return got[0]
+            time.sleep(0.2)
+        raise Wrong('%s: the replicas of %s are not in sync after %d s' % (broker.name, topic, seconds))
+
+    def command(self, broker, topic):
+        if self.client == 'java':
+            return java(broker, 'org.apache.kafka.tools.VerifiableProducer', '--bootstrap-server', broker.bootstrap, '--topic',
+                        topic, '--throughput', 200)
+        python = CACHE / 'py-confluent/bin/python'
+        if not python.exists():
+            raise Unavailable('librdkafka: test/compat/install.sh confluent has not run')
+        return broker.cores.prefix(broker.cores.clients) + [str(python), '-c', LIBRDKAFKA, broker.bootstrap, topic]
+
+    def acks(self, path):
+        out = []
+        for line in path.read_text().splitlines():
+            if line.startswith('acked '):
+                out.append(float(line.split()[1]))
+            elif '"producer_send_success"' in line:
+                out.append(json.loads(line)['timestamp'] / 1000)
+        return sorted(out)
+
+    def run(self, broker):
+        topic = loads.fresh_topic(broker, min_insync_replicas=2)
+        leader = self.whole(broker, topic)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / 'acks'
+            with open(path, 'w') as out:
+                load = subprocess.Popen(self.command(broker, topic), stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.PIPE)
+            try:
+                time.sleep(3 if self.client == 'librdkafka' else 6)
+                process, at = broker.processes[leader - 1], time.time()
+                process.send_signal(signal.SIGKILL if self.how == 'killed' else signal.SIGSTOP)
+                end = time.monotonic() + 60
+                while time.monotonic() < end and not any(t > at + 0.5 for t in self.acks(path)):
+                    time.sleep(0.2)
+                time.sleep(3)
+            finally:
+                if self.client == 'java':
+                    load.send_signal(signal.SIGTERM)
+                load.stdin.close()
+                try:
+                    load.wait(60)
+                except subprocess.TimeoutExpired:
+                    load.kill()
+                    load.wait()
+            acks = self.acks(path)
+        if self.how == 'killed':
+            process.wait()
+            broker.begin(leader - 1)
+        else:
+            process.send_signal(signal.SIGCONT)
+        self.whole(broker, topic)
+        after = [t for t in acks if t > at - 0.5]
+        if len(after) < 2 or after[-1] < at + 0.5:
+            raise Wrong('%s: no acknowledgement after the leader was %s' % (broker.name, self.how))
+        broker.delete(topic)
+        return {'gap_ms': 1000 * max(b - a for a, b in zip(after, after[1:])), 'records': len(acks)}
+
+
+def installed():
+    """Has the stock clients at hand, where they can be had."""
+    subprocess.run([COMPAT / 'install.sh', 'confluent'], capture_output=True)
