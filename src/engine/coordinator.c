@@ -14,7 +14,8 @@ enum { APPENDS_IN_SLAB = 64 };
 struct group_time coordinator_now(const struct coordinator *co)
 {
     struct io *io = co->es->shard->io;
-    return (struct group_time){.now_ns = io_now_ns(io), .wall_ms = io_wall_ms(io)};
+    return (struct group_time){
+        .now_ns = io_now_ns(io), .wall_ms = io_wall_ms(io), .settled_ms = store_settled_ms(&co->es->store)};
 }
 
 const char *coordinator_name(const struct coordinator *co, char out[TOPIC_NAME_BYTES_MAX + 16])

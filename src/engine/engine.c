@@ -116,7 +116,7 @@ static void engine_start_moved(struct store *s, struct plog *l)
 static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, retention_job);
-    int64_t wall_ms = io_wall_ms(es->shard->io);
+    int64_t wall_ms = store_settled_ms(&es->store);
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
     while (es->retention_at) {
         if (io_clock_ns(es->shard->io) >= until)

@@ -95,7 +95,8 @@ struct groups_host {
 
 struct group_time {
     uint64_t now_ns; // monotonic: sessions, rebalances
-    int64_t wall_ms; // commit timestamps, expiry of offsets
+    int64_t wall_ms; // commit timestamps
+    int64_t settled_ms; // expiry of offsets: the same, but for a jump that is not believed yet
 };
 
 // ------------------------------------------------------------------------------------------------ calls

@@ -76,7 +76,7 @@ void offsets_delete(struct groups *g, struct group *gr, struct group_call *call)
 static bool offset_expired(const struct group *gr, const struct group_offset *o)
 {
     const struct groups *g = gr->groups;
-    int64_t now = g->now.wall_ms;
+    int64_t now = g->now.settled_ms;
     enum classic_expiry by = gr->type == GROUP_CLASSIC ? classic_expiry(gr) : CLASSIC_EXPIRY_COMMIT;
     if (by == CLASSIC_EXPIRY_NEVER)
         return false;

@@ -140,7 +140,7 @@ static bool compact_choose(struct compactor *c, uint64_t *next_ns)
     }
     struct plog_compaction *best = NULL, *ready = NULL;
     struct compact_look best_look = {0};
-    int64_t wall_ms = io_wall_ms(c->store->io);
+    int64_t wall_ms = store_settled_ms(c->store);
     while ((n = heap_first(&c->due)) && n->key <= now) {
         struct plog_compaction *k = container_of(n, struct plog_compaction, due);
         struct compact_look look;

@@ -18,7 +18,7 @@ void compact_run_begin(struct compactor *c, struct plog *l, const struct compact
     c->phase = COMPACT_SETTLE;
     c->from = look->from;
     c->end = look->end;
-    c->wall_ms = io_wall_ms(c->store->io);
+    c->wall_ms = store_settled_ms(c->store);
     c->map_latest = look->from - 1;
     c->map_full = c->in_batch = c->changed = false;
     c->aborted_count = 0;

@@ -31,12 +31,26 @@ enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, con
     list_init(&s->unsynced_logs);
     list_init(&s->due_logs);
     producer_registry_init(&s->producers);
+    int64_t jump_ms;
+    (void)wall_settled_ms(&s->wall, io_clock_ns(io), io_wall_ms(io), &jump_ms);
     io_random(io, &seed, sizeof(seed));
     enum rc rc = file_cache_init(&s->files, config->files_max, seed);
     if (rc)
         return rc;
     rc = compactor_create(&s->compactor, s);
     return rc ? rc : trash_create(&s->trash, s);
+}
+
+int64_t store_settled_ms(struct store *s)
+{
+    const int64_t wall_ms = io_wall_ms(s->io);
+    int64_t jump_ms, settled_ms = wall_settled_ms(&s->wall, io_now_ns(s->io), wall_ms, &jump_ms);
+    if (jump_ms)
+        trace_warn(s->trace,
+                   "the wall clock jumped by %lld s, to %lld ms since 1970%s", (long long)(jump_ms / 1000),
+                   (long long)wall_ms,
+                   s->wall.jump_ns ? "; nothing expires by it for an hour" : "; it is where it was expected");
+    return settled_ms;
 }
 
 void store_deinit(struct store *s)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/wall.h"
 #include "base/list.h"
 #include "base/rc.h"
 #include "base/trace.h"
@@ -67,6 +68,7 @@ struct store {
     struct store_trash *trash;
     struct compactor *compactor;
     struct producer_registry producers;
+    struct wall wall; // store_settled_ms()
     bool work_known;
     struct plog_write *spare_write; // one kept, so that the usual inline write allocates nothing
 };
@@ -81,6 +83,9 @@ bool store_is_idle(const struct store *s);
 // budget_ns of loop time. Returns true when there is more to do now; else *next_ns is when it wants to be called again
 // (monotonic; UINT64_MAX: when work_wanted() is called).
 bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns);
+
+// The wall clock in Unix ms as far as ages are concerned: a jump is reported, and not believed for an hour (wall.h).
+int64_t store_settled_ms(struct store *s);
 
 // Background work has come into being: calls work_wanted(), once until store_work() runs.
 void store_want_work(struct store *s);

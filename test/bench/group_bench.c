@@ -16,7 +16,7 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static struct group_time now = {.now_ns = 1000000000, .wall_ms = 1700000000000};
+static struct group_time now = {.now_ns = 1000000000, .wall_ms = 1700000000000, .settled_ms = 1700000000000};
 
 static void finish(struct groups *g, struct buf *log)
 {

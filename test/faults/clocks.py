@@ -73,6 +73,38 @@ class WallClock:
         os.rename(self.path + '.new', self.path)
 
 
+def wall_jumps(weir):
+    """Under load the wall clock of one node after the other jumps a year ahead, then two back, then to the truth: nobody is
+    fenced, no record goes by retention, and it is reported."""
+    folder = tempfile.mkdtemp(prefix='weir-clocks-')
+    try:
+        clocks = [WallClock(folder, 'clock-%d' % n) for n in (1, 2, 3)]
+        places = [('127.0.0.1', clock.prefix) for clock in clocks]
+        # A record of the true time is refused by a clock far behind (KIP-937), which is not what this is about.
+        settings = ['log.retention.check.interval.ms=200', 'log.roll.ms=300', 'log.message.timestamp.after.max.ms=9223372036854775807', 'log.retention.hours=24']
+        with Three(weir, settings, places=places) as cluster:
+            cluster.create('load', 3)
+            cluster.whole('load', 3)
+            with Load(cluster, 'load', 3) as load:
+                time.sleep(0.5)
+                for clock in clocks:
+                    for days in (365, -365):
+                        clock.set(days * 86400)
+                        time.sleep(0.8)
+                    clock.set(0)
+                time.sleep(0.5)
+                assert not any('silent for' in node.log() for node in cluster.nodes), cluster.log()
+            count = load.check()
+            pause = max(load.pauses().values())
+            reports = [line for node in cluster.nodes for line in node.log().splitlines() if 'the wall clock jumped' in line]
+            cluster.stop()
+        assert pause < 1, 'a pause of %.1f s' % pause
+        assert reports, 'nobody said a word about the clocks: %s' % cluster.log()
+        return '%d records, longest pause %.2f s; %d lines, such as: %s' % (count, pause, len(reports), reports[0].split('warning: ')[-1])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def wall_apart(weir):
     """A node whose wall clock is two hours behind joins; both times are said, and nothing is refused."""
     folder = tempfile.mkdtemp(prefix='weir-clocks-')
@@ -90,4 +122,4 @@ def wall_apart(weir):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-CASES = [monotonic_apart, wall_apart]
+CASES = [monotonic_apart, wall_jumps, wall_apart]

@@ -513,6 +513,7 @@ static void time_passes(struct model *m, uint64_t ms)
 {
     m->rig.now.now_ns += ms * 1000000;
     m->rig.now.wall_ms += (int64_t)ms;
+    m->rig.now.settled_ms = m->rig.now.wall_ms;
     groups_tick(&m->rig.g, m->rig.now);
     answers(m);
 }

@@ -76,7 +76,7 @@ void rig_host(struct rig *r)
         rig_topic(r, "clicks", 3);
     }
     if (r->now.now_ns == 0)
-        r->now = (struct group_time){.now_ns = 1000000000, .wall_ms = 1700000000000};
+        r->now = (struct group_time){.now_ns = 1000000000, .wall_ms = 1700000000000, .settled_ms = 1700000000000};
 }
 
 void rig_begin(struct rig *r)
@@ -198,6 +198,7 @@ void rig_advance(struct rig *r, uint64_t ms)
         uint64_t next = groups_deadline_ns(&r->g);
         uint64_t at = next < until ? (next > r->now.now_ns ? next : r->now.now_ns) : until;
         r->now.wall_ms += (int64_t)((at - r->now.now_ns) / 1000000);
+        r->now.settled_ms = r->now.wall_ms;
         r->now.now_ns = at;
         heap_enter();
         groups_tick(&r->g, r->now);
