@@ -164,9 +164,10 @@ static void arrival_done(struct journal_snapshot *s, enum rc rc)
 {
     struct quorum *q = s->owner;
     struct quorum_arrival *in = &q->arrival;
+    if (rc != RC_OK)
+        journal_snapshot_abandon(s);
     in->file.journal = NULL; // in its place, or abandoned by now
     if (rc != RC_OK) {
-        journal_snapshot_abandon(s);
         quorum_dead(q, rc, "a snapshot of the metadata cannot be written");
         arrival_drop(q, rc);
         return;
