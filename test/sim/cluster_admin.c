@@ -76,7 +76,6 @@ static void metadata_read(struct cluster_admin *a, const struct metadata_respons
         for (uint32_t t = 0; t < w->topic_count; t++) {
             if (it->error_code || !bytes_eq(it->name, bytes_str(w->topics[t].name)))
                 continue;
-            w->topics[t].id = it->topic_id;
             for (uint32_t j = 0; j < it->partitions_count; j++) {
                 const struct metadata_response_partition *ip = &it->partitions[j];
                 struct cluster_part *p = &w->topics[t].parts[ip->partition_index];

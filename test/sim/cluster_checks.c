@@ -68,7 +68,11 @@ static void look_newest(struct cluster_world *w, const struct image *image)
         w->incarnations[i] = node ? node->incarnation : (struct uuid){0};
     }
     for (uint32_t t = 0; t < w->topic_count; t++) {
-        const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
+        const struct image_topic *it = image_topic_by_name(image, bytes_str(w->topics[t].name));
+        if (it && uuid_is_zero(w->topics[t].id))
+            w->topics[t].id = it->id; // before anything can be in it
+        if (it && !uuid_eq(w->topics[t].id, it->id))
+            sim_fail(&w->sim, "%s is another topic than before", it->name);
         for (int32_t k = 0; it && k < it->partition_count && k < (int32_t)w->topics[t].partition_count; k++)
             know(w, it, k, &w->topics[t].parts[k]);
     }

@@ -14,6 +14,7 @@ static const struct cluster_actor *const actors[] = {
     &cluster_producers,
     &cluster_readers,
     &cluster_voters,
+    &cluster_offsets,
 };
 _Static_assert(ARRAY_COUNT(actors) <= CLUSTER_ACTORS_MAX, "each has its place");
 

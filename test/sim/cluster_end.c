@@ -8,10 +8,12 @@
 
 static bool all_settled(const struct cluster_world *w)
 {
-    for (uint32_t i = 0; i < w->node_count; i++)
-        if (!w->nodes[i].down && (!w->nodes[i].process.running || !w->nodes[i].ready || w->nodes[i].stopping ||
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = cluster_serving(&w->nodes[i]);
+        if (!w->nodes[i].down && (!n || n->failed || n->engine->metadata_dir_failed || w->nodes[i].stopping ||
                                   w->nodes[i].vote != CLUSTER_VOTE_KEPT))
             return false;
+    }
     bool some_down = false;
     for (uint32_t i = 0; i < w->node_count; i++)
         some_down |= w->nodes[i].down;

@@ -23,6 +23,7 @@ static const struct {
     [CLUSTER_PAUSES] = {"processes paused", 50},
     [CLUSTER_RISKS] = {"partitions beyond the guarantee", 0},
     [CLUSTER_EXCUSED] = {"records excused", 0},
+    [CLUSTER_ALONE_LOST] = {"lost of acks=1", 20},
 };
 
 void cluster_figures_name(struct sim_result *result)

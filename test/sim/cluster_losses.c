@@ -30,8 +30,7 @@ void cluster_node_lost(struct cluster_node *n, bool disk)
     for (uint32_t t = 0; t < w->topic_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             struct cluster_part *part = &w->topics[t].parts[k];
-            // Of a topic so young that nobody has looked at it yet: everything.
-            int64_t held = uuid_is_zero(w->topics[t].id) ? INT64_MAX : n->held[t][k];
+            int64_t held = n->held[t][k];
             part->unrefilled |= 1u << n->index;
             part->emptied |= disk ? 1u << n->index : 0;
             if (held > part->lost_end[n->index])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The producers of the cluster scenario: idempotent, with acks=all; each repeats a batch until somebody acknowledges it.
+// The producers of the cluster scenario: idempotent ones and a plain one with acks=all, and one with acks=1; each repeats a
+// batch until somebody acknowledges it. What acks=1 acknowledges may go when a leadership moves, and only then.
 #include "cluster_clients.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@ struct cluster_batch { // the one a producer has on its way to a partition
     struct record_tag first;
     uint32_t records, tries, session, node;
     uint32_t era, risks; // when it was sent last; when its session began
+    int32_t epoch;       // the newest that this node led in
     int64_t end_then;    // how far the log was known to go when it was sent last
     struct buf bytes;
     struct produce_request in;
@@ -28,6 +30,8 @@ struct cluster_batch { // the one a producer has on its way to a partition
 struct cluster_producer {
     struct cluster_clients *all;
     uint8_t index;
+    bool idempotent;
+    int16_t acks;
     struct cluster_links links;
     struct shard_timer timer;
     struct client_request init;
@@ -43,6 +47,20 @@ struct cluster_producer {
 
 static void producer_tick(struct shard_timer *t);
 
+// What a leader acknowledged that did not ask the others: kept as long as nobody else leads.
+static void acked_alone(struct cluster_part *part, int64_t offset, const struct record_tag *first, uint32_t records,
+                                int32_t epoch)
+{
+    for (uint32_t k = 0; k < records; k++) {
+        if (part->alone_count == part->alone_cap) {
+            part->alone_cap = part->alone_cap ? 2 * part->alone_cap : 64;
+            part->alone = sim_realloc(part->alone, part->alone_cap * sizeof(*part->alone));
+        }
+        part->alone[part->alone_count] = (struct cluster_alone){.offset = offset + k, .tag = *first, .epoch = epoch};
+        part->alone[part->alone_count++].tag.counter += k;
+    }
+}
+
 static void batch_fill(struct cluster_batch *b)
 {
     struct cluster_producer *p = b->producer;
@@ -56,14 +74,16 @@ static void batch_fill(struct cluster_batch *b)
     b->first = (struct record_tag){.producer = p->index,
                                    .topic = b->topic,
                                    .partition = b->partition,
-                                   .idempotent = true,
+                                   .idempotent = p->idempotent,
                                    .generation = 1,
                                    .session = p->session,
                                    .counter = *counter};
     struct batch_options o = batch_options_default();
-    o.producer_id = p->producer_id;
-    o.producer_epoch = p->epoch;
-    o.base_sequence = (int32_t)*counter;
+    if (p->idempotent) {
+        o.producer_id = p->producer_id;
+        o.producer_epoch = p->epoch;
+        o.base_sequence = (int32_t)*counter;
+    }
     struct batch_builder builder;
     batch_builder_init(&builder, &o, 64 << 10);
     uint8_t value[512];
@@ -91,10 +111,14 @@ static void produce_judge(struct cluster_batch *b, const struct produce_response
             kerr_name(in->error_code), (long long)in->base_offset);
     switch (in->error_code) {
     case 0:
-        model_part_acked(&part->model, &w->sim, &w->eras, b->era, in->base_offset, &b->first, b->records);
-        cluster_count(w, CLUSTER_DUPLICATES, b->tries > 1 && in->base_offset < b->end_then);
-        w->result->acked++;
         b->used = false;
+        w->result->acked++;
+        if (p->acks == 1) {
+            acked_alone(part, in->base_offset, &b->first, b->records, b->epoch);
+            return;
+        }
+        model_part_acked(&part->model, &w->sim, &w->eras, b->era, in->base_offset, &b->first, b->records);
+        cluster_count(w, CLUSTER_DUPLICATES, p->idempotent && b->tries > 1 && in->base_offset < b->end_then);
         return;
     case 6: // NOT_LEADER_OR_FOLLOWER
         part->leader = -1;
@@ -139,12 +163,20 @@ static void produce_done(struct client_request *r, enum rc rc, struct bytes body
     arena_deinit(&a);
 }
 
+static int32_t epoch_led_by(const struct cluster_part *part, uint32_t node)
+{
+    int32_t e = part->epoch_max;
+    while (e >= 0 && part->leader_of_epoch[e] != (int32_t)node + 1)
+        e--;
+    return e;
+}
+
 static void batch_send(struct cluster_batch *b)
 {
     struct cluster_producer *p = b->producer;
     struct cluster_world *w = p->all->w;
     produce_request_init(&b->in);
-    b->in.acks = -1;
+    b->in.acks = p->acks;
     b->in.timeout_ms = 1000;
     b->in.topic_data = &b->in_topic;
     b->in.topic_data_count = 1;
@@ -159,6 +191,7 @@ static void batch_send(struct cluster_batch *b)
     b->era = w->eras.now;
     b->end_then = w->topics[b->topic].parts[b->partition].watermark;
     b->node = cluster_choose(w, w->topics[b->topic].parts[b->partition].leader);
+    b->epoch = epoch_led_by(&w->topics[b->topic].parts[b->partition], b->node);
     client_connection_submit(&p->links.to[b->node], &b->request);
 }
 
@@ -204,7 +237,7 @@ static void producer_tick(struct shard_timer *t)
     cluster_wake_in(p->all, &p->timer, sim_latency(&w->sim, 5 * SIM_MS), producer_tick);
     if (p->renews && renewed(p))
         p->producer_id = -1;
-    if (p->producer_id < 0) {
+    if (p->idempotent && p->producer_id < 0) {
         if (!p->init.busy) {
             init_producer_id_request_init(&p->init_in);
             p->init_in.transactional_id = bytes_of(NULL, 0);
@@ -230,6 +263,9 @@ static void producer_start(struct cluster_producer *p, struct cluster_clients *a
     p->all = all;
     p->index = index;
     p->producer_id = -1;
+    p->idempotent = index < CLUSTER_PRODUCERS_IDEMPOTENT;
+    p->acks = index == CLUSTER_PRODUCERS - 1 ? 1 : -1;
+    p->session = p->idempotent ? 0 : ++all->w->sessions;
     cluster_links_init(&p->links, all, "producer");
     client_request_init(&p->init, &init_producer_id_request_message, 3000);
     p->init.in = &p->init_in;

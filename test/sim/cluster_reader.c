@@ -14,7 +14,7 @@ struct cluster_reader {
     struct cluster_clients *all;
     uint8_t index, topic, partition;
     uint32_t node; // asked
-    uint32_t era;  // then
+    uint32_t era, process; // then; the process there
     uint32_t risks; // of the partition, when it was turned to
     bool verifies; // passes over all partitions, one after the other, when it is told to
     bool verifying;
@@ -49,6 +49,9 @@ static void take_records(struct cluster_reader *c, struct bytes records)
         struct bytes batch = bytes_of(records.p, batch_bytes(&h));
         if (!batch_crc_ok(batch))
             sim_fail(&w->sim, "%s: the batch at offset %lld has a bad checksum", part->name, (long long)h.base_offset);
+        if (!cluster_fact_holds(&read_part(c)->facts, h.leader_epoch, h.base_offset, h.crc))
+            sim_fail(&w->sim, "%s: the batch of epoch %d at offset %lld is served as another one than it is", part->name,
+                     h.leader_epoch, (long long)h.base_offset);
         batch_iter_init(&it, &h, bytes_of(batch.p + BATCH_HEADER_BYTES, batch.n - BATCH_HEADER_BYTES));
         while (batch_iter_next(&it, &record) && !w->sim.failed) {
             struct record_tag tag;
@@ -79,6 +82,11 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         if (p->records.bytes.n && c->position > p->high_watermark)
             sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)p->high_watermark);
+        // Of one that died in the turn it answered in, nobody knows how far it was.
+        if (!read_part(c)->risks && c->position > read_part(c)->watermark && w->nodes[c->node].process.running &&
+            w->nodes[c->node].machine->processes == c->process)
+            sim_fail(&w->sim, "%s: offset %lld is served, no leader's high watermark was above %lld", read_part(c)->model.name,
+                     (long long)c->position - 1, (long long)read_part(c)->watermark);
         c->end = p->high_watermark;
         return;
     case 1: // OFFSET_OUT_OF_RANGE
@@ -129,6 +137,7 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
     c->era = w->eras.now;
     c->node = cluster_choose(w, read_part(c)->leader);
+    c->process = w->nodes[c->node].machine->processes;
     client_connection_submit(&c->links.to[c->node], &c->request);
 }
 
@@ -143,11 +152,38 @@ static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t part
         model_part_pass_begin(&read_part(c)->model);
 }
 
+// What acks=1 acknowledged is there, or somebody else has led since.
+static void check_alone(struct cluster_world *w, struct cluster_part *part)
+{
+    for (size_t k = 0; k < part->alone_count; k++) {
+        const struct cluster_alone *a = &part->alone[k];
+        const struct model_entry *e = a->offset < (int64_t)part->model.count ? &part->model.v[a->offset] : NULL;
+        if (e && e->present && memcmp(&e->seen, &a->tag, sizeof(a->tag)) == 0)
+            continue;
+        if (part->epoch_max <= a->epoch)
+            sim_fail(&w->sim, "%s: offset %lld, acknowledged with acks=1 in epoch %d, is gone, and nobody has led since",
+                     part->model.name, (long long)a->offset, a->epoch);
+        cluster_count(w, CLUSTER_ALONE_LOST, 1);
+    }
+    part->alone_count = 0; // counted once
+}
+
+// How far the log goes if what only its leader has acknowledged is still on its way to the others.
+static int64_t alone_end(const struct cluster_part *part)
+{
+    int64_t end = 0;
+    for (size_t k = 0; k < part->alone_count; k++)
+        if (part->alone[k].epoch >= part->epoch_max && part->alone[k].offset >= end)
+            end = part->alone[k].offset + 1;
+    return end;
+}
+
 // The verifier has come to the end of its partition: everything acknowledged must have been there.
 static void pass_over(struct cluster_reader *c)
 {
     struct cluster_world *w = c->all->w;
     model_part_pass_end(&read_part(c)->model, &w->sim, &w->eras, 0, c->position);
+    check_alone(w, read_part(c));
     w->result->checks++;
     c->passes++;
     if ((uint32_t)c->partition + 1 < w->topics[c->topic].partition_count)
@@ -168,7 +204,8 @@ static void reader_tick(struct shard_timer *t)
     if (c->verifies && !c->verifying)
         return;
     // A new leader may know a lower watermark at first: that is no end.
-    if (c->verifies && c->end != OFFSET_NONE && c->position >= c->end && c->position >= read_part(c)->model.end_seen) {
+    if (c->verifies && c->end != OFFSET_NONE && c->position >= c->end && c->position >= read_part(c)->model.end_seen &&
+        c->position >= alone_end(read_part(c))) {
         pass_over(c);
         return;
     }

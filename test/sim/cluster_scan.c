@@ -40,8 +40,7 @@ static void facts_grow(struct cluster_facts *f)
     sim_free(old.v);
 }
 
-// The batch at (epoch, offset) has this checksum, as it ever had.
-static bool fact_holds(struct cluster_facts *f, int32_t epoch, int64_t offset, uint32_t crc)
+bool cluster_fact_holds(struct cluster_facts *f, int32_t epoch, int64_t offset, uint32_t crc)
 {
     if (2 * f->count >= f->cap)
         facts_grow(f);
@@ -124,7 +123,7 @@ static void scan_batch(struct scan *s, const struct batch_header *h)
     if (h->leader_epoch < s->epoch)
         sim_fail(sim, "%s: on node %u epoch %d at offset %lld follows epoch %d", name, node, h->leader_epoch,
                  (long long)h->base_offset, s->epoch);
-    if (!fact_holds(&s->part->facts, h->leader_epoch, h->base_offset, h->crc))
+    if (!cluster_fact_holds(&s->part->facts, h->leader_epoch, h->base_offset, h->crc))
         sim_fail(sim, "%s: on node %u the batch of epoch %d at offset %lld is another one than elsewhere or before", name,
                  node, h->leader_epoch, (long long)h->base_offset);
     if (h->leader_epoch != s->epoch && s->p->log.state == PLOG_OPEN &&

@@ -16,7 +16,8 @@ enum {
     CLUSTER_NODES_MAX = 7,
     CLUSTER_TOPICS_MAX = 2,
     CLUSTER_PARTITIONS_MAX = 3,
-    CLUSTER_PRODUCERS = 2,
+    CLUSTER_PRODUCERS = 4,
+    CLUSTER_PRODUCERS_IDEMPOTENT = 2, // the first ones; the last one is content with acks=1
     CLUSTER_READERS = 2,
     CLUSTER_PORT = 9092,
     CLUSTER_PEER_PORT = 9093,
@@ -78,6 +79,13 @@ struct cluster_facts {
     size_t committed_cap;
 };
 
+// A record that only its leader acknowledged (acks=1), and the epoch it led in.
+struct cluster_alone {
+    int64_t offset;
+    struct record_tag tag;
+    int32_t epoch;
+};
+
 struct cluster_part {
     struct model_part model;
     int32_t leader; // index of the node last said to lead, -1
@@ -89,6 +97,8 @@ struct cluster_part {
     uint64_t watermark_index; // of the image it knew then
     struct cluster_known known;
     struct cluster_facts facts;
+    struct cluster_alone *alone;
+    size_t alone_count, alone_cap;
     uint32_t unrefilled; // nodes (bits) that lost what they held and have not got it back
     uint32_t emptied;    // those of them that lost their disk
     int64_t lost_end[CLUSTER_NODES_MAX]; // below which they held everything
@@ -150,6 +160,7 @@ enum cluster_figure {
     CLUSTER_PAUSES,
     CLUSTER_RISKS,
     CLUSTER_EXCUSED,
+    CLUSTER_ALONE_LOST,
     CLUSTER_FIGURES,
 };
 _Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
@@ -212,6 +223,8 @@ bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *
 // Reads every log there is from its files: batches have one place each, replicas agree below the watermark, and what was
 // derived from them is what this scan gives.
 void cluster_scan(struct cluster_world *w);
+// The batch at (epoch, offset) has this checksum, as it ever had.
+bool cluster_fact_holds(struct cluster_facts *f, int32_t epoch, int64_t offset, uint32_t crc);
 void cluster_facts_clear(struct cluster_facts *f); // what is committed, where that may have been lost
 void cluster_facts_deinit(struct cluster_facts *f);
 

@@ -23,7 +23,7 @@ static void build(struct cluster_world *w)
         snprintf(topic->name, sizeof(topic->name), "topic%u", t);
         topic->partition_count = (uint32_t)sim_between(sim, 1, CLUSTER_PARTITIONS_MAX);
         for (uint32_t k = 0; k < topic->partition_count; k++) {
-            topic->parts[k].leader = -1;
+            topic->parts[k].leader = topic->parts[k].risk_epoch = -1;
             model_part_init(&topic->parts[k].model, t, k, 1, true);
         }
     }
@@ -81,6 +81,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             model_part_deinit(&w->topics[t].parts[k].model);
             cluster_facts_deinit(&w->topics[t].parts[k].facts);
+            sim_free(w->topics[t].parts[k].alone);
         }
     sim_deinit(sim);
 }
