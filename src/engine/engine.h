@@ -60,6 +60,7 @@ struct engine_checker {
     struct partition *partition; // whose first append is being checked; NULL: free
     uint8_t *workspace;          // acquired with the first use, given back when long unused
     uint64_t used_ns;
+    bool again; // nobody but `check` has written to the workspace since `check` was started last
     struct batch_check check;
     struct batch_recompress recompress;
 };

@@ -247,8 +247,10 @@ static struct engine_checker *checker_acquire(struct engine_shard *es, struct pa
     struct engine_checker *k = checker_of(es, NULL);
     if (!k)
         return NULL;
-    if (!k->workspace)
+    if (!k->workspace) {
         k->workspace = io_buffer_acquire(es->shard->io, CHECK_WORKSPACE_BYTES);
+        k->again = false;
+    }
     if (!k->workspace)
         return NULL;
     k->partition = p;
@@ -290,6 +292,7 @@ static enum rc checker_recompress_begin(struct engine_checker *k, struct partiti
         return RC_OK;
     buf_init(&op->recompressed, k->check.inflated_bytes + k->check.inflated_bytes / 8 + 65536);
     op->stage = APPEND_RECOMPRESSING;
+    k->again = false;
     op->p->es->counters.recompressed++;
     return batch_recompress_start(&k->recompress, bytes_of(op->records, op->bytes), codec, level, &op->recompressed,
                                   k->workspace, CHECK_WORKSPACE_BYTES);
@@ -302,7 +305,9 @@ static enum rc checker_step(struct engine_checker *k, struct partition_append *o
     if (op->stage == APPEND_WAITING) {
         struct batch_rules rules = append_rules(op->p, op);
         op->stage = APPEND_CHECKING;
-        rc = batch_check_start(&k->check, op->records, op->bytes, &rules, k->workspace, CHECK_WORKSPACE_BYTES);
+        rc = (k->again ? batch_check_again : batch_check_start)(&k->check, op->records, op->bytes, &rules, k->workspace,
+                                                                CHECK_WORKSPACE_BYTES);
+        k->again = true;
         if (rc == RC_AGAIN)
             rc = batch_check_step(&k->check, work_us);
     } else if (op->stage == APPEND_CHECKING) {

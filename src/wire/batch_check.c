@@ -104,6 +104,13 @@ static enum rc check_header(struct batch_check *c)
 enum rc batch_check_start(struct batch_check *c, uint8_t *records, size_t n, const struct batch_rules *rules,
                           void *workspace, size_t workspace_bytes)
 {
+    c->reader = (struct codec_reader){0};
+    return batch_check_again(c, records, n, rules, workspace, workspace_bytes);
+}
+
+enum rc batch_check_again(struct batch_check *c, uint8_t *records, size_t n, const struct batch_rules *rules,
+                          void *workspace, size_t workspace_bytes)
+{
     ASSERT(rules->produce_version >= 3);
     *c = (struct batch_check){.batch = records,
                               .n = n,
@@ -111,6 +118,7 @@ enum rc batch_check_start(struct batch_check *c, uint8_t *records, size_t n, con
                               .phase = PHASE_CRC,
                               .crc_at = CRC_FROM,
                               .max_timestamp = TIMESTAMP_NONE,
+                              .reader = c->reader,
                               .workspace = workspace,
                               .workspace_bytes = workspace_bytes};
     enum rc rc = check_shape(c);
@@ -226,7 +234,7 @@ static enum rc check_crc(struct batch_check *c, uint32_t *work_us)
     if (rc != RC_OK)
         return rc;
     struct bytes records = bytes_of(c->batch + BATCH_HEADER_BYTES, c->n - BATCH_HEADER_BYTES);
-    rc = codec_reader_start(&c->reader, (enum codec)batch_codec(&c->header), records, c->workspace, c->workspace_bytes);
+    rc = codec_reader_again(&c->reader, (enum codec)batch_codec(&c->header), records, c->workspace, c->workspace_bytes);
     if (rc != RC_OK)
         return check_stream_error(c, rc);
     c->phase = PHASE_RECORDS;

@@ -71,6 +71,10 @@ bool batch_needs_workspace(struct bytes records);
 // RC_AGAIN: go on stepping. Else the answer.
 enum rc batch_check_start(struct batch_check *c, uint8_t *records, size_t n, const struct batch_rules *rules,
                           void *workspace, size_t workspace_bytes);
+// The same for a c that is zeroed or was started last with this workspace, which nobody has written to since: see
+// codec_reader_again().
+enum rc batch_check_again(struct batch_check *c, uint8_t *records, size_t n, const struct batch_rules *rules,
+                          void *workspace, size_t workspace_bytes);
 // Works for about work_us microseconds, by fixed rates and not by a clock. RC_AGAIN, RC_OK, one of the errors above, or
 // RC_NOMEM when the stream needs more than the workspace.
 enum rc batch_check_step(struct batch_check *c, uint32_t work_us);

@@ -68,6 +68,17 @@ enum rc codec_reader_start(struct codec_reader *r, enum codec codec, struct byte
     return ops->reader_start(r, &s);
 }
 
+enum rc codec_reader_again(struct codec_reader *r, enum codec codec, struct bytes in, void *workspace, size_t bytes)
+{
+    const struct codec_ops *ops = codec_ops(codec);
+    if (!r->state || r->codec != codec || !ops->reader_again)
+        return codec_reader_start(r, codec, in, workspace, bytes);
+    ASSERT(r->state == workspace); // the first thing in it
+    *r = (struct codec_reader){.codec = codec, .in = in, .state = r->state};
+    ops->reader_again(r);
+    return RC_OK;
+}
+
 enum rc codec_reader_next(struct codec_reader *r, size_t out_max, struct bytes *out)
 {
     ASSERT(out_max > 0);

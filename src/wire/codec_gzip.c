@@ -119,5 +119,5 @@ static enum rc gzip_writer_end(struct codec_writer *w, struct buf *out)
     return gzip_deflate(w->state, (struct bytes){0}, Z_FINISH, out);
 }
 
-const struct codec_ops codec_gzip = {gzip_reader_start, gzip_reader_next, gzip_writer_start, gzip_writer_put,
+const struct codec_ops codec_gzip = {gzip_reader_start, NULL, gzip_reader_next, gzip_writer_start, gzip_writer_put,
                                      gzip_writer_end};

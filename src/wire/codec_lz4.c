@@ -149,5 +149,5 @@ static enum rc lz4_writer_end(struct codec_writer *w, struct buf *out)
     return failed ? RC_NOMEM : RC_OK;
 }
 
-const struct codec_ops codec_lz4 = {lz4_reader_start, lz4_reader_next, lz4_writer_start, lz4_writer_put,
+const struct codec_ops codec_lz4 = {lz4_reader_start, NULL, lz4_reader_next, lz4_writer_start, lz4_writer_put,
                                     lz4_writer_end};

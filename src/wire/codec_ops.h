@@ -15,10 +15,11 @@ struct codec_space {
 // 16-byte aligned, not zeroed; NULL when the workspace is used up.
 void *codec_space_take(struct codec_space *s, size_t bytes);
 
-// start finds w->state NULL and sets it. put follows codec.h. next sets *out, possibly to nothing, and says how the
+// start finds state NULL and sets it. put follows codec.h. next sets *out, possibly to nothing, and says how the
 // stream is behind it; it is not called again after anything but RC_OK.
 struct codec_ops {
     enum rc (*reader_start)(struct codec_reader *r, struct codec_space *s);
+    void (*reader_again)(struct codec_reader *r); // r->state is of an earlier stream; NULL: start costs nothing
     enum rc (*reader_next)(struct codec_reader *r, size_t out_max, struct bytes *out);
     enum rc (*writer_start)(struct codec_writer *w, int level, size_t size_hint, struct codec_space *s);
     enum rc (*writer_put)(struct codec_writer *w, struct bytes in, struct buf *out);

@@ -319,5 +319,5 @@ static enum rc snappy_writer_end(struct codec_writer *w, struct buf *out)
     return snappy_flush(w->state, out);
 }
 
-const struct codec_ops codec_snappy = {snappy_reader_start, snappy_reader_next, snappy_writer_start, snappy_writer_put,
-                                       snappy_writer_end};
+const struct codec_ops codec_snappy = {snappy_reader_start, NULL, snappy_reader_next, snappy_writer_start,
+                                       snappy_writer_put, snappy_writer_end};

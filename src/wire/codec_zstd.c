@@ -48,6 +48,14 @@ static enum rc zstd_reader_start(struct codec_reader *r, struct codec_space *s)
     return RC_OK;
 }
 
+static void zstd_reader_again(struct codec_reader *r)
+{
+    struct zstd *z = r->state;
+    size_t code = ZSTD_DCtx_reset(z->reader, ZSTD_reset_session_only); // the largest window stays as it was set
+    ASSERT(!ZSTD_isError(code));
+    z->begun = z->any = false;
+}
+
 static enum rc zstd_reader_next(struct codec_reader *r, size_t out_max, struct bytes *out)
 {
     struct zstd *z = r->state;
@@ -141,5 +149,5 @@ static enum rc zstd_writer_end(struct codec_writer *w, struct buf *out)
     return zstd_write(w->state, (struct bytes){0}, ZSTD_e_end, out);
 }
 
-const struct codec_ops codec_zstd = {zstd_reader_start, zstd_reader_next, zstd_writer_start, zstd_writer_put,
-                                     zstd_writer_end};
+const struct codec_ops codec_zstd = {zstd_reader_start, zstd_reader_again, zstd_reader_next, zstd_writer_start,
+                                     zstd_writer_put, zstd_writer_end};

@@ -4,10 +4,10 @@
 // loopback; the child's CPU time is the figure. tools/bench prints the broker's cost beside it, from the same minute.
 //
 //   floor echo CONNECTIONS REQUEST_BYTES SECONDS   reads a request, answers 64 bytes                 us a request
-//   floor in   FILE BLOCK_BYTES TOTAL_BYTES        reads blocks, appends them to FILE, answers each   CPU s a GB
+//   floor in   FILE BLOCK_BYTES TOTAL_BYTES [RATE] reads blocks, appends them to FILE, answers each   CPU s a GB
 //   floor out  FILE PIECE_BYTES TOTAL_BYTES        sends FILE by sendfile, piece by piece             CPU s a GB
 //
-// Prints one JSON object.
+// RATE is in bytes a second; without it the driver sends as fast as it can. Prints one JSON object.
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -181,13 +181,23 @@ static uint64_t drive_echo(const struct sockaddr_in *addr, int connections, size
     return count;
 }
 
-static uint64_t drive_in(const struct sockaddr_in *addr, size_t block_bytes, uint64_t total)
+static void wait_until(double then_s)
+{
+    double wait_s = then_s - now_s();
+    if (wait_s > 0)
+        usleep((useconds_t)(wait_s * 1e6));
+}
+
+static uint64_t drive_in(const struct sockaddr_in *addr, size_t block_bytes, uint64_t total, double rate)
 {
     char *block = malloc(block_bytes), answer[ANSWER_BYTES];
     int fd = connect_to(addr), in_flight = 0;
     uint64_t sent = 0;
+    double begin_s = now_s();
     memset(block, 'x', block_bytes);
     for (; sent < total; sent += block_bytes) {
+        if (rate > 0)
+            wait_until(begin_s + (double)sent / rate);
         write_all(fd, block, block_bytes);
         if (++in_flight == IN_FLIGHT) {
             read_all(fd, answer, sizeof(answer));
@@ -217,10 +227,10 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in addr;
     struct rusage used;
-    if (argc != 5) {
+    if (argc != 5 && argc != 6) {
         fprintf(stderr,
                 "usage: floor echo CONNECTIONS REQUEST_BYTES SECONDS\n"
-                "       floor in FILE BLOCK_BYTES TOTAL_BYTES\n       floor out FILE PIECE_BYTES TOTAL_BYTES\n");
+                "       floor in FILE BLOCK_BYTES TOTAL_BYTES [BYTES_A_SECOND]\n       floor out FILE PIECE_BYTES TOTAL_BYTES\n");
         return 2;
     }
     const char *mode = argv[1];
@@ -242,7 +252,7 @@ int main(int argc, char **argv)
     }
     double begin = now_s();
     uint64_t count = echo ? drive_echo(&addr, (int)connections, bytes, strtod(argv[4], NULL))
-                     : in ? drive_in(&addr, bytes, strtoull(argv[4], NULL, 10))
+                     : in ? drive_in(&addr, bytes, strtoull(argv[4], NULL, 10), argc == 6 ? strtod(argv[5], NULL) : 0)
                           : drive_out(&addr, bytes, strtoull(argv[4], NULL, 10));
     double seconds = now_s() - begin;
     if (wait4(child, NULL, 0, &used) != child)

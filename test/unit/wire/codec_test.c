@@ -269,6 +269,62 @@ Test(codec, zstd_windows_up_to_8_mib_are_read_and_larger_ones_named)
     free(packed);
 }
 
+// Reads `in` with a reader of the stream before, in steps, and compares.
+static void check_again(struct codec_reader *r, enum codec codec, struct bytes in, struct bytes expected, void *w)
+{
+    struct bytes piece;
+    size_t at = 0;
+    enum rc rc = codec_reader_again(r, codec, in, w, CODEC_WORKSPACE_BYTES);
+    cr_assert_eq(rc, RC_OK);
+    while ((rc = codec_reader_next(r, 5000, &piece)) == RC_OK) {
+        cr_assert(at + piece.n <= expected.n && memcmp(piece.p, expected.p + at, piece.n) == 0);
+        at += piece.n;
+    }
+    cr_assert_eq(rc, RC_EOF, "%s: %s", codec_name(codec), rc_name(rc));
+    cr_assert_eq(at, expected.n);
+}
+
+Test(codec, a_reader_reads_again_after_success_damage_halves_and_others)
+{
+    void *w = workspace(), *other = workspace();
+    struct buf packed[CODEC_COUNT][SIZES];
+    uint8_t *p = malloc(sizes[SIZES - 1]);
+    fill(p, sizes[SIZES - 1], 7);
+    for (enum codec c = CODEC_NONE; c < CODEC_COUNT; c++) {
+        for (int i = 0; i < SIZES; i++) {
+            buf_init(&packed[c][i], 8 << 20);
+            cr_assert_eq(
+                codec_compress(c, CODEC_LEVEL_DEFAULT, bytes_of(p, sizes[i]), &packed[c][i], other, CODEC_WORKSPACE_BYTES),
+                RC_OK);
+        }
+    }
+    struct prng random;
+    prng_init(&random, 11);
+    struct codec_reader r = {0};
+    for (int round = 0; round < 600; round++) {
+        enum codec c = prng_chance(&random, 1, 2) ? CODEC_ZSTD : (enum codec)prng_below(&random, CODEC_COUNT);
+        int i = (int)prng_below(&random, prng_chance(&random, 1, 20) ? SIZES : SIZES - 1);
+        struct bytes in = buf_bytes(&packed[c][i]), piece;
+        check_again(&r, c, in, bytes_of(p, sizes[i]), w);
+        if (prng_chance(&random, 1, 3) && in.n > 8) { // then one that is left in the middle, or damaged there
+            uint8_t *bad = malloc(in.n);
+            memcpy(bad, in.p, in.n);
+            bad[in.n / 2] ^= (uint8_t)prng_below(&random, 256);
+            cr_assert_eq(codec_reader_again(&r, c, bytes_of(bad, in.n), w, CODEC_WORKSPACE_BYTES), RC_OK);
+            for (uint64_t steps = prng_below(&random, 60); steps > 0; steps--)
+                if (codec_reader_next(&r, 3000, &piece) != RC_OK)
+                    break;
+            free(bad);
+        }
+    }
+    for (enum codec c = CODEC_NONE; c < CODEC_COUNT; c++)
+        for (int i = 0; i < SIZES; i++)
+            buf_deinit(&packed[c][i]);
+    free(w);
+    free(other);
+    free(p);
+}
+
 Test(codec, every_zstd_level_fits_the_workspace)
 {
     void *w = workspace();
