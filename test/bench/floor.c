@@ -199,7 +199,7 @@ static uint64_t drive_in(const struct sockaddr_in *addr, size_t block_bytes, uin
         if (rate > 0)
             wait_until(begin_s + (double)sent / rate);
         write_all(fd, block, block_bytes);
-        if (++in_flight == IN_FLIGHT) {
+        if (++in_flight == (rate > 0 ? 1 : IN_FLIGHT)) { // at a rate each answer finds the driver waiting
             read_all(fd, answer, sizeof(answer));
             in_flight--;
         }
