@@ -329,15 +329,15 @@ static void request_hurry(struct fetcher *f)
 struct fetcher_answer {
     struct arena arena;
     struct fetch_response response;
-    uint8_t *frame; // the records lie in it
-    size_t frame_bytes;
+    uint8_t *buffer; // the records lie in it
+    size_t buffer_bytes;
     uint32_t pending; // parts given out and not done
 };
 
 static void answer_over(struct fetcher *f)
 {
     struct fetcher_answer *answer = f->answer;
-    io_buffer_release(f->es->shard->io, answer->frame, answer->frame_bytes);
+    io_buffer_release(f->es->shard->io, answer->buffer, answer->buffer_bytes);
     arena_deinit(&answer->arena);
     free(answer);
     f->answer = NULL;
@@ -390,24 +390,24 @@ static bool session_answered(struct fetcher *f, const struct fetch_response *in)
     return true;
 }
 
-void fetcher_answered(struct fetcher *f, uint8_t *frame_owned, size_t n)
+void fetcher_answered(struct fetcher *f, struct bytes frame, uint8_t *buffer_owned, size_t buffer_bytes)
 {
     struct fetcher_answer *answer = calloc(1, sizeof(*answer));
     int32_t correlation = -1;
     struct dec d;
     if (!answer) {
-        io_buffer_release(f->es->shard->io, frame_owned, n);
+        io_buffer_release(f->es->shard->io, buffer_owned, buffer_bytes);
         fetcher_down(f, RC_NOMEM);
         return;
     }
     arena_init(&answer->arena, ANSWER_ARENA_BYTES, NULL, 0);
-    answer->frame = frame_owned;
-    answer->frame_bytes = n;
+    answer->buffer = buffer_owned;
+    answer->buffer_bytes = buffer_bytes;
     answer->pending = 1; // this function
     f->answer = answer;
     f->state = FETCHER_APPENDING;
     f->answers++;
-    enum rc rc = frame_response_parse(bytes_of(frame_owned, n), fetch_request_message.key, FETCHER_FETCH_VERSION,
+    enum rc rc = frame_response_parse(frame, fetch_request_message.key, FETCHER_FETCH_VERSION,
                                       &correlation, &d);
     if (rc == RC_OK)
         rc = fetch_response_decode(&d, FETCHER_FETCH_VERSION, &answer->arena, &answer->response);

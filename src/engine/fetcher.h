@@ -49,10 +49,9 @@ struct fetcher {
     bool open;
     struct buf out;
     size_t out_sent;
-    uint8_t head[4];
-    uint32_t head_have;
-    uint8_t *frame; // io buffer of frame_bytes
-    size_t frame_bytes, frame_have;
+    uint8_t *in; // io buffer of in_cap: a frame with its length, as far as it has come; NULL between frames
+    size_t in_cap, in_have;
+    size_t in_last; // bytes of the last frame: the next is about as long
     int32_t correlation;
     uint32_t serial; // of requests
     int32_t wait_ms; // of the poll

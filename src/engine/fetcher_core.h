@@ -10,8 +10,8 @@ enum { FETCHER_FETCH_VERSION = 17, FETCHER_HURRY_CORRELATION = -1 };
 // ---- fetcher.c
 void fetcher_task(struct shard_task *t);
 void fetcher_session_begin(struct fetcher *f);
-// A whole answer, in an io buffer of n bytes that goes over.
-void fetcher_answered(struct fetcher *f, uint8_t *frame_owned, size_t n);
+// A whole answer, in an io buffer of buffer_bytes that goes over.
+void fetcher_answered(struct fetcher *f, struct bytes frame, uint8_t *buffer_owned, size_t buffer_bytes);
 
 // ---- fetcher_link.c
 void fetcher_dial(struct fetcher *f);

@@ -5,6 +5,7 @@
 #include "engine/fetcher_core.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/peers.h"
 #include "model/kerr.h"
@@ -15,6 +16,8 @@ enum {
     BACKOFF_MS_MAX = 1000,
     ANSWER_BYTES_MAX = 256 << 20,
     ANSWER_GRACE_MS = 10000, // beyond the long poll
+    IN_BYTES_LEAST = 4096,
+    IN_BYTES_GUESS = 1 << 20, // longer ones are received in two parts
 };
 
 static void timer_due(struct shard_timer *t);
@@ -37,10 +40,10 @@ void fetcher_close(struct fetcher *f)
     if (f->open)
         io_sock_close(&f->sock);
     f->open = false;
-    if (f->frame)
-        io_buffer_release(io, f->frame, f->frame_bytes);
-    f->frame = NULL;
-    f->head_have = 0;
+    if (f->in)
+        io_buffer_release(io, f->in, f->in_cap);
+    f->in = NULL;
+    f->in_have = 0;
     f->hurried = false;
 }
 
@@ -131,9 +134,9 @@ static void greeted(struct fetcher *f, struct bytes frame)
 }
 
 // The answer to the empty Fetch says nothing; it comes behind the one it hurried.
-static bool answer_to_hurry(struct fetcher *f, const uint8_t *frame)
+static bool answer_to_hurry(struct fetcher *f, struct bytes frame)
 {
-    if (!f->hurried || (int32_t)be32(frame) != FETCHER_HURRY_CORRELATION)
+    if (!f->hurried || (int32_t)be32(frame.p) != FETCHER_HURRY_CORRELATION)
         return false;
     f->hurried = false;
     if (f->urgent) // more came meanwhile
@@ -141,69 +144,91 @@ static bool answer_to_hurry(struct fetcher *f, const uint8_t *frame)
     return true;
 }
 
-// True: there may be more to receive.
-static bool frame_whole(struct fetcher *f)
+// True: there may be more to receive. False: one answer at a time; the next question is still to be asked.
+static bool frame_whole(struct fetcher *f, struct bytes frame, uint8_t *buffer_owned, size_t buffer_bytes)
 {
-    uint8_t *frame = f->frame;
-    size_t n = f->frame_bytes;
-    f->frame = NULL;
-    f->head_have = 0;
-    if (answer_to_hurry(f, frame)) {
-        io_buffer_release(f->es->shard->io, frame, n);
-        return true;
-    }
-    if (f->state == FETCHER_ASKING) {
+    if (f->state == FETCHER_ASKING && !answer_to_hurry(f, frame)) {
         shard_timer_cancel(f->es->shard, &f->timer);
-        fetcher_answered(f, frame, n);
+        fetcher_answered(f, frame, buffer_owned, buffer_bytes);
         return f->hurried;
     }
+    bool more = false;
     if (f->state == FETCHER_GREETING)
-        greeted(f, bytes_of(frame, n));
+        greeted(f, frame);
+    else if (f->state == FETCHER_ASKING || answer_to_hurry(f, frame))
+        more = true;
     else
         fetcher_down(f, RC_MALFORMED); // it says something that nobody asked for
-    io_buffer_release(f->es->shard->io, frame, n);
-    return false;
+    io_buffer_release(f->es->shard->io, buffer_owned, buffer_bytes);
+    return more;
 }
 
-// False: the length cannot be one, or memory is short; the connection is down.
-static bool frame_begin(struct fetcher *f)
+// A buffer for the frame that has begun or will, of at least so many bytes; what has come of it moves over. False: memory
+// is short, the connection is down.
+static bool buffer_make(struct fetcher *f, size_t bytes, const uint8_t *begun, size_t begun_bytes)
 {
-    size_t n = be32(f->head);
-    size_t most = f->state == FETCHER_GREETING ? (size_t)PEER_HELLO_BYTES_MAX : (size_t)ANSWER_BYTES_MAX;
-    f->frame = n >= 4 && n <= most ? io_buffer_acquire(f->es->shard->io, n) : NULL;
-    f->frame_bytes = n;
-    f->frame_have = 0;
-    if (!f->frame)
-        fetcher_down(f, n >= 4 && n <= most ? RC_NOMEM : RC_MALFORMED);
-    return f->frame != NULL;
+    uint8_t *p = io_buffer_acquire(f->es->shard->io, bytes);
+    if (p && begun_bytes)
+        memcpy(p, begun, begun_bytes);
+    if (f->in)
+        io_buffer_release(f->es->shard->io, f->in, f->in_cap);
+    f->in = p;
+    f->in_cap = bytes;
+    f->in_have = begun_bytes;
+    if (!p)
+        fetcher_down(f, RC_NOMEM);
+    return p != NULL;
 }
 
+// Hands over what is whole. False: nothing more is to be received now.
+static bool frames_take(struct fetcher *f)
+{
+    while (f->open && f->in_have >= 4) {
+        size_t n = be32(f->in);
+        size_t most = f->state == FETCHER_GREETING ? (size_t)PEER_HELLO_BYTES_MAX : (size_t)ANSWER_BYTES_MAX;
+        if (n < 4 || n > most) {
+            fetcher_down(f, RC_MALFORMED);
+            return false;
+        }
+        if (f->in_have < 4 + n)
+            return 4 + n <= f->in_cap || buffer_make(f, 4 + n, f->in, f->in_have);
+        uint8_t *buffer = f->in;
+        size_t buffer_bytes = f->in_cap, rest = f->in_have - (4 + n);
+        f->in = NULL;
+        f->in_have = 0;
+        f->in_last = 4 + n;
+        if (rest && !buffer_make(f, rest > IN_BYTES_LEAST ? rest : IN_BYTES_LEAST, buffer + 4 + n, rest)) {
+            io_buffer_release(f->es->shard->io, buffer, buffer_bytes);
+            return false;
+        }
+        if (!frame_whole(f, bytes_of(buffer + 4, n), buffer, buffer_bytes))
+            return false;
+    }
+    return f->open;
+}
+
+// A frame's length and the frame come in one call when it is no longer than the last one was.
 static void receive(struct fetcher *f)
 {
     for (size_t budget = 8 * (size_t)TURN_READ_BYTES_MAX; f->open && budget > 0;) {
-        bool head = f->head_have < sizeof(f->head);
-        uint8_t *to = head ? f->head + f->head_have : f->frame + f->frame_have;
-        size_t want = head ? sizeof(f->head) - f->head_have : f->frame_bytes - f->frame_have;
-        size_t got = 0;
-        enum rc rc = io_sock_recv(&f->sock, to, want, &got);
-        if (rc == RC_AGAIN)
+        size_t guess = f->in_last < IN_BYTES_LEAST ? IN_BYTES_LEAST : f->in_last;
+        if (!f->in && !buffer_make(f, guess < IN_BYTES_GUESS ? guess : IN_BYTES_GUESS, NULL, 0))
             return;
+        size_t want = f->in_cap - f->in_have, got = 0;
+        enum rc rc = io_sock_recv(&f->sock, f->in + f->in_have, want, &got);
         if (rc != RC_OK) {
-            fetcher_down(f, rc);
+            if (f->in_have == 0) { // nothing is held between frames
+                io_buffer_release(f->es->shard->io, f->in, f->in_cap);
+                f->in = NULL;
+            }
+            if (rc != RC_AGAIN)
+                fetcher_down(f, rc);
             return;
         }
         budget -= got < budget ? got : budget;
-        if (head) {
-            f->head_have += (uint32_t)got;
-            if (f->head_have == sizeof(f->head) && !frame_begin(f))
-                return;
-            continue;
-        }
-        f->frame_have += got;
-        if (f->frame_have == f->frame_bytes) {
-            if (!frame_whole(f))
-                return; // one answer at a time; the next question is still to be asked
-        }
+        f->in_have += got;
+        if (!frames_take(f) || got < want)
+            return;
     }
     if (f->open)
         io_sock_want(&f->sock, IO_READABLE); // the rest in the next turn
