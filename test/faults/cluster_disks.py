@@ -246,4 +246,5 @@ def slow_controller(weir):
         moved, ', '.join('%.1f' % t for t in times), pause, count)
 
 
-CASES = [controller_disk_fails, leader_disk_fails, full_follower, full_leader, slow_controller]
+CASES = [controller_disk_fails, full_follower, full_leader, slow_controller]
+CAMPAIGN = [leader_disk_fails]

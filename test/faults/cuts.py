@@ -254,4 +254,5 @@ def leader_behind(weir):
         100 * shares[0], 100 * shares[1], took)
 
 
-CASES = [two_and_one, three_and_two, speaks_to_nobody, hears_nobody, controller_out_of_sight, sees_half, leader_behind]
+CASES = [three_and_two, speaks_to_nobody, controller_out_of_sight, leader_behind]
+CAMPAIGN = [two_and_one, hears_nobody, sees_half]

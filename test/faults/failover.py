@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replicated topics whose nodes are killed, stopped, restarted and emptied under load, seen from outside. How the cluster forms
-and what its quorum does is cluster.py's."""
+"""Replicated topics whose nodes are restarted, emptied and missing, seen from outside. How long a kill is felt is pauses.py's, what
+stopped and cut-off nodes do hangs.py's and cuts.py's, and how the cluster forms cluster.py's."""
 
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -131,80 +130,6 @@ def fresh_topics(weir):
             time.sleep(0.1)
     assert slowest < 0.4, 'acknowledged after %.0f ms' % (slowest * 1000)
     return 'the slowest of 6 took %.0f ms' % (slowest * 1000)
-
-
-def kill_and_return(cluster, load, which, kills, gap_s=1.2):
-    """Under load kills the node that which() names, so many times; each comes back and catches up. [(when, until)]."""
-    pauses = []
-    for _ in range(kills):
-        time.sleep(gap_s / 3)
-        victim, moment = which(), time.monotonic()
-        cluster.node(victim).kill()
-        time.sleep(gap_s)
-        pauses.append((moment, moment + gap_s))
-        cluster.node(victim).start()
-        cluster.registered(3)
-        cluster.whole(load.topic, load.partitions)
-    return pauses
-
-
-def under_kills(weir, which, kills=2):
-    """The load of leader_killed and controller_killed."""
-    with Three(weir) as cluster:
-        cluster.create('load', 3)
-        cluster.whole('load', 3)
-        with Load(cluster, 'load', 3, stock=1) as load:
-            moments = kill_and_return(cluster, load, lambda: which(cluster), kills)
-            time.sleep(0.3)
-        count = load.check()
-        cluster.stop()
-        cluster.equal('load')
-        each = [load.pauses_after(*moment) for moment in moments]
-    raw = sorted(max(p for name, p in pauses.items() if int(name[1:]) < 3 - load.stock) * 1000 for pauses in each)
-    stock = sorted(p['i2'] * 1000 for p in each) if load.stock else []
-    assert raw[len(raw) // 2] < 1000, 'pauses of %s ms' % raw
-    return '%d records; pauses of %s ms%s' % (count, ', '.join('%.0f' % p for p in raw),
-                                            ', librdkafka %s' % ', '.join('%.0f' % p for p in stock) if stock else '')
-
-
-def leader_killed(weir):
-    """kill -9 of a leader under load of acks=all: nothing acknowledged is lost, nothing is there twice, order holds."""
-    return under_kills(weir, lambda cluster: cluster.state('load', 0)[0])
-
-
-def controller_killed(weir):
-    """kill -9 of the controller under the same load."""
-    return under_kills(weir, lambda cluster: cluster.controller())
-
-
-def leader_stopped(weir):
-    """SIGSTOP of a leader: another leads; woken, the old one acknowledges no acks=all and says it does not lead."""
-    with Three(weir, ['broker.session.timeout.ms=2000', 'broker.heartbeat.interval.ms=500']) as cluster:
-        cluster.create('t', 1)
-        cluster.whole('t')
-        with Load(cluster, 't', 1) as load:
-            time.sleep(0.5)
-            old = cluster.state('t')[0]
-            with cluster.raw(old) as stopped:
-                assert produced(stopped, 't', b'p 0 x') == 0
-                begin = time.monotonic()
-                cluster.node(old).process.send_signal(signal.SIGSTOP)
-                others = [n.bootstrap for n in cluster.nodes if n is not cluster.node(old)]
-                until(lambda: topic_state(others, 't')[1][0][0] not in (old, -1), 10, 'no other leader')
-                elected = time.monotonic() - begin
-                time.sleep(1)
-                cluster.node(old).process.send_signal(signal.SIGCONT)
-                woken = time.monotonic()
-                codes = []
-                while not codes or codes[-1] != 6:
-                    codes.append(produced(stopped, 't', b'p 1 x'))
-                    assert codes[-1] != 0, 'the old leader acknowledged a record'
-                    assert time.monotonic() < woken + 3, 'answers %s' % codes[-5:]
-                refused = time.monotonic() - woken
-            cluster.whole('t')
-        count = load.check()
-    assert refused < 1, 'NOT_LEADER_OR_FOLLOWER after %.1f s' % refused
-    return 'elected after %.1f s; NOT_LEADER_OR_FOLLOWER %.0f ms after waking; %d records' % (elected, refused * 1000, count)
 
 
 def rolling_restart(weir):
@@ -341,5 +266,5 @@ def two_of_three_gone(weir):
     return 'refused with %d; accepted %.1f s after one returned' % (code, took)
 
 
-CASES = [fresh_topics, leader_killed, controller_killed, leader_stopped, rolling_restart, disk_emptied, coordinator_killed, fewer_replicas,
+CASES = [fresh_topics, rolling_restart, disk_emptied, coordinator_killed, fewer_replicas,
          two_of_three_gone]

@@ -110,5 +110,5 @@ def controller_gone_for_long(weir):
     return three_ways(weir, True, DEFAULT_SESSION_S, 30, [])
 
 
-CASES = [leader_gone, controller_gone]
-CAMPAIGN = [leader_gone_for_long, controller_gone_for_long]
+CASES = [controller_gone]
+CAMPAIGN = [leader_gone, leader_gone_for_long, controller_gone_for_long]
