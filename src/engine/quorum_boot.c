@@ -254,6 +254,8 @@ static void configure(struct quorum *q)
     quorum_tend_init(q, &l);
     q->session_ns = (uint64_t)config_broker_int(&l, "broker.session.timeout.ms", 9000) * QUORUM_NS_PER_MS;
     q->beat_every_ns = (uint64_t)config_broker_int(&l, "broker.heartbeat.interval.ms", 2000) * QUORUM_NS_PER_MS;
+    if (q->beat_every_ns > q->session_ns / 4)
+        q->beat_every_ns = q->session_ns / 4; // two may be lost within a lease's half session
     struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->readers, &q->remotes};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         list_init(lists[i]);

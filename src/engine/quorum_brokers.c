@@ -188,7 +188,10 @@ void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_ro
     if (rc != RC_OK || m.node != in->hello.node || m.applied < 0)
         return;
     const struct image_node *n = image_node(q->image, m.node);
-    if (!raft_leads(&q->raft)) {
+    // What it answers is a lease, so it must still be the controller: a majority followed it within an election timeout.
+    bool followed = raft_leads(&q->raft) && shard_now_ns(q->shard) < raft_followed_ms(&q->raft) * QUORUM_NS_PER_MS +
+                                                                        q->config.election_timeout_ms * QUORUM_NS_PER_MS;
+    if (!followed) {
         beat_answer(q, from, f->correlation, RC_NOT_CONTROLLER, false);
     } else if (!n || n->broker_epoch != m.broker_epoch || !uuid_eq(n->incarnation, m.incarnation)) {
         beat_answer(q, from, f->correlation, n ? RC_STALE_BROKER_EPOCH : RC_BROKER_ID_NOT_REGISTERED, true);

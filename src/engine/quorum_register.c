@@ -226,7 +226,7 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
         return;
     q->self.beat_correlation = 0;
     if (m.error_code == 0)
-        lease_until(q, q->self.beat_sent_ns + q->session_ns);
+        lease_until(q, q->self.beat_sent_ns + q->session_ns / 2);
     if (m.fenced && m.error_code == 0 && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving)
         q->self.beat_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS; // to be unfenced soon
     quorum_wake(q);
@@ -234,9 +234,8 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
 
 static uint64_t beat_work(struct quorum *q, uint64_t now)
 {
-    const uint64_t election_ns = q->config.election_timeout_ms * QUORUM_NS_PER_MS;
-    if (raft_leads(&q->raft)) // a majority was heard within an election timeout
-        lease_until(q, now + (q->session_ns > 2 * election_ns ? q->session_ns - election_ns : q->session_ns / 2));
+    if (raft_leads(&q->raft) && raft_followed_ms(&q->raft))
+        lease_until(q, raft_followed_ms(&q->raft) * QUORUM_NS_PER_MS + q->session_ns / 2);
     if (q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage > QUORUM_SELF_SERVING || !leads_elsewhere(q))
         return UINT64_MAX;
     bool known = q->self.beat_to == q->raft.leader.node; // a new controller hears of this node at once

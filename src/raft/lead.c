@@ -53,6 +53,7 @@ void raft_replicate_all(struct raft *r, struct raft_effects *fx)
 void raft_heartbeat_all(struct raft *r, struct raft_effects *fx)
 {
     r->heartbeat_at_ms = r->now_ms + r->config.heartbeat_ms;
+    r->round_sent_ms[++r->round % RAFT_ROUNDS_KEPT] = r->now_ms;
     for (uint32_t i = 0; i < r->peer_count; i++) {
         struct raft_message m = raft_message_to(r, RAFT_HEARTBEAT, r->peers[i].id);
         m.commit = r->commit < r->peers[i].match ? r->commit : r->peers[i].match;
@@ -196,7 +197,7 @@ enum rc raft_read(struct raft *r, struct raft_effects *fx, uint64_t context)
         return RC_AGAIN;
     if (r->read_count == RAFT_READS_MAX)
         return RC_FULL;
-    r->reads[r->read_count++] = (struct raft_read){.context = context, .index = r->commit, .round = ++r->round};
+    r->reads[r->read_count++] = (struct raft_read){.context = context, .index = r->commit, .round = r->round + 1};
     raft_heartbeat_all(r, fx);
     reads_settle(r, fx);
     return RC_OK;
@@ -210,6 +211,8 @@ void raft_on_heartbeat_answer(struct raft *r, struct raft_effects *fx, const str
     p->heard_ms = r->now_ms;
     if (m->round > p->round)
         p->round = m->round;
+    if (r->round - m->round < RAFT_ROUNDS_KEPT && r->round_sent_ms[m->round % RAFT_ROUNDS_KEPT] > p->followed_ms)
+        p->followed_ms = r->round_sent_ms[m->round % RAFT_ROUNDS_KEPT];
     reads_settle(r, fx);
     // Something may have been lost on the way: an append, even an empty one, finds out.
     p->paused = false;
@@ -285,6 +288,30 @@ void raft_lead_tick(struct raft *r, struct raft_effects *fx)
         raft_transfer(r, fx, best->id);
     if (r->now_ms >= r->heartbeat_at_ms)
         raft_heartbeat_all(r, fx);
+}
+
+uint64_t raft_followed_ms(const struct raft *r)
+{
+    const struct raft_voters *v = raft_voters(r);
+    uint64_t at[RAFT_VOTERS_MAX + 1];
+    uint32_t count = 0;
+    if (r->role != RAFT_LEADER)
+        return 0;
+    if (raft_self_votes(r))
+        at[count++] = r->now_ms;
+    for (uint32_t i = 0; i < r->peer_count && count < RAFT_VOTERS_MAX; i++)
+        if (r->peers[i].voter)
+            at[count++] = r->peers[i].followed_ms;
+    // The latest time that a majority reaches.
+    uint64_t best = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t reach = 0;
+        for (uint32_t k = 0; k < count; k++)
+            reach += at[k] >= at[i];
+        if (reach >= raft_majority(v) && at[i] > best)
+            best = at[i];
+    }
+    return best;
 }
 
 // ---- requests to a leader ----

@@ -34,6 +34,7 @@ enum {
     RAFT_APPEND_ENTRIES_MAX = 256,
     RAFT_APPEND_BYTES_MAX = 1 << 20, // of payload in one append message, but always one entry
     RAFT_INFLIGHT_MAX = 16,          // append messages to one peer without an answer
+    RAFT_ROUNDS_KEPT = 16,           // heartbeats whose answers still say when they were sent
     RAFT_STAND_APART_MS = 50,        // between two voters that saw the same leader die
 };
 
@@ -246,6 +247,7 @@ struct raft_peer {
     uint64_t match, next; // invariant: match < next
     uint64_t heard_ms;    // last message of the current term
     uint64_t round;       // newest heartbeat round answered
+    uint64_t followed_ms; // when the newest heartbeat that it answered was sent: it followed this leader then or later
 };
 
 struct raft_read {
@@ -278,7 +280,8 @@ struct raft {
     bool campaign_transfer;
     uint64_t campaign_ticket;  // own vote counts once this is durable
     uint64_t term_first_index; // as leader: the entry that began the term
-    uint64_t round;
+    uint64_t round; // of the last heartbeat
+    uint64_t round_sent_ms[RAFT_ROUNDS_KEPT];
     struct raft_id transfer_to;
     uint64_t transfer_deadline_ms;
     uint64_t stalled_since_ms; // own disk: when the oldest ticket in flight was issued
@@ -295,6 +298,11 @@ void raft_deinit(struct raft *r);
 enum rc raft_restore(struct raft *r, const struct raft_entry *entry);
 // now_ms: the first deadline counts from here. A single voter has its deadline at once.
 void raft_start(struct raft *r, uint64_t now_ms, uint64_t random);
+
+// As a leader: a majority followed it at this time or later, judged by when the heartbeats that it has answered were sent.
+// An answer that lay in a buffer while this process stood still proves no more than that. 0: not a leader, or none has
+// answered yet.
+uint64_t raft_followed_ms(const struct raft *r);
 
 // After raft_start(), on the one member that made a new cluster: it stands with the next tick, since nobody leads.
 void raft_stand_at_once(struct raft *r);
