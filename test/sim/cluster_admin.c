@@ -30,7 +30,7 @@ static void create_done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena arena;
     struct create_topics_response answer;
     arena_init(&arena, 64 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(w, r, body, &arena, &answer) && answer.topics_count == 1) {
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1) {
         int16_t code = answer.topics[0].error_code;
         sim_say(&w->sim, w->machine, "admin: creating topic%u: %s", a->topic, kerr_name(code));
         if (code == 0 || code == 36) // TOPIC_ALREADY_EXISTS: an earlier try got through
@@ -101,7 +101,7 @@ static void metadata_done(struct client_request *r, enum rc rc, struct bytes bod
     struct arena arena;
     struct metadata_response answer;
     arena_init(&arena, 256 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(w, r, body, &arena, &answer))
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer))
         metadata_read(a, &answer);
     arena_deinit(&arena);
     cluster_wake_in(a->all, &a->timer, 20 * SIM_MS, admin_tick);

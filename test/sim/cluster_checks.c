@@ -205,12 +205,12 @@ static void look_partition(struct cluster_node *c, const struct partition *p, ui
     struct cluster_world *w = c->w;
     struct cluster_seen *seen = &c->seen[t][k];
     int64_t written = plog_written_end(&p->log);
-    if (p->leads)
+    if (p->leads && (c->ready || w->node_count > 1)) // one that is alone leads what it recovers before it registers
         look_leader(w, c, p, t, k);
     look_change(w, p, seen);
     if (written < seen->written)
         check_holds(w, &w->topics[t].parts[k], c, p);
-    seen->leads = p->leads && (!p->replica || p->replica->begun);
+    seen->leads = p->leads && (c->ready || w->node_count > 1) && (!p->replica || p->replica->begun);
     seen->leader_epoch = p->leader_epoch;
     seen->watermark = p->high_watermark;
     seen->written = c->held[t][k] = written;
@@ -237,7 +237,7 @@ void cluster_look(struct cluster_node *c, uint32_t lane)
         return;
     if (lane == 0 && n->engine->quorum)
         look_quorum(c, n->engine->quorum);
-    if (c->ready)
+    if (n->engine->shards[lane].booted)
         look_shard(c, &n->engine->shards[lane], lane);
     if (w->sim.event_count < w->full_at)
         return;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "wire/frame.h"
 
 // Everybody who does something to the cluster from outside. Another one is a file of its own and a line here.
 static const struct cluster_actor *const actors[] = {
@@ -17,19 +16,6 @@ static const struct cluster_actor *const actors[] = {
     &cluster_offsets,
 };
 _Static_assert(ARRAY_COUNT(actors) <= CLUSTER_ACTORS_MAX, "each has its place");
-
-bool cluster_decode(struct cluster_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out)
-{
-    struct dec d = dec_of(body);
-    const struct schema_message *message = wire_response_find(r->message->key);
-    ASSERT(message);
-    enum rc rc = schema_decode(message, &d, r->version, a, out);
-    if (rc == RC_OK && dec_left(&d) == 0)
-        return true;
-    sim_fail(&w->sim, "the answer to %s version %d cannot be read: %s, %zu bytes left", r->message->name, r->version,
-             rc_name(rc), dec_left(&d));
-    return false;
-}
 
 void cluster_links_init(struct cluster_links *l, struct cluster_clients *all, const char *name)
 {

@@ -5,6 +5,7 @@
 // fails the run when an answer cannot be.
 #pragma once
 
+#include "client_answer.h"
 #include "cluster_world.h"
 
 enum { CLUSTER_ACTORS_MAX = 16 };
@@ -43,5 +44,3 @@ void *cluster_allocate(size_t n); // zeroed, in the clients' process
 uint32_t cluster_choose(struct cluster_world *w, int32_t leader);
 // Nobody is known to lead in a later epoch than this node (index) did.
 bool cluster_leads_now(const struct cluster_part *part, uint32_t node);
-// Decodes an answer; one that cannot be read fails the run. The arena is the caller's.
-bool cluster_decode(struct cluster_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out);

@@ -10,7 +10,7 @@ static bool all_settled(const struct cluster_world *w)
 {
     for (uint32_t i = 0; i < w->node_count; i++) {
         const struct node *n = cluster_serving(&w->nodes[i]);
-        if (!w->nodes[i].down && (!n || n->failed || n->engine->metadata_dir_failed || w->nodes[i].stopping ||
+        if (!w->nodes[i].down && (!n || !w->nodes[i].ready || n->failed || n->engine->metadata_dir_failed || w->nodes[i].stopping ||
                                   w->nodes[i].vote != CLUSTER_VOTE_KEPT))
             return false;
     }

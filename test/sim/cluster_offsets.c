@@ -54,7 +54,7 @@ static void done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena arena;
     struct list_offsets_response answer;
     arena_init(&arena, 16 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(w, r, body, &arena, &answer) && answer.topics_count == 1 &&
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1 &&
         answer.topics[0].partitions_count == 1)
         judge(a, &answer.topics[0].partitions[0]);
     arena_deinit(&arena);

@@ -157,7 +157,7 @@ static void produce_done(struct client_request *r, enum rc rc, struct bytes body
     w->requests_answered++;
     if (rc != RC_OK)
         w->topics[b->topic].parts[b->partition].leader = -1;
-    else if (cluster_decode(w, r, body, &a, &answer) && answer.responses_count == 1 &&
+    else if (client_answer_decode(&w->sim, r, body, &a, &answer) && answer.responses_count == 1 &&
              answer.responses[0].partition_responses_count == 1)
         produce_judge(b, &answer.responses[0].partition_responses[0]);
     arena_deinit(&a);
@@ -202,7 +202,7 @@ static void init_done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena a;
     struct init_producer_id_response answer;
     arena_init(&a, 16 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(w, r, body, &a, &answer) && answer.error_code == 0) {
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &a, &answer) && answer.error_code == 0) {
         p->producer_id = answer.producer_id;
         p->epoch = answer.producer_epoch;
         p->session = ++w->sessions;

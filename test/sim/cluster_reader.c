@@ -111,7 +111,7 @@ static void read_done(struct client_request *r, enum rc rc, struct bytes body)
     c->end = OFFSET_NONE;
     if (rc != RC_OK)
         read_part(c)->leader = -1;
-    else if (cluster_decode(w, r, body, &a, &answer))
+    else if (client_answer_decode(&w->sim, r, body, &a, &answer))
         take_answer(c, &answer);
     arena_deinit(&a);
     cluster_wake_in(c->all, &c->timer, rc == RC_OK ? SIM_MS : 20 * SIM_MS, reader_tick);

@@ -39,7 +39,7 @@ static void removed(struct client_request *q, enum rc rc, struct bytes body)
     struct arena a;
     struct remove_raft_voter_response answer;
     arena_init(&a, 16 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(r->all->w, q, body, &a, &answer))
+    if (rc == RC_OK && client_answer_decode(&r->all->w->sim, q, body, &a, &answer))
         judge(r, "removing", answer.error_code, answer.error_code == VOTER_NOT_FOUND);
     arena_deinit(&a);
     cluster_wake_in(r->all, &r->timer, 50 * SIM_MS, tick);
@@ -51,7 +51,7 @@ static void added(struct client_request *q, enum rc rc, struct bytes body)
     struct arena a;
     struct add_raft_voter_response answer;
     arena_init(&a, 16 << 10, NULL, 0);
-    if (rc == RC_OK && cluster_decode(r->all->w, q, body, &a, &answer))
+    if (rc == RC_OK && client_answer_decode(&r->all->w->sim, q, body, &a, &answer))
         judge(r, "adding", answer.error_code, answer.error_code == DUPLICATE_VOTER);
     arena_deinit(&a);
     cluster_wake_in(r->all, &r->timer, 50 * SIM_MS, tick);

@@ -180,10 +180,14 @@ static inline int32_t cluster_min_isr(const struct cluster_world *w)
     return cluster_replicas(w) == 3 ? 2 : 1;
 }
 
-// The node's program, when it runs and serves; else NULL.
+// The node's program, when it runs and has its logs: it may lead and follow before it serves clients. Else NULL.
 static inline const struct node *cluster_serving(const struct cluster_node *c)
 {
-    return c->process.running && c->ready ? c->process.program : NULL;
+    const struct node *n = c->process.running ? c->process.program : NULL;
+    for (uint32_t s = 0; n && n->engine && s < n->engine->shard_count; s++)
+        if (!n->engine->shards[s].booted)
+            return NULL;
+    return n && n->engine ? n : NULL;
 }
 
 // Something that happens to the cluster: a fault, or what an operator does. cluster_faults.c has the table.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "model/kerr.h"
 
 // Errors after which a member joins again, and how.
@@ -38,13 +39,13 @@ static enum again again_of(int16_t code, bool mixed)
 // True: the answer was an error and the member knows what to do next.
 static bool failed(struct group_member *m, const char *what, int16_t code)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     if (code == 0)
         return false;
-    sim_say(&w->sim, w->machine, "%s member %u: %s: %s", member_model(m)->name, m->index, what, kerr_name(code));
+    sim_say(w->sim, w->machine, "%s member %u: %s: %s", member_model(m)->name, m->index, what, kerr_name(code));
     enum again again = again_of(code, w->groups[m->group].protocol == GROUP_PROTOCOL_MIXED);
     if (again == AGAIN_FAIL)
-        sim_fail(&w->sim, "%s: %s is answered with error %d", member_model(m)->name, what, code);
+        sim_fail(w->sim, "%s: %s is answered with error %d", member_model(m)->name, what, code);
     member_rejoin(m, again == AGAIN_KEEP_ID);
     return true;
 }
@@ -65,10 +66,10 @@ static uint32_t receiver_mark(const char *id, const char *instance)
 static uint32_t encode_share(struct group_member *m, uint8_t *out, uint32_t round, uint32_t receiver,
                              const uint32_t *masks)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct consumer_protocol_assignment share;
-    struct consumer_protocol_assignment_assigned_partition topics[NODE_TOPICS_MAX];
-    int32_t partitions[NODE_TOPICS_MAX][NODE_PARTITIONS_MAX];
+    struct consumer_protocol_assignment_assigned_partition topics[MODEL_GROUP_TOPICS];
+    int32_t partitions[MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS];
     uint8_t mark[8];
     struct buf b;
     struct enc e;
@@ -76,7 +77,7 @@ static uint32_t encode_share(struct group_member *m, uint8_t *out, uint32_t roun
     share.assigned_partitions = topics;
     for (uint32_t t = 0; t < w->topic_count; t++) {
         uint32_t n = 0;
-        for (uint32_t p = 0; p < w->topics[t].partition_count; p++)
+        for (uint32_t p = 0; p < *w->topics[t].partition_count; p++)
             if (masks[receiver] >> (t * MODEL_GROUP_PARTITIONS + p) & 1)
                 partitions[t][n++] = (int32_t)p;
         if (n)
@@ -98,7 +99,7 @@ static uint32_t encode_share(struct group_member *m, uint8_t *out, uint32_t roun
 // False: it can have been neither.
 static bool read_share(struct group_member *m, struct bytes in, struct arena *a)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct consumer_protocol_assignment share;
     struct dec d = dec_of(in);
     int16_t version = dec_i16(&d);
@@ -127,40 +128,40 @@ static bool read_share(struct group_member *m, struct bytes in, struct arena *a)
 static void sync_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct arena a;
     struct sync_group_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
     w->requests_answered++;
     if (member_is_stale(m)) {
-    } else if (rc != RC_OK || !node_decode(w, r, body, &a, &answer)) {
+    } else if (rc != RC_OK || !client_answer_decode(w->sim, r, body, &a, &answer)) {
         member_rejoin(m, true);
     } else if (!failed(m, "SyncGroup", answer.error_code)) {
         if (answer.assignment.n == 0) { // the leader knew nothing of it: a member without partitions
             m->owned = 0;
         } else if (!read_share(m, answer.assignment, &a)) {
-            sim_fail(&w->sim, "%s: member %u is given somebody else's share", member_model(m)->name, m->index);
+            sim_fail(w->sim, "%s: member %u is given somebody else's share", member_model(m)->name, m->index);
         } else {
-            model_group_hold(member_model(m), &w->sim, m->index, m->owned, m->owned,
+            model_group_hold(member_model(m), w->sim, m->index, m->owned, m->owned,
                              m->request_sent.ns + member_lease_ns(m));
             // One that was empty between two protocols counts its generations anew.
             if (w->groups[m->group].protocol == GROUP_PROTOCOL_CLASSIC)
-                model_group_stable(member_model(m), &w->sim, m->generation, m->round, m->request_sent,
-                                   node_now(w));
+                model_group_stable(member_model(m), w->sim, m->generation, m->round, m->request_sent,
+                                   group_now(w));
         }
-        sim_say(&w->sim, w->machine, "%s member %u: stable in generation %d, round %u, holds %x", member_model(m)->name,
+        sim_say(w->sim, w->machine, "%s member %u: stable in generation %d, round %u, holds %x", member_model(m)->name,
                 m->index, m->generation, m->round, m->owned);
         m->told_when = m->request_sent;
         m->state = MEMBER_STABLE;
         member_assigned(m);
-        member_wake_in(m, sim_latency(&w->sim, 5 * SIM_MS));
+        member_wake_in(m, sim_latency(w->sim, 5 * SIM_MS));
     }
     arena_deinit(&a);
 }
 
 static void deal(struct group_member *m)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     uint32_t masks[MODEL_GROUP_MEMBERS + 2] = {0}, turn = 0, all = member_all_mask(w);
     uint32_t round = ++w->group_rounds;
     for (uint32_t bit = 0; bit < 32; bit++)
@@ -189,7 +190,7 @@ static void sync(struct group_member *m, bool leads)
         in->assignments_count = m->joined.member_count;
     }
     m->state = MEMBER_SYNC;
-    member_send(m, &sync_group_request_message, in, INT16_MAX, m->all->w->groups[m->group].rebalance_timeout_ms + 2000, sync_done);
+    member_send(m, &sync_group_request_message, in, INT16_MAX, m->w->groups[m->group].rebalance_timeout_ms + 2000, sync_done);
 }
 
 // ------------------------------------------------------------------------------------------------ join
@@ -211,13 +212,13 @@ static bool read_members(struct group_member *m, const struct join_group_respons
 
 static void joined(struct group_member *m, const struct join_group_response *answer)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     bool leads = bytes_eq(answer->leader, answer->member_id);
     if (!bytes_eq(answer->member_id, bytes_str(m->id)) && m->id[0])
-        sim_fail(&w->sim, "%s: member %u joined as another one", member_model(m)->name, m->index);
+        sim_fail(w->sim, "%s: member %u joined as another one", member_model(m)->name, m->index);
     snprintf(m->id, sizeof(m->id), "%.*s", (int)answer->member_id.n, (const char *)answer->member_id.p);
     m->generation = answer->generation_id;
-    sim_say(&w->sim, w->machine, "%s member %u (%s): joined generation %d of %u members", member_model(m)->name, m->index,
+    sim_say(w->sim, w->machine, "%s member %u (%s): joined generation %d of %u members", member_model(m)->name, m->index,
             m->id, m->generation, answer->members_count);
     if (leads && (answer->members_count == 0 || !read_members(m, answer))) {
         member_rejoin(m, true); // a crowd of the dead: once more when their sessions are over
@@ -230,17 +231,17 @@ static void joined(struct group_member *m, const struct join_group_response *ans
 static void join_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct arena a;
     struct join_group_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
     w->requests_answered++;
     if (member_is_stale(m)) {
-    } else if (rc != RC_OK || !node_decode(w, r, body, &a, &answer)) {
+    } else if (rc != RC_OK || !client_answer_decode(w->sim, r, body, &a, &answer)) {
         member_rejoin(m, true);
     } else if (answer.error_code == 79) { // MEMBER_ID_REQUIRED
         if (m->id[0])
-            sim_fail(&w->sim, "%s: member %u has an id and is asked to have one", member_model(m)->name, m->index);
+            sim_fail(w->sim, "%s: member %u has an id and is asked to have one", member_model(m)->name, m->index);
         snprintf(m->id, sizeof(m->id), "%.*s", (int)answer.member_id.n, (const char *)answer.member_id.p);
         classic_member_join(m);
     } else if (!failed(m, "JoinGroup", answer.error_code)) {
@@ -251,7 +252,7 @@ static void join_done(struct client_request *r, enum rc rc, struct bytes body)
 
 static void encode_subscription(struct group_member *m)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct consumer_protocol_subscription s;
     struct buf b;
     struct enc e;
@@ -275,7 +276,7 @@ void classic_member_join(struct group_member *m)
     join_group_request_init(in);
     in->group_id = bytes_str(member_model(m)->name);
     in->session_timeout_ms = GROUP_SESSION_MS;
-    uint32_t rebalance_ms = m->all->w->groups[m->group].rebalance_timeout_ms;
+    uint32_t rebalance_ms = m->w->groups[m->group].rebalance_timeout_ms;
     in->rebalance_timeout_ms = (int32_t)rebalance_ms;
     in->member_id = bytes_str(m->id);
     in->group_instance_id = m->fixed ? bytes_str(m->instance) : bytes_of(NULL, 0);
@@ -293,18 +294,22 @@ void classic_member_join(struct group_member *m)
 static void heartbeat_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct arena a;
     struct heartbeat_response answer;
     arena_init(&a, 4096, NULL, 0);
     w->requests_answered++;
-    if (!member_is_stale(m) && rc == RC_OK && node_decode(w, r, body, &a, &answer)) {
+    if (!member_is_stale(m) && rc == RC_OK && client_answer_decode(w->sim, r, body, &a, &answer)) {
         int16_t code = answer.error_code;
         if (code == 0) // what it holds is its own for longer
-            model_group_hold(member_model(m), &w->sim, m->index, m->owned, m->owned,
+            model_group_hold(member_model(m), w->sim, m->index, m->owned, m->owned,
                              m->request_sent.ns + member_lease_ns(m));
-        else if (code != 14 && code != 15 && code != 16) // the coordinator is on its way: go on
+        else if (code == 15 || code == 16) // the coordinator is on its way, here or elsewhere: go on
+            member_lost_coordinator(m);
+        else if (code != 14)
             failed(m, "Heartbeat", code);
+    } else if (!member_is_stale(m) && rc != RC_OK) {
+        member_lost_coordinator(m);
     }
     arena_deinit(&a);
 }
@@ -323,21 +328,21 @@ void classic_member_act(struct group_member *m)
 static void leave_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     (void)rc, (void)body;
     w->requests_answered++;
     if (member_is_stale(m))
         return;
     member_rejoin(m, false);
     m->state = MEMBER_AWAY;
-    m->back_ns = w->sim.now_ns + sim_between(&w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
+    m->back_ns = w->sim->now_ns + sim_between(w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
 }
 
 void classic_member_leave(struct group_member *m)
 {
     struct leave_group_request *in = &m->in.leave;
     m->owned = 0;
-    model_group_hold(member_model(m), &m->all->w->sim, m->index, 0, 0, 0);
+    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
     leave_group_request_init(in);
     leave_group_request_member_init(&m->leaver);
     in->group_id = bytes_str(member_model(m)->name);
@@ -346,6 +351,6 @@ void classic_member_leave(struct group_member *m)
     m->leaver.group_instance_id = m->fixed ? bytes_str(m->instance) : bytes_of(NULL, 0);
     in->members = &m->leaver;
     in->members_count = 1;
-    member_send(m, &leave_group_request_message, in, m->fixed ? INT16_MAX : sim_chance(&m->all->w->sim, 1, 3) ? 2 : INT16_MAX,
+    member_send(m, &leave_group_request_message, in, m->fixed ? INT16_MAX : sim_chance(m->w->sim, 1, 3) ? 2 : INT16_MAX,
                 1000, leave_done);
 }

@@ -14,13 +14,16 @@ enum { MEMBER_EPOCH_LEAVE = -1, MEMBER_EPOCH_LEAVE_FIXED = -2 };
 
 static void beat_failed(struct group_member *m, int16_t code, struct bytes message)
 {
-    struct node_world *w = m->all->w;
-    sim_say(&w->sim, w->machine, "%s member %u: heartbeat in epoch %d: %s %.*s", member_model(m)->name, m->index,
+    struct group_world *w = m->w;
+    sim_say(w->sim, w->machine, "%s member %u: heartbeat in epoch %d: %s %.*s", member_model(m)->name, m->index,
             m->generation, kerr_name(code), (int)message.n, (const char *)message.p);
     switch (code) {
-    case 14: // COORDINATOR_LOAD_IN_PROGRESS
     case 15: // COORDINATOR_NOT_AVAILABLE
     case 16: // NOT_COORDINATOR
+        member_lost_coordinator(m);
+        m->told_valid = false;
+        break;
+    case 14: // COORDINATOR_LOAD_IN_PROGRESS
     case 7:
     case -1:
         m->told_valid = false; // the next one says everything again
@@ -34,7 +37,7 @@ static void beat_failed(struct group_member *m, int16_t code, struct bytes messa
         member_wake_in(m, 100 * SIM_MS);
         break;
     case 82: // FENCED_INSTANCE_ID: what it asked in its former life arrived late, or a power cut brought that back
-        if (m->fixed && (!member_model(m)->lossless || w->sim.now_ns - m->came_ns < SIM_S)) {
+        if (m->fixed && (!member_model(m)->lossless || w->sim->now_ns - m->came_ns < SIM_S)) {
             member_rejoin(m, false);
             break;
         }
@@ -53,22 +56,22 @@ static void beat_failed(struct group_member *m, int16_t code, struct bytes messa
         // fall through
     default:
     never:
-        sim_fail(&w->sim, "%s: a heartbeat of the new protocol is answered with error %d (%.*s)", member_model(m)->name,
+        sim_fail(w->sim, "%s: a heartbeat of the new protocol is answered with error %d (%.*s)", member_model(m)->name,
                  code, (int)message.n, (const char *)message.p);
     }
 }
 
-static uint32_t mask_of(struct node_world *w, const struct consumer_group_heartbeat_response_assignment *a)
+static uint32_t mask_of(struct group_world *w, const struct consumer_group_heartbeat_response_assignment *a)
 {
     uint32_t mask = 0;
     for (uint32_t k = 0; k < a->topic_partitions_count; k++) {
         uint32_t t = 0;
-        while (t < w->topic_count && !uuid_eq(w->topics[t].id, a->topic_partitions[k].topic_id))
+        while (t < w->topic_count && !uuid_eq(*w->topics[t].id, a->topic_partitions[k].topic_id))
             t++;
         for (uint32_t j = 0; j < a->topic_partitions[k].partitions_count; j++) {
             int32_t p = a->topic_partitions[k].partitions[j];
-            if (t == w->topic_count || p < 0 || (uint32_t)p >= w->topics[t].partition_count)
-                sim_fail(&w->sim, "a member is given partition %d of an unknown topic", p);
+            if (t == w->topic_count || p < 0 || (uint32_t)p >= *w->topics[t].partition_count)
+                sim_fail(w->sim, "a member is given partition %d of an unknown topic", p);
             else
                 mask |= 1u << (t * MODEL_GROUP_PARTITIONS + (uint32_t)p);
         }
@@ -79,22 +82,23 @@ static uint32_t mask_of(struct node_world *w, const struct consumer_group_heartb
 static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct arena a;
     struct consumer_group_heartbeat_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
     w->requests_answered++;
     if (member_is_stale(m)) {
-    } else if (rc != RC_OK || !node_decode(w, r, body, &a, &answer)) {
+    } else if (rc != RC_OK || !client_answer_decode(w->sim, r, body, &a, &answer)) {
         m->told_valid = false;
+        member_lost_coordinator(m);
     } else if (answer.error_code) {
         beat_failed(m, answer.error_code, answer.error_message);
     } else {
         uint64_t lease = m->request_sent.ns + member_lease_ns(m);
         if (answer.member_id.n > 0)
             snprintf(m->id, sizeof(m->id), "%.*s", (int)answer.member_id.n, (const char *)answer.member_id.p);
-        if (answer.member_epoch < m->generation && m->all->w->groups[m->group].model.lossless)
-            sim_fail(&w->sim, "%s: the epoch of member %u falls from %d to %d", member_model(m)->name, m->index,
+        if (answer.member_epoch < m->generation && m->w->groups[m->group].model.lossless)
+            sim_fail(w->sim, "%s: the epoch of member %u falls from %d to %d", member_model(m)->name, m->index,
                      m->generation, answer.member_epoch);
         m->generation = answer.member_epoch;
         m->state = MEMBER_STABLE;
@@ -105,42 +109,42 @@ static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
             held |= given; // what is taken away is still held
             m->owned = given;
             member_assigned(m);
-            sim_say(&w->sim, w->machine, "%s member %u: epoch %d, holds %x", member_model(m)->name, m->index, m->generation,
+            sim_say(w->sim, w->machine, "%s member %u: epoch %d, holds %x", member_model(m)->name, m->index, m->generation,
                     m->owned);
         }
-        model_group_hold(member_model(m), &w->sim, m->index, held, m->owned, lease);
+        model_group_hold(member_model(m), w->sim, m->index, held, m->owned, lease);
     }
     arena_deinit(&a);
 }
 
 static void say_owned(struct group_member *m, struct consumer_group_heartbeat_request *in)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     in->topic_partitions = m->owned_topics;
     for (uint32_t t = 0; t < w->topic_count; t++) {
         uint32_t n = 0;
-        for (uint32_t p = 0; p < w->topics[t].partition_count; p++)
+        for (uint32_t p = 0; p < *w->topics[t].partition_count; p++)
             if (m->owned >> (t * MODEL_GROUP_PARTITIONS + p) & 1)
                 m->owned_partitions[t][n++] = (int32_t)p;
         if (n)
             m->owned_topics[in->topic_partitions_count++] = (struct consumer_group_heartbeat_request_topic_partition){
-                .topic_id = w->topics[t].id, .partitions = m->owned_partitions[t], .partitions_count = n};
+                .topic_id = *w->topics[t].id, .partitions = m->owned_partitions[t], .partitions_count = n};
     }
 }
 
 void consumer_member_beat(struct group_member *m)
 {
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     struct consumer_group_heartbeat_request *in = &m->in.beat;
     bool joins = m->state == MEMBER_JOIN;
     for (uint32_t t = 0; t < w->topic_count; t++)
-        if (uuid_is_zero(w->topics[t].id))
+        if (uuid_is_zero(*w->topics[t].id))
             return; // its creation's answer was lost: the administrator will learn it
     consumer_group_heartbeat_request_init(in);
     in->group_id = bytes_str(member_model(m)->name);
     if (!m->id[0]) // KIP-1082: the client draws it
         snprintf(m->id, sizeof(m->id), "member-%u-%u-%llu", m->group, m->index,
-                 (unsigned long long)sim_between(&w->sim, 0, UINT32_MAX));
+                 (unsigned long long)sim_between(w->sim, 0, UINT32_MAX));
     in->member_id = bytes_str(m->id);
     in->member_epoch = joins ? 0 : m->generation;
     in->instance_id = m->fixed ? bytes_str(m->instance) : bytes_of(NULL, 0);
@@ -158,21 +162,21 @@ void consumer_member_beat(struct group_member *m)
     m->told = m->owned;
     m->told_valid = true;
     // From here on only what this heartbeat lists is held; its lease stays as it was.
-    model_group_hold(member_model(m), &w->sim, m->index, m->owned, 0, 0);
+    model_group_hold(member_model(m), w->sim, m->index, m->owned, 0, 0);
     member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, beat_done);
 }
 
 static void leave_done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct group_member *m = container_of(r, struct group_member, request);
-    struct node_world *w = m->all->w;
+    struct group_world *w = m->w;
     (void)rc, (void)body;
     w->requests_answered++;
     if (member_is_stale(m))
         return;
     member_rejoin(m, false);
     m->state = MEMBER_AWAY;
-    m->back_ns = w->sim.now_ns + sim_between(&w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
+    m->back_ns = w->sim->now_ns + sim_between(w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
 }
 
 void consumer_member_leave(struct group_member *m)
@@ -184,6 +188,6 @@ void consumer_member_leave(struct group_member *m)
     in->member_epoch = m->fixed ? MEMBER_EPOCH_LEAVE_FIXED : MEMBER_EPOCH_LEAVE;
     in->instance_id = m->fixed ? bytes_str(m->instance) : bytes_of(NULL, 0);
     m->owned = 0;
-    model_group_hold(member_model(m), &m->all->w->sim, m->index, 0, 0, 0);
+    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
     member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, leave_done);
 }

@@ -2,18 +2,18 @@
 //
 // What a run of the group scenario reached: what the broker counted in each of its lives, and what members were told.
 // Only for the line at the end; no check asks the product.
-#include "group_world.h"
+#include "node_world.h"
 
 #include "engine/coordinator.h"
 #include "store/compact.h"
 
 static const char *const names[FIGURE_END] = {
-    [FIGURE_ASSIGNMENTS] = "assignments",
-    [FIGURE_MIXED] = "in both protocols",
-    [FIGURE_COMMITS_ACKED] = "commits acknowledged",
-    [FIGURE_COMMITS_REFUSED] = "commits refused",
-    [FIGURE_COMMITS_OPEN] = "commits left open",
-    [FIGURE_GROUPS_DELETED] = "groups deleted",
+    [GROUP_ASSIGNMENTS] = "assignments",
+    [GROUP_MIXED] = "in both protocols",
+    [GROUP_COMMITS_ACKED] = "commits acknowledged",
+    [GROUP_COMMITS_REFUSED] = "commits refused",
+    [GROUP_COMMITS_OPEN] = "commits left open",
+    [GROUP_GROUPS_DELETED] = "groups deleted",
     [FIGURE_STOPS] = "clean stops",
     [FIGURE_LOADS] = "coordinators loaded",
     [FIGURE_SNAPSHOTS_USED] = "from snapshots",
@@ -58,6 +58,8 @@ void group_figures_read(struct node_world *w)
 
 void group_figures_end(struct node_world *w)
 {
+    for (int k = 0; k < GROUP_COUNTS; k++)
+        w->result->figures[k].value = w->groups.counts[k];
     for (int k = FIGURE_BROKER; k < FIGURE_END; k++) {
         w->result->figures[k].value += w->life[k].value;
         w->life[k].value = 0;

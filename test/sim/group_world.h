@@ -1,21 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The group scenario's part of the node scenario's world: members of consumer groups, each a client with a connection
-// of its own, and an administrator that looks at what was committed. The members consume nothing: they join, hold
-// partitions, commit numbers that nobody else commits, leave, crash, pause and come back.
+// Members of consumer groups, each a client with connections of its own, and somebody who looks at what was committed. The
+// members consume nothing: they join, hold partitions, commit numbers that nobody else commits, leave, crash, pause and
+// come back. They live in the clients' process of a scenario, of one broker or of several, which tells them of the world
+// they are in by a struct group_world.
 #pragma once
 
+#include "client/connection.h"
+#include "client_answer.h"
 #include "model_group.h"
-#include "node_world.h"
+#include "scenario.h"
+#include "wire/messages.h"
 
 enum {
+    GROUP_GROUPS_MAX = 3,
     GROUP_SESSION_MS = 300, // of every member, both protocols
     GROUP_HEARTBEAT_MS = 30,
     GROUP_ASSIGNMENT_BYTES = 1024,
 };
 
-_Static_assert((int)MODEL_GROUP_TOPICS >= (int)NODE_TOPICS_MAX, "a mask has a bit for every partition");
-_Static_assert((int)MODEL_GROUP_PARTITIONS >= (int)NODE_PARTITIONS_MAX, "a mask has a bit for every partition");
+enum group_protocol { GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER, GROUP_PROTOCOL_MIXED };
+
+struct group_account {
+    enum group_protocol protocol;
+    uint32_t member_count;
+    uint32_t rebalance_timeout_ms;
+    struct model_group model;
+};
+
+// What members were told and got done.
+enum group_count {
+    GROUP_ASSIGNMENTS,
+    GROUP_MIXED, // of them, while a member of the other protocol had one, too
+    GROUP_COMMITS_ACKED,
+    GROUP_COMMITS_REFUSED,
+    GROUP_COMMITS_OPEN,
+    GROUP_GROUPS_DELETED,
+    GROUP_COUNTS
+};
+
+struct group_world {
+    struct sim *sim;
+    struct sim_node *machine; // of the clients
+    struct sim_result *result;
+    uint32_t host_count; // brokers: node id k + 1 is hosts[k]
+    const char *hosts[MODEL_GROUP_NODES];
+    uint16_t port;
+    uint16_t lives[MODEL_GROUP_NODES]; // the count of each broker's starts
+    const uint32_t *era;               // see struct model_now
+    const bool *draining;
+    uint32_t topic_count;
+    struct group_subject {
+        const char *name;
+        struct uuid *id; // zero: not known yet
+        const uint32_t *partition_count;
+    } topics[MODEL_GROUP_TOPICS];
+    bool (*there)(const struct group_world *w, uint32_t topic); // its creation was acknowledged
+    uint32_t group_count;
+    struct group_account groups[GROUP_GROUPS_MAX];
+    // the members' own
+    int64_t commit_numbers;
+    uint32_t group_rounds;
+    uint64_t requests_answered;
+    uint64_t counts[GROUP_COUNTS];
+};
+
+static inline struct model_now group_now(const struct group_world *w)
+{
+    struct model_now now = {.ns = w->sim->now_ns, .era = *w->era};
+    for (uint32_t k = 0; k < MODEL_GROUP_NODES; k++)
+        now.lives[k] = w->lives[k];
+    return now;
+}
+
+struct group_links { // to every broker
+    struct client_connection to[MODEL_GROUP_NODES];
+};
 
 enum member_state {
     MEMBER_AWAY, // not started, crashed, or left
@@ -35,7 +95,7 @@ struct member_round {
 };
 
 struct group_member {
-    struct node_clients *all;
+    struct group_world *w;
     struct group_clients *groups;
     uint8_t index, group; // index: in its group
     bool consumer;        // speaks the new protocol, this time
@@ -44,7 +104,9 @@ struct group_member {
     uint64_t came_ns;     // when this life began
     uint64_t back_ns;     // AWAY: when it comes; else paused until then
     uint64_t acted_ns;    // last heartbeat
-    struct client_connection connection;
+    struct group_links links;
+    uint32_t at;           // the coordinator's broker
+    bool astray;           // STABLE: it is another one by now, and asked for
     struct shard_timer timer;
     struct client_request request, commit; // one of each at a time
     char id[96], instance[24];
@@ -75,23 +137,24 @@ struct group_member {
     struct join_group_request_protocol protocols[2];
     struct sync_group_request_assignment assignments[MODEL_GROUP_MEMBERS + 2];
     struct leave_group_request_member leaver;
-    struct bytes topic_names[NODE_TOPICS_MAX];
-    struct consumer_group_heartbeat_request_topic_partition owned_topics[NODE_TOPICS_MAX];
-    int32_t owned_partitions[NODE_TOPICS_MAX][NODE_PARTITIONS_MAX];
+    struct bytes topic_names[MODEL_GROUP_TOPICS];
+    struct consumer_group_heartbeat_request_topic_partition owned_topics[MODEL_GROUP_TOPICS];
+    int32_t owned_partitions[MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS];
     // the commit on its way
     struct offset_commit_request commit_in;
-    struct offset_commit_request_topic commit_topics[NODE_TOPICS_MAX];
-    struct offset_commit_request_partition commit_partitions[NODE_TOPICS_MAX][NODE_PARTITIONS_MAX];
-    int64_t commit_offsets[NODE_TOPICS_MAX][NODE_PARTITIONS_MAX]; // -1: not in it
+    struct offset_commit_request_topic commit_topics[MODEL_GROUP_TOPICS];
+    struct offset_commit_request_partition commit_partitions[MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS];
+    int64_t commit_offsets[MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS]; // -1: not in it
     int32_t commit_generation;
     uint32_t commit_era;
 };
 
 // Looks at offsets, lists and describes groups, now and then deletes an empty one.
 struct group_looker {
-    struct node_clients *all;
+    struct group_world *w;
     struct group_clients *groups;
-    struct client_connection connection;
+    struct group_links links;
+    uint32_t at[GROUP_GROUPS_MAX]; // the broker that answers for a group
     struct shard_timer timer;
     struct client_request request;
     uint8_t group;
@@ -109,22 +172,21 @@ struct group_looker {
 };
 
 struct group_clients {
+    struct group_world *w;
+    struct shard *shard;
     struct group_member members[GROUP_GROUPS_MAX][MODEL_GROUP_MEMBERS];
     struct group_looker looker;
 };
 
-// Members of group g are started with the clients' process.
-void group_clients_start(struct node_clients *all);
+// How many groups of which kind, drawn; the rest of w is filled.
+void group_accounts_draw(struct group_world *w, bool lossless);
+// In the clients' process; g: zeroed, w is filled.
+void group_clients_start(struct group_clients *g, struct group_world *w, struct shard *shard);
 // Every group has settled: all members in one generation hold every partition of every topic, each once.
-bool group_clients_settled(const struct node_clients *all, char *why, size_t why_bytes);
+bool group_clients_settled(const struct group_clients *g, char *why, size_t why_bytes);
 // Fetches every committed offset once more: begins.
-void group_clients_verify(struct node_clients *all);
-bool group_clients_verified(const struct node_clients *all);
-
-// What the broker counts: names; looked at now and then; added up when it begins anew and at the end.
-void group_figures_name(struct sim_result *result);
-void group_figures_read(struct node_world *w);
-void group_figures_end(struct node_world *w);
+void group_clients_verify(struct group_clients *g);
+bool group_clients_verified(const struct group_clients *g);
 
 // Shared by the protocols (group_member.c).
 struct model_group *member_model(const struct group_member *m);
@@ -135,9 +197,10 @@ void member_send(struct group_member *m, const struct schema_message *message, c
 bool member_is_stale(const struct group_member *m);
 // It is no member any more and begins anew, keep_id: under its id.
 void member_rejoin(struct group_member *m, bool keep_id);
+void member_lost_coordinator(struct group_member *m);
 uint64_t member_lease_ns(const struct group_member *m);
-uint32_t member_all_mask(const struct node_world *w);
-struct bytes member_topic_name(struct node_world *w, uint32_t topic);
+uint32_t member_all_mask(const struct group_world *w);
+struct bytes member_topic_name(const struct group_world *w, uint32_t topic);
 // It was given partitions, perhaps none.
 void member_assigned(struct group_member *m);
 void member_commit(struct group_member *m);
@@ -147,4 +210,5 @@ void classic_member_act(struct group_member *m); // STABLE: a heartbeat
 void classic_member_leave(struct group_member *m);
 void consumer_member_beat(struct group_member *m); // also joins
 void consumer_member_leave(struct group_member *m);
-void group_looker_start(struct group_looker *l, struct node_clients *all);
+void group_links_init(struct group_links *l, struct group_clients *g, const char *name);
+void group_looker_start(struct group_looker *l, struct group_clients *g);

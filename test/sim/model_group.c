@@ -24,7 +24,7 @@ static struct model_commit *find(struct model_offset *o, int64_t offset)
 }
 
 void model_group_commit_sent(struct model_group *g, uint32_t topic, uint32_t partition, int64_t offset,
-                             struct model_now now, bool foreign)
+                             struct model_now now, uint32_t to, bool foreign)
 {
     struct model_offset *o = &g->offsets[topic][partition];
     ASSERT(!find(o, offset));
@@ -33,8 +33,9 @@ void model_group_commit_sent(struct model_group *g, uint32_t topic, uint32_t par
         o->v = sim_realloc(o->v, o->cap * sizeof(o->v[0]));
         ASSERT(o->v);
     }
-    o->v[o->count++] =
-        (struct model_commit){.offset = offset, .sent_ns = now.ns, .sent_life = now.life, .foreign = foreign};
+    struct model_commit *c = &o->v[o->count++];
+    *c = (struct model_commit){.offset = offset, .sent_ns = now.ns, .to = (uint8_t)to, .foreign = foreign};
+    memcpy(c->sent_lives, now.lives, sizeof(c->sent_lives));
 }
 
 void model_group_commit_acked(struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition, int64_t offset,
@@ -71,7 +72,7 @@ void model_group_commit_open(struct model_group *g, uint32_t topic, uint32_t par
     struct model_commit *c = find(&g->offsets[topic][partition], offset);
     ASSERT(c);
     c->answered = answered;
-    c->done_life = now.life;
+    c->done_life = now.lives[c->to];
     if (!c->acked)
         c->done_ns = now.ns;
 }
@@ -83,13 +84,21 @@ static bool over_before(const struct model_commit *c, const struct model_commit 
 {
     if (c->acked || c->answered)
         return c->done_ns < a->sent_ns;
-    return c->done_ns && c->done_life < a->sent_life;
+    return c->done_ns && c->done_life < a->sent_lives[c->to];
 }
 
 // What was sent before the end of a deletion may be gone with it.
+static bool wipe_is_unsure(const struct model_group *g, const uint16_t *since_lives)
+{
+    for (uint32_t n = 0; n < MODEL_GROUP_NODES; n++)
+        if (g->wipe_unsure[n] && since_lives[n] <= g->wipe_unsure[n])
+            return true;
+    return false;
+}
+
 static bool may_be_wiped(const struct model_group *g, const struct model_commit *a)
 {
-    return g->wipe_out || a->sent_life <= g->wipe_unsure_life || a->sent_ns < g->wipe_done_ns;
+    return g->wipe_out || wipe_is_unsure(g, a->sent_lives) || a->sent_ns < g->wipe_done_ns;
 }
 
 static bool shown_is_good(const struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition,
@@ -143,12 +152,12 @@ void model_group_wipe_sent(struct model_group *g, struct model_now now)
     g->stable_generation = -1; // a new group under the name counts from the start
 }
 
-void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_now now)
+void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_now now, uint32_t by)
 {
     g->wipe_out = false;
     g->stable_generation = -1;
     if (how == MODEL_WIPE_UNSURE)
-        g->wipe_unsure_life = now.life;
+        g->wipe_unsure[by] = now.lives[by];
     if (how != MODEL_WIPE_DONE)
         return;
     g->wipe_sent_ns = g->wipe_out_ns;
@@ -157,7 +166,7 @@ void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_
 
 bool model_group_may_be_gone(const struct model_group *g, struct model_now since)
 {
-    return !g->lossless || g->wipe_out || since.life <= g->wipe_unsure_life || since.ns < g->wipe_done_ns;
+    return !g->lossless || g->wipe_out || wipe_is_unsure(g, since.lives) || since.ns < g->wipe_done_ns;
 }
 
 // ------------------------------------------------------------------------------------------------ partitions
@@ -192,7 +201,7 @@ void model_group_hold(struct model_group *g, struct sim *sim, uint32_t member, u
 void model_group_stable(struct model_group *g, struct sim *sim, int32_t generation, uint32_t round,
                         struct model_now asked, struct model_now now)
 {
-    if (g->wipe_out || asked.life <= g->wipe_unsure_life || asked.ns < g->wipe_done_ns)
+    if (g->wipe_out || wipe_is_unsure(g, asked.lives) || asked.ns < g->wipe_done_ns)
         return; // of a group that is no more, perhaps
     if (!g->lossless && asked.era != now.era)
         return;

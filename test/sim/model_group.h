@@ -15,19 +15,21 @@
 
 #include "sim.h"
 
-enum { MODEL_GROUP_TOPICS = 4, MODEL_GROUP_PARTITIONS = 4, MODEL_GROUP_MEMBERS = 6 };
+enum { MODEL_GROUP_TOPICS = 4, MODEL_GROUP_PARTITIONS = 4, MODEL_GROUP_MEMBERS = 6, MODEL_GROUP_NODES = 8 };
 
 // The time, and what it is a part of.
 struct model_now {
     uint64_t ns;
-    uint32_t life; // of the broker: the count of its starts
-    uint32_t era;  // ends with every power cut
+    uint16_t lives[MODEL_GROUP_NODES]; // of the brokers: the count of each one's starts
+    uint32_t era;                      // ends when what was committed may have been lost
 };
 
 struct model_commit {
     int64_t offset;
     uint64_t sent_ns, done_ns; // done_ns 0: nothing is known of it yet
-    uint32_t sent_life, done_life;
+    uint8_t to;         // the broker it was sent to
+    uint16_t done_life; // of that broker
+    uint16_t sent_lives[MODEL_GROUP_NODES];
     uint32_t acked_era;
     bool acked;    // or seen
     bool answered; // by the coordinator, with whatever
@@ -48,12 +50,12 @@ struct model_group {
     char name[24];
     bool lossless;
     struct model_offset offsets[MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS];
-    // The group's deletions: the last that was acknowledged, one on its way, and the last life in which one may have
-    // happened whose answer was lost.
+    // The group's deletions: the last that was acknowledged, one on its way, and the last life of each broker in which one
+    // may have happened whose answer was lost.
     uint64_t wipe_sent_ns, wipe_done_ns;
     uint64_t wipe_out_ns;
     bool wipe_out;
-    uint32_t wipe_unsure_life;
+    uint16_t wipe_unsure[MODEL_GROUP_NODES];
     struct model_hold holds[MODEL_GROUP_MEMBERS][MODEL_GROUP_TOPICS][MODEL_GROUP_PARTITIONS];
     // Classic protocol: the newest generation that a member was given an assignment in, and the leader's round of it.
     int32_t stable_generation; // -1: none, or not to be relied on
@@ -63,9 +65,9 @@ struct model_group {
 
 void model_group_deinit(struct model_group *g);
 
-// A commit leaves; its number is unique in the run. foreign: its member is known to have lost the partition.
+// A commit leaves for a broker; its number is unique in the run. foreign: its member is known to have lost the partition.
 void model_group_commit_sent(struct model_group *g, uint32_t topic, uint32_t partition, int64_t offset,
-                             struct model_now now, bool foreign);
+                             struct model_now now, uint32_t to, bool foreign);
 // Its answer: acknowledged (era: in which it was sent), surely refused (it never takes effect), or one that leaves it
 // open. Lost: no answer.
 void model_group_commit_acked(struct model_group *g, struct sim *sim, uint32_t topic, uint32_t partition, int64_t offset,
@@ -79,9 +81,9 @@ void model_group_fetched(struct model_group *g, struct sim *sim, uint32_t topic,
                          struct model_now asked, struct model_now now);
 
 enum model_wipe { MODEL_WIPE_DONE, MODEL_WIPE_REFUSED, MODEL_WIPE_UNSURE };
-// The whole group was asked to be deleted, and what came of it.
+// The whole group was asked to be deleted, and what came of it, by which broker.
 void model_group_wipe_sent(struct model_group *g, struct model_now now);
-void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_now now);
+void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_now now, uint32_t by);
 
 // Was the group perhaps deleted, or lost with a power cut, after this?
 bool model_group_may_be_gone(const struct model_group *g, struct model_now since);

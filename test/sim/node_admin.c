@@ -62,7 +62,7 @@ static void create_done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena arena;
     struct create_topics_response answer;
     arena_init(&arena, 64 << 10, NULL, 0);
-    if (rc == RC_OK && node_decode(w, r, body, &arena, &answer) && answer.topics_count == 1) {
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1) {
         const struct create_topics_response_topic *c = &answer.topics[0];
         sim_say(&w->sim, w->machine, "admin: creating %s: %s", t->name, kerr_name(c->error_code));
         if (c->error_code == 0 || c->error_code == 36) { // TOPIC_ALREADY_EXISTS: an earlier try got through
@@ -121,7 +121,7 @@ static void delete_done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena arena;
     struct delete_topics_response answer;
     arena_init(&arena, 64 << 10, NULL, 0);
-    if (rc == RC_OK && node_decode(w, r, body, &arena, &answer) && answer.responses_count == 1) {
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.responses_count == 1) {
         int16_t code = answer.responses[0].error_code;
         sim_say(&w->sim, w->machine, "admin: deleting %s: %s", t->name, kerr_name(code));
         if (code == 0 || code == 3) { // UNKNOWN_TOPIC_OR_PARTITION: an earlier try got through
@@ -164,7 +164,7 @@ static void records_done(struct client_request *r, enum rc rc, struct bytes body
     struct arena arena;
     struct delete_records_response answer;
     arena_init(&arena, 64 << 10, NULL, 0);
-    if (rc == RC_OK && node_decode(w, r, body, &arena, &answer) && answer.topics_count == 1 &&
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1 &&
         answer.topics[0].partitions_count == 1) {
         const struct delete_records_response_partition *p = &answer.topics[0].partitions[0];
         sim_say(&w->sim, w->machine, "admin: deleting records of %s below %lld: %s, low watermark %lld", part->name,

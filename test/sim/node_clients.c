@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The process that all clients of the node scenario live in.
-#include "group_world.h"
-
-#include "wire/frame.h"
+#include "node_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
-
-bool node_decode(struct node_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out)
-{
-    struct dec d = dec_of(body);
-    const struct schema_message *message = wire_response_find(r->message->key);
-    ASSERT(message);
-    enum rc rc = schema_decode(message, &d, r->version, a, out);
-    if (rc == RC_OK && dec_left(&d) == 0)
-        return true;
-    sim_fail(&w->sim, "the answer to %s version %d cannot be read: %s, %zu bytes left", r->message->name, r->version,
-             rc_name(rc), dec_left(&d));
-    return false;
-}
 
 static void boot(struct sim_process *p)
 {
@@ -44,7 +29,7 @@ static void boot(struct sim_process *p)
     if (w->group_count) {
         all->groups = calloc(1, sizeof(*all->groups));
         ASSERT(all->groups);
-        group_clients_start(all);
+        group_clients_start(all->groups, &w->groups, all->shard);
     }
 }
 

@@ -62,7 +62,7 @@ static void offsets_done(struct client_request *r, enum rc rc, struct bytes body
     struct arena a;
     struct list_offsets_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
-    if (rc == RC_OK && node_decode(w, r, body, &a, &answer) && answer.topics_count == 1) {
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &a, &answer) && answer.topics_count == 1) {
         for (uint32_t k = 0; k < answer.topics[0].partitions_count; k++) {
             const struct list_offsets_response_partition *p = &answer.topics[0].partitions[k];
             if (p->error_code || p->partition_index < 0 || p->partition_index >= NODE_PARTITIONS_MAX)
@@ -237,7 +237,7 @@ static void fetch_done(struct client_request *r, enum rc rc, struct bytes body)
     struct fetch_response answer;
     if (rc == RC_OK && c->generation == topic_of(c)->generation) {
         arena_init(&a, 256 << 10, NULL, 0);
-        if (node_decode(w, r, body, &a, &answer))
+        if (client_answer_decode(&w->sim, r, body, &a, &answer))
             take_answer(c, &answer);
         arena_deinit(&a);
         w->requests_answered++;

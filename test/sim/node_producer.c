@@ -186,7 +186,7 @@ static enum verdict read_answer(struct batch_out *b, struct bytes body)
     struct produce_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
     enum verdict v = VERDICT_RETRY;
-    if (node_decode(w, &b->request, body, &a, &answer)) {
+    if (client_answer_decode(&w->sim, &b->request, body, &a, &answer)) {
         if (answer.responses_count != 1 || answer.responses[0].partition_responses_count != 1 ||
             answer.responses[0].partition_responses[0].index != b->partition)
             sim_fail(&w->sim, "a produce request for one partition is answered for others");
@@ -231,7 +231,7 @@ static void init_done(struct client_request *r, enum rc rc, struct bytes body)
     struct arena a;
     struct init_producer_id_response answer;
     arena_init(&a, 16 << 10, NULL, 0);
-    bool fine = rc == RC_OK && node_decode(w, r, body, &a, &answer);
+    bool fine = rc == RC_OK && client_answer_decode(&w->sim, r, body, &a, &answer);
     if (fine)
         sim_say(&w->sim, w->machine, "producer %u: id %lld: %s", p->index, (long long)answer.producer_id,
                 kerr_name(answer.error_code));

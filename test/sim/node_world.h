@@ -6,7 +6,8 @@
 #pragma once
 
 #include "client/connection.h"
-#include "model_group.h"
+#include "client_answer.h"
+#include "group_world.h"
 #include "model_part.h"
 #include "scenario.h"
 #include "server/node.h"
@@ -36,17 +37,6 @@ struct node_topic {
     struct model_part parts[NODE_PARTITIONS_MAX];
 };
 
-// Consumer groups, in the group scenario only.
-enum { GROUP_GROUPS_MAX = 3 };
-enum group_protocol { GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER, GROUP_PROTOCOL_MIXED };
-
-struct group_account {
-    enum group_protocol protocol;
-    uint32_t member_count;
-    uint32_t rebalance_timeout_ms;
-    struct model_group model;
-};
-
 struct node_world {
     struct sim sim;
     const struct sim_options *options;
@@ -68,10 +58,8 @@ struct node_world {
     uint64_t requests_answered;
     uint8_t producer_ids[NODE_PRODUCER_IDS_MAX / 8]; // those given: each once in a cluster's life
     uint32_t group_count; // 0: the node scenario
-    struct group_account groups[GROUP_GROUPS_MAX];
+    struct group_world groups;
     bool groups_lossless; // every append of every topic is synced
-    int64_t commit_numbers;
-    uint32_t group_rounds;
     uint64_t group_snapshot_bytes;
     uint32_t lives;      // of the broker: the count of its starts
     bool stopping;       // cleanly, in the middle of the run
@@ -90,20 +78,9 @@ static inline bool node_disk_failed(const struct node_world *w)
     return node_faults_taken(w) != w->faults_seen;
 }
 
-static inline struct model_now node_now(const struct node_world *w)
-{
-    return (struct model_now){.ns = w->sim.now_ns, .life = w->lives, .era = w->eras.now};
-}
-
 // What a run reached, so that one that reaches nothing is seen.
 enum group_figure {
-    FIGURE_ASSIGNMENTS, // that members were given
-    FIGURE_MIXED,       // of them, while a member of the other protocol had one, too
-    FIGURE_COMMITS_ACKED,
-    FIGURE_COMMITS_REFUSED,
-    FIGURE_COMMITS_OPEN,
-    FIGURE_GROUPS_DELETED,
-    FIGURE_STOPS,
+    FIGURE_STOPS = GROUP_COUNTS, // before them: what members counted
     FIGURE_BROKER, // from here on counted by the broker
     FIGURE_LOADS = FIGURE_BROKER,
     FIGURE_SNAPSHOTS_USED,
@@ -115,6 +92,11 @@ enum group_figure {
     FIGURE_END,
 };
 _Static_assert((int)FIGURE_END <= (int)SIM_FIGURES, "all are printed");
+
+// What the broker counts (group_figures.c): names; looked at now and then; added up when it begins anew and at the end.
+void group_figures_name(struct sim_result *result);
+void group_figures_read(struct node_world *w);
+void group_figures_end(struct node_world *w);
 
 // What the deaths of the broker mean to the world.
 void node_world_died(struct node_world *w, enum sim_death how);
@@ -229,9 +211,6 @@ static inline int64_t client_now_ms(struct node_clients *all)
 {
     return io_wall_ms(all->shard->io);
 }
-
-// Decodes an answer into out; a broken one is a failure of the product. The arena is reset by the caller.
-bool node_decode(struct node_world *w, const struct client_request *r, struct bytes body, struct arena *a, void *out);
 
 // ------------------------------------------------------------------------------------------------ the broker's process
 

@@ -2,7 +2,7 @@
 //
 // The node scenario: when the broker lives and dies, what goes wrong around it, and the end of the run, when everything
 // must be answered, read again from start to end, and idle.
-#include "group_world.h"
+#include "node_world.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +25,7 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     }
     group_figures_end(w);
     w->lives++;
+    w->groups.lives[0] = (uint16_t)w->lives;
     sim_process_start(&w->broker, w->node, &node_broker_calls, w->shard_count);
 }
 
@@ -206,7 +207,7 @@ static bool all_idle(const struct node_world *w)
         if (all->consumers[k].bound)
             return false;
     char why[128];
-    return !w->group_count || group_clients_settled(all, why, sizeof(why));
+    return !w->group_count || group_clients_settled(all->groups, why, sizeof(why));
 }
 
 // Faults have stopped: what was asked is answered, what is down comes up, within a minute.
@@ -223,7 +224,7 @@ static void settle(struct node_world *w)
         sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
     char why[128] = "";
     if (w->group_count && w->broker.running && w->ready)
-        group_clients_settled(w->clients.program, why, sizeof(why));
+        group_clients_settled(((const struct node_clients *)w->clients.program)->groups, why, sizeof(why));
     if (!sim->failed && !all_idle(w))
         sim_fail(sim, "a minute after the last fault something is still waited for%s %s",
                  w->broker.running ? w->ready ? "" : ": the node is not ready" : ": the node does not run", why);
@@ -261,7 +262,7 @@ static void verify(struct node_world *w)
 
 static void verify_groups_inside(void *argument)
 {
-    group_clients_verify(argument);
+    group_clients_verify(((struct node_clients *)argument)->groups);
 }
 
 // The committed offsets of every group are fetched once more.
@@ -273,9 +274,9 @@ static void verify_groups(struct node_world *w)
         return;
     sim_process_call(&w->clients, verify_groups_inside, all);
     uint64_t until = sim->now_ns + 60 * SIM_S;
-    while (!sim->failed && sim->now_ns < until && !group_clients_verified(all))
+    while (!sim->failed && sim->now_ns < until && !group_clients_verified(all->groups))
         sim_run_until(sim, sim->now_ns + 10 * SIM_MS);
-    if (!sim->failed && !group_clients_verified(all))
+    if (!sim->failed && !group_clients_verified(all->groups))
         sim_fail(sim, "committed offsets cannot be fetched within a minute");
 }
 
@@ -309,6 +310,29 @@ static void clean_stop(struct node_world *w)
     stop_end(w);
 }
 
+static bool topic_there(const struct group_world *g, uint32_t topic)
+{
+    return container_of(g, struct node_world, groups)->topics[topic].state == TOPIC_THERE;
+}
+
+// What members see of this world.
+static void show_groups(struct node_world *w)
+{
+    struct group_world *g = &w->groups;
+    g->machine = w->machine;
+    g->result = w->result;
+    g->host_count = 1;
+    g->hosts[0] = w->node->name;
+    g->port = NODE_PORT;
+    g->era = &w->eras.now;
+    g->draining = &w->draining;
+    g->topic_count = w->topic_count;
+    g->there = topic_there;
+    for (uint32_t t = 0; t < w->topic_count; t++)
+        g->topics[t] = (struct group_subject){
+            .name = w->topics[t].name, .id = &w->topics[t].id, .partition_count = &w->topics[t].partition_count};
+}
+
 static void build(struct node_world *w)
 {
     struct sim *sim = &w->sim;
@@ -325,6 +349,7 @@ static void build(struct node_world *w)
     if (w->group_count) // most of the events are the groups'
         w->producer_count = w->consumer_count = 1;
     w->eras.now = 1;
+    show_groups(w);
     sim_process_start(&w->clients, w->machine, &node_clients_calls, 1);
     sim_schedule_in(sim, &w->restart, 0, restart_run);
     sim_schedule_in(sim, &w->watch, SIM_MS, watch_run);
@@ -335,19 +360,13 @@ static void build(struct node_world *w)
 static void build_groups(struct node_world *w)
 {
     struct sim *sim = &w->sim;
-    w->group_count = (uint32_t)sim_between(sim, 1, GROUP_GROUPS_MAX);
+    struct group_world *g = &w->groups;
     w->groups_lossless = sim_chance(sim, 2, 3);
     w->group_snapshot_bytes = sim_between(sim, 1000, 40000);
     group_figures_name(w->result);
-    for (uint32_t g = 0; g < w->group_count; g++) {
-        struct group_account *a = &w->groups[g];
-        a->protocol = (enum group_protocol)sim_between(sim, GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_MIXED);
-        a->rebalance_timeout_ms = sim_chance(sim, 1, 2) ? GROUP_SESSION_MS * 3 / 5 : GROUP_SESSION_MS * 3 / 2;
-        a->member_count = (uint32_t)sim_between(sim, 1, MODEL_GROUP_MEMBERS);
-        a->model.lossless = w->groups_lossless;
-        a->model.stable_generation = -1;
-        snprintf(a->model.name, sizeof(a->model.name), "group%u", g);
-    }
+    g->sim = sim;
+    group_accounts_draw(g, w->groups_lossless);
+    w->group_count = g->group_count;
 }
 
 static void run_world(const struct sim_options *options, struct sim_result *result, bool groups)
@@ -386,7 +405,7 @@ static void run_world(const struct sim_options *options, struct sim_result *resu
         for (uint32_t k = 0; k < NODE_PARTITIONS_MAX; k++)
             model_part_deinit(&w->topics[t].parts[k]);
     for (uint32_t g = 0; g < w->group_count; g++)
-        model_group_deinit(&w->groups[g].model);
+        model_group_deinit(&w->groups.groups[g].model);
     sim_deinit(sim);
 }
 
