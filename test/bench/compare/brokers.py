@@ -4,6 +4,7 @@ each pinned to the broker's core, with data in a folder of their own; what they 
 
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ ROOT = HERE.parent.parent.parent
 COMPAT = ROOT / 'test/compat'
 sys.path[:0] = [str(COMPAT), str(COMPAT / 'raw')]
 from connection import Closed, Raw, batch                                           # noqa: E402
+from pairs import Unavailable                                                       # noqa: E402
 
 KAFKA_VERSION = '4.4.0'
 TICK = os.sysconf('SC_CLK_TCK')
@@ -23,23 +25,23 @@ TICK = os.sysconf('SC_CLK_TCK')
 SETTINGS = ['log.segment.delete.delay.ms=1000', 'log.retention.check.interval.ms=60000']
 
 
-class Unavailable(Exception):
-    """The peer cannot be had or does not start; the text says why."""
-
-
 def free_ports(count):
-    """So many neighbouring ports that nothing listens on now."""
-    for _ in range(100):
-        with socket.socket() as first:
-            first.bind(('127.0.0.1', 0))
-            base = first.getsockname()[1]
-            try:
-                for port in range(base + 1, base + count):
-                    with socket.socket() as other:
-                        other.bind(('127.0.0.1', port))
-            except OSError:
-                continue
+    """So many neighbouring ports that nothing listens on now, below those that the kernel gives to connections: a node that
+    is down for a while finds its own again."""
+    generator = random.Random(os.getpid() + time.monotonic_ns())
+    for _ in range(1000):
+        base = generator.randrange(20000, 32000)
+        held = [socket.socket() for _ in range(count)]
+        try:
+            for index, sock in enumerate(held):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(('127.0.0.1', base + index))
             return base
+        except OSError:
+            continue
+        finally:
+            for sock in held:
+                sock.close()
     raise Unavailable('no %d neighbouring ports are free' % count)
 
 
@@ -104,8 +106,11 @@ class Broker:
         self.ask('admin', 'topics', 'delete', *topics)
 
     def last_words(self, node):
+        """The line of its log that says most: the innermost cause of an exception, else the last line."""
         path = self.folder / str(node) / 'log'
-        return path.read_text(errors='replace').strip()[-600:] if path.exists() else ''
+        lines = path.read_text(errors='replace').strip().splitlines()[-60:] if path.exists() else []
+        causes = [line for line in lines if line.startswith('Caused by:')]
+        return (causes or lines or ['nothing in its log'])[-1][:300]
 
     def end(self, how, seconds):
         for process in self.processes:

@@ -5,23 +5,22 @@ every broker, on the clients' cores; topics and their settings are made the same
 
 import itertools
 import json
-import statistics
 import subprocess
 import time
 
 import machine
-from brokers import Unavailable
-from pairs import Wrong
+from pairs import Unavailable, Wrong
 
 GB = 1_000_000_000
 numbers = itertools.count(1)
 
 
 class Load:
-    """keep: brokers stay up from one run to the next; else each run begins with a fresh node and the others are down."""
+    """keep: brokers stay up from one run to the next; else the one that runs is up alone, started before its run unless it
+    is to be down, with no data of before when it is to be fresh."""
 
     title = ''
-    keep, warm, nodes, fresh = True, True, 1, False
+    keep, warm, nodes, fresh, down = True, True, 1, False, False
 
     def __init__(self, sizes):
         self.sizes = sizes
@@ -257,7 +256,7 @@ class ManyPartitionsMemory(Load):
 class ColdStart(Load):
     """exec of a cleanly stopped node to the first acknowledged produce; with so many partitions."""
 
-    keep, warm = False, False
+    keep, warm, down = False, False, True
 
     def __init__(self, sizes, partitions=1):
         super().__init__(sizes)
@@ -273,7 +272,6 @@ class ColdStart(Load):
         broker.create('start', 1)
 
     def run(self, broker):
-        broker.stop()
         took = broker.first_ack_s('start')
         return {'ms': 1000 * took, 'mib': broker.resident_bytes() / (1 << 20)}
 
@@ -324,8 +322,3 @@ def prove(metrics):
         if value != value or value in (float('inf'), float('-inf')):
             raise Unavailable('%s is not a number' % name)
     return metrics
-
-
-def spread(values):
-    """(least, median, most)."""
-    return (min(values), statistics.median(values), max(values)) if values else (0, 0, 0)

@@ -43,7 +43,7 @@ WARM_MEMORY = 4 << 30
 class Comparison:
     def __init__(self, options):
         self.options = options
-        self.sizes = rows.SMOKE if options.smoke else rows.Sizes()
+        self.sizes = rows.SMOKE if options.smoke else rows.sized(options.gb, options.backlog_gb, options.restart_gb)
         self.warmup = options.warmup if options.warmup is not None else 2 if options.smoke else WARM_LEAST
         self.pairs = options.pairs or (1 if options.smoke else judge.PAIRS_LEAST)
         self.honest = not options.smoke and self.warmup >= WARM_LEAST and self.pairs >= judge.PAIRS_LEAST
@@ -88,7 +88,7 @@ class Comparison:
             return loads.prove(load.run(broker))
         if load.fresh:
             broker.forget()
-        if not any(broker.processes):
+        if not load.down and not any(broker.processes):
             broker.start()
         try:
             return loads.prove(load.run(broker))
@@ -109,7 +109,7 @@ class Comparison:
                         self.warm(load, alive[peer])
                     if not load.keep:
                         alive[peer].stop()
-                except (brokers.Unavailable, pairs.Wrong, subprocess.TimeoutExpired) as error:
+                except (pairs.Unavailable, pairs.Wrong, subprocess.TimeoutExpired) as error:
                     if peer in alive:
                         alive.pop(peer).kill()
                     if peer == 'weir':
@@ -118,7 +118,7 @@ class Comparison:
             rounds = pairs.take(list(alive), lambda peer: self.run_once(load, alive[peer]), self.pairs)
         except pairs.GaveUp as error:
             rounds, why = error.rounds, str(error)
-        except (brokers.Unavailable, pairs.Wrong, subprocess.TimeoutExpired) as error:
+        except (pairs.Unavailable, pairs.Wrong, subprocess.TimeoutExpired) as error:
             why = str(error)
         finally:
             for broker in alive.values():
@@ -174,7 +174,7 @@ class Comparison:
         stock.installed()
         about = {'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M'), 'machine': machine.describe(),
                  'cores': self.cores.words(), 'command': 'tools/bench compare ' + ' '.join(sys.argv[1:]), 'pairs': self.pairs,
-                 'warmup_s': self.warmup, 'kafka': brokers.KAFKA_VERSION, 'honest': self.honest}
+                 'sizes': dataclasses.asdict(self.sizes), 'warmup_s': self.warmup, 'kafka': brokers.KAFKA_VERSION, 'honest': self.honest}
         print('%s; %s; %d pairs, %d s of warming' % (about['machine']['processor'], about['cores'], self.pairs, self.warmup))
         machine.warm_memory(self.scratch, WARM_MEMORY if not self.options.smoke else 64 << 20)
         latency = any(row.floor for row in self.wanted)
@@ -211,6 +211,9 @@ def main():
     parser.add_argument('--peers', help='of %s, with commas; default: all' % ', '.join(brokers.HEAPS))
     parser.add_argument('--pairs', type=int, help='counted ones (default %d)' % judge.PAIRS_LEAST)
     parser.add_argument('--warmup', type=int, help='seconds before a JVM\'s first pair (default %d)' % WARM_LEAST)
+    parser.add_argument('--gb', type=float, default=1, help='moved in a run of a row of throughput or CPU (default 1)')
+    parser.add_argument('--backlog-gb', type=float, help='of the cold backlog (default: more than there is memory)')
+    parser.add_argument('--restart-gb', type=float, default=10, help='of the restart after kill -9 (default 10)')
     parser.add_argument('--data', default=str(brokers.ROOT / 'build'), help='a folder on the disk to measure')
     parser.add_argument('--out', default=str(brokers.ROOT / 'build/compare'), help='where the raw figures go')
     parser.add_argument('rows', nargs='*', metavar='ROW')

@@ -13,6 +13,10 @@ class Wrong(Exception):
     """The broker did not do what was asked (a record lost, twice, or not the one that was sent): the number is void."""
 
 
+class Unavailable(Exception):
+    """The broker cannot be had or does not start; the text says why."""
+
+
 class GaveUp(Exception):
     """A round failed once and then three times again. rounds: what was seen."""
 
@@ -34,8 +38,8 @@ def take(names, run_one, wanted, watch_steal=machine.watch_steal):
             share = stolen()
             if share > machine.STEAL_MOST:
                 why = '%.1f %% steal' % (100 * share)
-        except Wrong as wrong:
-            share, why = None, str(wrong)
+        except (Wrong, Unavailable) as void:
+            share, why = None, str(void)
         good = not why
         rounds.append({'counted': good and counted >= 0, 'runs': runs, 'steal': share, 'why': why or
                        ('the first pair is dropped' if counted < 0 else ''), 'at': round(at, 3)})

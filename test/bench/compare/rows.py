@@ -22,11 +22,17 @@ class Sizes:
     backlog_bytes: int = int(1.1 * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     restart_bytes: int = 10_000_000_000
     partitions: int = 10_000
-    kills: int = 1
 
 
 SMOKE = Sizes(bytes=30_000_000, records=100_000, seconds=1, samples=500, pairs=300, rest=1, backlog_bytes=60_000_000,
               restart_bytes=60_000_000, partitions=200)
+
+
+def sized(gb, backlog_gb, restart_gb):
+    usual = Sizes()
+    return dataclasses.replace(usual, bytes=int(gb * 1e9), records=int(gb * usual.records), restart_bytes=int(restart_gb * 1e9),
+                               backlog_bytes=int(backlog_gb * 1e9) if backlog_gb else usual.backlog_bytes)
+
 
 LATENCY_RATE = 1000             # a second, which a broker of a JVM holds on one core
 

@@ -13,8 +13,8 @@ import tempfile
 import time
 
 import loads
-from brokers import COMPAT, KAFKA_VERSION, Unavailable
-from pairs import Wrong
+from brokers import COMPAT, KAFKA_VERSION
+from pairs import Unavailable, Wrong
 
 CACHE = pathlib.Path(os.environ.get('WEIR_CLIENT_CACHE') or pathlib.Path.home() / '.cache/weir-clients')
 
@@ -155,7 +155,7 @@ class Failover(loads.Load):
                 time.sleep(3 if self.client == 'librdkafka' else 6)
                 process, at = broker.processes[leader - 1], time.time()
                 process.send_signal(signal.SIGKILL if self.how == 'killed' else signal.SIGSTOP)
-                end = time.monotonic() + 60
+                end = time.monotonic() + 120     # a client may hold on to its connection for a minute
                 while time.monotonic() < end and not any(t > at + 0.5 for t in self.acks(path)):
                     time.sleep(0.2)
                 time.sleep(3)
