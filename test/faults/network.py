@@ -76,6 +76,7 @@ def on_a_network(case):
 class Network:
     """Places for so many nodes, numbered from 1. As a context it ends with its holders."""
 
+    seconds = 900   # holders end by themselves
     made = 0        # in this namespace; names of links are free again only a little after their end
 
     def __init__(self, count):
@@ -96,7 +97,7 @@ class Network:
         def begin():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             own_namespace()
-        self.holders[n] = subprocess.Popen(['sleep', '900'], preexec_fn=begin)
+        self.holders[n] = subprocess.Popen(['sleep', str(self.seconds)], preexec_fn=begin)
         ip('link', 'add', self.cable(n), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.holders[n].pid))
         ip('link', 'set', self.cable(n), 'master', 'hub', 'up')
         for words in ('addr add %s/24 dev eth0' % (address or self.address(n)), 'link set lo up', 'link set eth0 up'):

@@ -50,13 +50,22 @@ class Broker:
 
     jvm = False
 
-    def __init__(self, name, weir, folder, cores, nodes=1):
+    def __init__(self, name, weir, folder, cores, nodes=1, places=None):
+        """places: host and prefix of each node's command; else all are on loopback."""
         self.name, self.weir, self.cores, self.nodes = name, str(weir), cores, nodes
         self.folder = pathlib.Path(folder)
+        self.places = places or [('127.0.0.1', [])] * nodes
         self.ports = [free_ports(2) for _ in range(nodes)]
-        self.bootstrap = ','.join('127.0.0.1:%d' % port for port in self.ports)
+        self.bootstrap = ','.join(self.address(node) for node in range(nodes))
         self.processes = [None] * nodes
         self.warm_s = 0.0       # of the load that is measured now
+
+    def address(self, node, further=0):
+        return '%s:%d' % (self.places[node][0], self.ports[node] + further)
+
+    def voters(self):
+        """Every node with the address where its controller listens."""
+        return ','.join('%d@%s' % (node + 1, self.address(node, 1)) for node in range(self.nodes))
 
     def command(self, node):
         raise NotImplementedError
@@ -70,7 +79,7 @@ class Broker:
         where.mkdir(parents=True, exist_ok=True)
         with open(where / 'log', 'ab') as log:
             self.processes[node] = subprocess.Popen(
-                [str(word) for word in self.cores.prefix(self.cores.broker) + self.command(node)], stdout=log,
+                [str(word) for word in self.cores.prefix(self.cores.broker) + self.places[node][1] + self.command(node)], stdout=log,
                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment())
 
     def start(self, seconds=90):
@@ -161,7 +170,7 @@ class Broker:
         self.begin(0)
         while time.monotonic() - began < seconds:
             try:
-                with Raw('127.0.0.1:%d' % self.ports[0], 10) as connection:
+                with Raw(self.address(0), 10) as connection:
                     while time.monotonic() - began < seconds:
                         if connection.produce(topic, frame)['error_code'] == 0:
                             return time.monotonic() - began
@@ -176,9 +185,9 @@ class Broker:
 class Weir(Broker):
     def command(self, node):
         words = [self.weir, 'server', '--id', node + 1, '--data', self.folder / str(node) / 'data', '--listen',
-                 '127.0.0.1:%d' % self.ports[node]]
+                 self.address(node)]
         if self.nodes > 1:
-            words += ['--peers', ','.join('%d@127.0.0.1:%d' % (i + 1, port + 1) for i, port in enumerate(self.ports))]
+            words += ['--peers', self.voters()]
         for setting in SETTINGS:
             words += ['--set', setting]
         return words
@@ -192,14 +201,16 @@ class Kafka(Broker):
 
     jvm = True
 
-    def __init__(self, name, weir, folder, cores, nodes=1, heap='1g'):
-        super().__init__(name, weir, folder, cores, nodes)
-        self.heap = heap
+    def __init__(self, name, weir, folder, cores, nodes=1, places=None):
+        super().__init__(name, weir, folder, cores, nodes, places)
+        self.heap = HEAPS[name]
 
     def command(self, node):
-        voters = ','.join('%d@127.0.0.1:%d' % (i + 1, port + 1) for i, port in enumerate(self.ports))
+        # Of a key that is given twice the later one counts.
         return [COMPAT / 'kafka/kafka-broker.sh', KAFKA_VERSION, self.ports[node], self.folder / str(node) / 'data',
-                'node.id=%d' % (node + 1), 'controller.quorum.voters=' + voters, *SETTINGS]
+                'node.id=%d' % (node + 1), 'controller.quorum.voters=' + self.voters(),
+                'listeners=PLAINTEXT://%s,CONTROLLER://%s' % (self.address(node), self.address(node, 1)),
+                'advertised.listeners=PLAINTEXT://' + self.address(node), *SETTINGS]
 
     def environment(self):
         # What bin/kafka-run-class.sh gives its JVM.
@@ -219,8 +230,6 @@ def kafka_can_be_had():
     return '' if done.returncode == 0 else done.stderr.strip()[-300:] or 'install.sh failed'
 
 
-def make(name, weir, folder, cores, nodes=1):
-    where = pathlib.Path(folder) / ('%s-%d' % (name, nodes))
-    if name == 'weir':
-        return Weir(name, weir, where, cores, nodes)
-    return Kafka(name, weir, where, cores, nodes, HEAPS[name])
+def make(name, weir, folder, cores, nodes=1, places=None):
+    kind = Weir if name == 'weir' else Kafka
+    return kind(name, weir, pathlib.Path(folder) / ('%s-%d' % (name, nodes)), cores, nodes, places)

@@ -17,10 +17,10 @@ numbers = itertools.count(1)
 
 class Load:
     """keep: brokers stay up from one run to the next; else the one that runs is up alone, started before its run unless it
-    is to be down, with no data of before when it is to be fresh."""
+    is to be down, with no data of before when it is to be fresh. network: each node is in a namespace of its own."""
 
     title = ''
-    keep, warm, nodes, fresh, down = True, True, 1, False, False
+    keep, warm, nodes, fresh, down, network = True, True, 1, False, False, False
 
     def __init__(self, sizes):
         self.sizes = sizes

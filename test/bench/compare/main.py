@@ -35,6 +35,8 @@ import pairs                                                                    
 import picture                                                                      # noqa: E402
 import rows                                                                         # noqa: E402
 import stock                                                                        # noqa: E402
+sys.path.append(str(brokers.ROOT / 'test/faults'))
+import network                                                                      # noqa: E402
 
 WARM_LEAST = 60
 WARM_MEMORY = 4 << 30
@@ -50,6 +52,7 @@ class Comparison:
         self.cores = machine.Cores()
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix='compare-', dir=options.data))
         self.skipped, self.results = [], []
+        self.network, self.placed = None, 0
 
     def skip(self, what, why):
         self.skipped.append({'what': what, 'why': why})
@@ -72,7 +75,13 @@ class Comparison:
         broker.warm_s = time.monotonic() - began
 
     def begin(self, load, name):
-        broker = brokers.make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes)
+        places, first = None, 1 + load.nodes * self.placed
+        if self.network:                # every broker has places of its own: a cable that is out is out for one alone
+            self.placed += 1
+            places = self.network.places()[first - 1:first - 1 + load.nodes]
+        broker = brokers.make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes, places)
+        if self.network:
+            broker.unplug = lambda node, verb: self.network.unplug(first + node, verb)
         broker.forget()
         try:
             broker.start()
@@ -98,6 +107,22 @@ class Comparison:
     def measure(self, name, peers):
         """One load: its rounds, {'load', 'title', 'rounds', 'warm_s', ...}."""
         load = rows.LOADS[name](self.sizes)
+        if not load.network:
+            return self.take(name, load, peers)
+
+        def inside(_):                  # in a child, whose network namespace holds the bridge
+            network.Network.seconds = 4 * 3600
+            with network.Network(load.nodes * (1 + len(peers))) as self.network:
+                return {**self.take(name, load, peers), 'skipped': self.skipped}
+        try:
+            taken = network.on_a_network(inside)(None)
+            self.skipped = taken['skipped']
+            return taken
+        except (network.Skip, AssertionError) as error:
+            self.skip(name, str(error))
+            return {'load': name, 'title': load.title, 'rounds': [], 'gave_up': str(error), 'warm_s': {}}
+
+    def take(self, name, load, peers):
         alone = all(row.alone for row in self.wanted if row.load == name)
         print('# %s: %s' % (name, load.title), flush=True)
         alive, rounds, why = {}, [], ''

@@ -103,7 +103,7 @@ class Failover(loads.Load):
 
     def __init__(self, sizes, client, how):
         super().__init__(sizes)
-        self.client, self.how = client, how
+        self.client, self.how, self.network = client, how, how == 'gone'
         self.title = 'the longest pause of a %s producer, acks=all, leader %s, factor 3' % (client, how)
 
     def leader(self, broker, topic):
@@ -137,12 +137,27 @@ class Failover(loads.Load):
 
     def acks(self, path):
         out = []
-        for line in path.read_text().splitlines():
+        for line in path.read_text().rpartition('\n')[0].splitlines():      # the last one is still being written
             if line.startswith('acked '):
                 out.append(float(line.split()[1]))
             elif '"producer_send_success"' in line:
                 out.append(json.loads(line)['timestamp'] / 1000)
         return sorted(out)
+
+    def strike(self, broker, node):
+        if self.how == 'gone':          # its cable: no side is told
+            broker.unplug(node, 'down')
+        else:
+            broker.processes[node].send_signal(signal.SIGKILL if self.how == 'killed' else signal.SIGSTOP)
+
+    def mend(self, broker, node):
+        if self.how == 'killed':
+            broker.processes[node].wait()
+            broker.begin(node)
+        elif self.how == 'stopped':
+            broker.processes[node].send_signal(signal.SIGCONT)
+        else:
+            broker.unplug(node, 'up')
 
     def run(self, broker):
         topic = loads.fresh_topic(broker, min_insync_replicas=2)
@@ -153,8 +168,8 @@ class Failover(loads.Load):
                 load = subprocess.Popen(self.command(broker, topic), stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.PIPE)
             try:
                 time.sleep(3 if self.client == 'librdkafka' else 6)
-                process, at = broker.processes[leader - 1], time.time()
-                process.send_signal(signal.SIGKILL if self.how == 'killed' else signal.SIGSTOP)
+                at = time.time()
+                self.strike(broker, leader - 1)
                 end = time.monotonic() + 120     # a client may hold on to its connection for a minute
                 while time.monotonic() < end and not any(t > at + 0.5 for t in self.acks(path)):
                     time.sleep(0.2)
@@ -169,11 +184,7 @@ class Failover(loads.Load):
                     load.kill()
                     load.wait()
             acks = self.acks(path)
-        if self.how == 'killed':
-            process.wait()
-            broker.begin(leader - 1)
-        else:
-            process.send_signal(signal.SIGCONT)
+        self.mend(broker, leader - 1)
         self.whole(broker, topic)
         after = [t for t in acks if t > at - 0.5]
         if len(after) < 2 or after[-1] < at + 0.5:
