@@ -340,7 +340,9 @@ static enum rc apply_node_state(struct image *w, const struct node_state_record 
     const struct image_node *old = image_node(w, r->node);
     if (!old || old->broker_epoch != r->broker_epoch)
         return RC_MALFORMED;
-    struct image_node n = *old;
+    struct image_node n;
+    enum { FIRST = offsetof(struct image_node, id) }; // behind the count, which other shards change meanwhile
+    memcpy((uint8_t *)&n + FIRST, (const uint8_t *)old + FIRST, sizeof(n) - FIRST);
     n.fenced = r->fenced;
     n.in_shutdown = r->in_shutdown;
     return node_put(w, &n);
