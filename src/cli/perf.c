@@ -30,6 +30,9 @@ static int report_load(struct perf_load *l, const char *kind, const struct histo
                             .records = l->requests * (uint64_t)l->records,
                             .bytes = l->requests * l->batch.n,
                             .errors = l->errors,
+                            .retrying = o->retry_ms > 0,
+                            .retries = l->retries,
+                            .pause_ns = l->pause_ns,
                             .error = l->error,
                             .latency = &l->latency,
                             .end_to_end = end_to_end,
@@ -363,6 +366,12 @@ static const struct cli_option produce_options[] = {
     NUMBER("clients", clients, 1, 1, "N", "connections (default 1)"),
     NUMBER("requests", requests, 5, 1, "N", "in flight on each connection (default 5)"),
     IDEMPOTENT,
+    {.name = "retry",
+     .kind = CLI_DURATION,
+     .offset = PLACE(retry_ms),
+     .value_name = "TIME",
+     .help = "send what failed again after so long, and show the longest pause between two answers; without it a broken "
+             "connection ends the run"},
     PID,
     {0},
 };

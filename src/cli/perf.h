@@ -14,7 +14,7 @@ enum { PERF_CLIENTS_MAX = 1024, PERF_IN_FLIGHT_MAX = 256 };
 struct perf_options {
     struct cli_common common; // json: the report
     const char *topic;
-    int64_t partitions, record_bytes, batch_bytes, codec, acks, rate, duration_ms, warmup_ms, clients, requests;
+    int64_t partitions, record_bytes, batch_bytes, codec, acks, rate, duration_ms, warmup_ms, clients, requests, retry_ms;
     int64_t server_pid, fetch_bytes, max_bytes, min_bytes;
     int64_t batch_records; // at most, in a batch; 0: as many as fit
     int64_t records_max;   // 0: as many as there is time for; not with idempotent or perf latency
@@ -80,10 +80,13 @@ struct perf_load {
     uint64_t begin_ns, measure_ns, end_ns;
     uint64_t due_index;
     struct shard_timer timer;
+    struct perf_slot *again, **again_end; // failed with --retry, in the order they were sent; nothing new goes meanwhile
+    uint64_t again_ns;
     bool stopping;
     uint32_t in_flight;
     // measured
-    uint64_t requests, records_sent, errors;
+    uint64_t requests, records_sent, errors, retries;
+    uint64_t answered_ns, pause_ns; // the last acknowledgement, and the longest time between two
     char error[160];
     struct histogram latency, lateness;
     struct histogram *window; // NULL, or gets every latency too; the owner empties it
@@ -100,7 +103,8 @@ void perf_load_close(struct perf_load *l);
 struct perf_report {
     const char *kind; // "produce"
     double seconds;
-    uint64_t requests, records, bytes, errors;
+    uint64_t requests, records, bytes, errors, retries, pause_ns;
+    bool retrying; // the two before it mean something
     const char *error;
     const struct histogram *latency, *end_to_end, *lateness; // NULL: not measured
     struct perf_usage self_before, self_after, server_before, server_after;

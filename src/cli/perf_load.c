@@ -178,6 +178,8 @@ int perf_load_open(struct perf_load *l)
         struct perf_client *c = &l->clients[i];
         if (!cli_connect_more(l->cli, &o->common, &c->client))
             return CLI_FAILED;
+        if (o->retry_ms)
+            c->client.config.refresh_ms = (uint32_t)o->retry_ms;
         c->topic = perf_topic(l->cli, &c->client, o, false);
         if (!c->topic)
             return CLI_FAILED;
@@ -188,6 +190,7 @@ int perf_load_open(struct perf_load *l)
         for (uint32_t k = 0; k < requests; k++)
             open_slot(l, c, &l->slots[i * requests + k]);
     }
+    l->again_end = &l->again;
     l->interval_ns = o->rate > 0 ? 1e9 * l->records / (double)o->rate : 0;
     return CLI_OK;
 }
@@ -228,6 +231,19 @@ static void stamp(struct perf_load *l, struct perf_slot *s, int32_t partition)
         put_be32(p + BATCH_AT_CRC, crc32c(0, p + BATCH_AT_ATTRIBUTES, l->batch.n - BATCH_AT_ATTRIBUTES));
 }
 
+// To the leader, as far as it is known.
+static void submit(struct perf_load *l, struct perf_slot *s)
+{
+    struct client *c = &s->client->client;
+    int32_t leader = s->client->topic->partitions[s->partition.index].leader_id;
+    struct client_connection *at = leader >= 0 ? client_connection_of(c, leader) : NULL;
+    l->in_flight++;
+    if (at)
+        client_connection_submit(at, &s->request);
+    else
+        on_answer(&s->request, RC_UNREACHABLE, bytes_of(NULL, 0));
+}
+
 static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
 {
     static const int16_t acks[] = {-1, 1, 0};
@@ -254,12 +270,7 @@ static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
     s->request.holes_max = 1;
     s->request.no_answer = s->in.acks == 0;
     s->request.done = on_answer;
-    struct client_connection *at = client_connection_of(&c->client, c->topic->partitions[partition].leader_id);
-    l->in_flight++;
-    if (at)
-        client_connection_submit(at, &s->request);
-    else
-        on_answer(&s->request, RC_UNREACHABLE, bytes_of(NULL, 0));
+    submit(l, s);
 }
 
 // The next client, in turn, that has a free slot.
@@ -276,10 +287,29 @@ static struct perf_client *free_client(struct perf_load *l)
 
 static void on_timer(struct shard_timer *t);
 
+// Everything that failed, in order, once nothing is under way any more and its time has come. True: nothing waits.
+static bool sent_again(struct perf_load *l, uint64_t now)
+{
+    struct perf_slot *s = l->again;
+    if (s && l->in_flight == 0 && now >= l->again_ns) {
+        l->again = NULL;
+        l->again_end = &l->again;
+        for (struct perf_slot *next; s; s = next) {
+            next = s->next_free;
+            submit(l, s);
+        }
+    } else if (s) {
+        shard_timer_set(l->cli->shard, &l->timer, l->again_ns > now ? l->again_ns : now + 1000000, on_timer);
+    }
+    return !l->again;
+}
+
 static void send_due(struct perf_load *l)
 {
     uint64_t now = io_clock_ns(l->cli->io);
     struct perf_client *c;
+    if (!sent_again(l, now))
+        return;
     while (!l->stopping) {
         if (l->requests_max && l->due_index == l->requests_max) {
             l->stopping = true;
@@ -336,6 +366,25 @@ static int16_t code_of(struct perf_load *l, struct client_request *r, struct byt
     return code;
 }
 
+// With --retry: kept, to be sent once more. False: it is not to be, or there has been no time left for long.
+static bool keep(struct perf_load *l, struct perf_slot *s, enum rc rc, int16_t code, uint64_t now)
+{
+    enum { KERR_OUT_OF_ORDER_SEQUENCE_NUMBER = 45 }; // behind one that failed
+    const struct perf_options *o = l->options;
+    bool passes = rc != RC_OK ? rc != RC_CLOSED && rc != RC_MALFORMED
+                              : kerr_retriable(code) || code == KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (o->retry_ms == 0 || !passes || now > l->end_ns + (uint64_t)o->common.timeout_ms * 1000000)
+        return false;
+    s->next_free = NULL;
+    *l->again_end = s;
+    l->again_end = &s->next_free;
+    l->again_ns = now + (uint64_t)o->retry_ms * 1000000;
+    l->retries++;
+    client_refresh(&s->client->client);
+    shard_timer_set(l->cli->shard, &l->timer, l->again_ns, on_timer);
+    return true;
+}
+
 static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct perf_slot *s = container_of(r, struct perf_slot, request);
@@ -343,6 +392,8 @@ static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
     uint64_t now = io_clock_ns(l->cli->io);
     int16_t code = rc == RC_OK && !r->no_answer ? code_of(l, r, body, &rc) : 0;
     l->in_flight--;
+    if ((rc != RC_OK || code) && keep(l, s, rc, code, now))
+        return;
     s->next_free = s->client->free_slots;
     s->client->free_slots = s;
     if (rc == RC_CLOSED)
@@ -350,13 +401,16 @@ static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
     if (rc != RC_OK || code) {
         note_error(l, rc, code);
     } else if (s->due_ns >= l->measure_ns) {
+        if (l->answered_ns && now - l->answered_ns > l->pause_ns)
+            l->pause_ns = now - l->answered_ns;
+        l->answered_ns = now;
         l->requests++;
         l->records_sent += (uint64_t)s->records;
         histogram_add(&l->latency, now - s->due_ns);
         if (l->window)
             histogram_add(l->window, now - s->due_ns);
     }
-    if (!l->stopping)
+    if (!l->stopping || l->again)
         send_due(l);
 }
 
@@ -369,7 +423,7 @@ void perf_load_run(struct perf_load *l)
     l->measure_ns = l->begin_ns + (uint64_t)o->warmup_ms * 1000000;
     l->end_ns = l->measure_ns + (uint64_t)o->duration_ms * 1000000;
     send_due(l);
-    while (!l->stopping || l->in_flight > 0) {
+    while (!l->stopping || l->in_flight > 0 || l->again) {
         shard_turn(cli->shard, 50 * 1000 * 1000);
         uint64_t now = io_clock_ns(cli->io);
         if (!measuring && now >= l->measure_ns) {

@@ -89,6 +89,11 @@ static void report_json(struct cli *cli, const struct perf_report *r)
     json_put_key_int(&j, "records", (int64_t)r->records);
     json_put_key_int(&j, "bytes", (int64_t)r->bytes);
     json_put_key_int(&j, "errors", (int64_t)r->errors);
+    if (r->retrying) {
+        json_put_key_int(&j, "retries", (int64_t)r->retries);
+        json_put_key(&j, "longest_pause_ms");
+        json_put_real(&j, (double)r->pause_ns / 1e6, 1);
+    }
     json_put_key(&j, "mb_per_s");
     json_put_real(&j, (double)r->bytes / 1e6 / r->seconds, 2);
     json_put_key(&j, "records_per_s");
@@ -119,6 +124,9 @@ void perf_report_print(struct cli *cli, const struct perf_report *r, bool as_jso
     histogram_text(out, "sent late", r->lateness);
     cost_text(out, "client", r, &r->self_before, &r->self_after);
     cost_text(out, "server", r, &r->server_before, &r->server_after);
+    if (r->retrying)
+        buf_printf(out, "retried       %llu requests; longest pause between two answers %.1f ms\n",
+                   (unsigned long long)r->retries, (double)r->pause_ns / 1e6);
     if (r->errors)
         buf_printf(out, "errors        %llu, the first: %s\n", (unsigned long long)r->errors, r->error);
 }

@@ -69,6 +69,8 @@ static enum rc add_bootstrap(struct client *c, char *word, int32_t id)
 enum rc client_init(struct client *c, struct shard *shard, const struct client_config *config)
 {
     *c = (struct client){.shard = shard, .config = *config, .controller_id = -1};
+    if (c->config.refresh_ms == 0)
+        c->config.refresh_ms = CLIENT_REFRESH_MS;
     map_init(&c->topics);
     list_init(&c->watches);
     client_request_init(&c->refresh, &metadata_request_message, config->timeout_ms);

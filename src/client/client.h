@@ -16,6 +16,7 @@ struct client_config {
     const char *client_id;        // as brokers log it
     const char *software_version; // for ApiVersions
     uint32_t timeout_ms;          // of one request
+    uint32_t refresh_ms;          // least time between two looks at the metadata; 0: CLIENT_REFRESH_MS
 };
 
 struct client_node {
@@ -104,7 +105,7 @@ enum rc client_call_on(struct client *c, struct client_connection *at, struct cl
 
 // The topic's place in the cache, made if it is not there; nothing is asked yet. NULL: name too long or no memory.
 struct client_topic *client_topic(struct client *c, const char *name);
-// Asks about every topic of the cache, soon: at once, or CLIENT_REFRESH_MS after the last answer. Watches hear of it.
+// Asks about every topic of the cache, soon: at once, or config.refresh_ms after the last answer. Watches hear of it.
 void client_refresh(struct client *c);
 // client_refresh() and waits until the topic has partitions and each a leader. create: brokers that create topics on
 // demand may. RC_UNKNOWN_TOPIC_OR_PARTITION, RC_TIMED_OUT, ...; c->error explains.

@@ -175,7 +175,7 @@ static void on_refreshed(struct client_request *r, enum rc rc, struct bytes body
         rc = metadata_take(c, &answer);
     arena_deinit(&a);
     c->refresh_again |= rc != RC_OK;
-    shard_timer_set(c->shard, &c->refresh_timer, shard_now_ns(c->shard) + CLIENT_REFRESH_MS * UINT64_C(1000000),
+    shard_timer_set(c->shard, &c->refresh_timer, shard_now_ns(c->shard) + c->config.refresh_ms * UINT64_C(1000000),
                     on_refresh_timer);
     tell_watches(c, rc);
 }
