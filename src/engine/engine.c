@@ -20,6 +20,14 @@ struct config_layers engine_layers(const struct engine_shard *es, const struct i
 
 // ------------------------------------------------------------------------------------------------ following the image
 
+static void engine_follow_topic(struct engine_shard *es, struct uuid id, const struct image *old, const struct image *image)
+{
+    if (partition_follow_topic(es, id, old, image) == RC_OK)
+        return;
+    es->follows_short = true;
+    trace_error(es->engine->config.trace, "no memory for the partitions of a topic");
+}
+
 static void engine_follow_everything(struct engine_shard *es, const struct image *image)
 {
     // topics that are gone first: a new life may want the old one's folders
@@ -27,12 +35,11 @@ static void engine_follow_everything(struct engine_shard *es, const struct image
         next = map_next(&es->topics, n);
         struct uuid id = container_of(n, struct engine_topic, node)->id;
         if (!image_topic_by_id(image, id))
-            partition_follow_topic(es, id, image);
+            engine_follow_topic(es, id, NULL, image);
     }
     for (const struct image_topic *t = image_topic_next(image, bytes_of(NULL, 0), false); t;
          t = image_topic_next(image, image_topic_name(t), false))
-        if (partition_follow_topic(es, t->id, image) != RC_OK)
-            trace_error(es->engine->config.trace, "no memory for the partitions of %s", t->name);
+        engine_follow_topic(es, t->id, NULL, image);
 }
 
 static void engine_image_changed(struct quorum_reader *reader, const struct image *old, const struct image *image)
@@ -42,7 +49,9 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
         es->engine->folders_judged = true;
         engine_judge_folders(es->engine, image);
     }
-    bool everything = !old || image->changes.everything || old->broker_configs_index != image->broker_configs_index;
+    bool everything = !old || image->changes.everything || old->broker_configs_index != image->broker_configs_index ||
+                      es->follows_short;
+    es->follows_short = false;
     if (everything) {
         engine_configure_compaction(es);
         engine_follow_everything(es, image);
@@ -50,9 +59,8 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
     for (int pass = 0; pass < 2 && !everything; pass++) // deletions before creations, as above
         for (uint32_t i = 0; i < image->changes.topic_count; i++) {
             const struct image_change *c = &image->changes.topics[i];
-            if ((c->kind == IMAGE_TOPIC_DELETED) == (pass == 0) &&
-                partition_follow_topic(es, c->topic_id, image) != RC_OK)
-                trace_error(es->engine->config.trace, "no memory for the partitions of a changed topic");
+            if ((c->kind == IMAGE_TOPIC_DELETED) == (pass == 0))
+                engine_follow_topic(es, c->topic_id, old, image);
         }
     if (!everything && image->changes.nodes)
         replicas_follow_nodes(es, image);

@@ -89,6 +89,7 @@ struct engine_shard {
     struct map graves;   // those of them that still have a folder, by its name
     struct list waiting; // partitions whose folder is still a deleted topic's, on another shard
     bool booted;         // partitions that may have data were made; from here on the shard looks only at what it owns
+    bool follows_short;  // memory was short when partitions followed the image: all are looked at with the next one
     bool settling;       // stopping: nothing is appended any more
     bool at_rest;        // stopped: no background work either
     struct list opening; // partitions whose log needs more work before it serves

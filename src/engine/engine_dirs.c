@@ -17,6 +17,14 @@ struct engine_stray {
     const struct image *image;
 };
 
+static const struct image_topic *engine_folder_topic(const struct engine_stray *s, const char *name, long number)
+{
+    const char *dash = strrchr(name, '-');
+    const struct image_topic *t = image_topic_by_name(s->image, bytes_of(name, (size_t)(dash - name)));
+    const struct image_partition *p = t ? image_partition(t, (int32_t)number) : NULL;
+    return p && image_has_replica(p, s->engine->config.node_id) ? t : NULL;
+}
+
 // Whose folder it is. What its partition.metadata says; where a power cut took that, the checkpoint decides: it names a
 // partition only after partition.metadata was synced.
 static bool engine_folder_is_ours(const struct engine_stray *s, const char *name)
@@ -27,6 +35,10 @@ static bool engine_folder_is_ours(const struct engine_stray *s, const char *name
     long number = dash ? strtol(dash + 1, &end, 10) : -1;
     if (number < 0 || number > INT32_MAX)
         return false;
+    // After a clean stop the checkpoint says all there is to say of the logs that were here, without a look into them.
+    const struct image_topic *named = s->dir->clean_stopped ? engine_folder_topic(s, name, number) : NULL;
+    if (named && log_dir_find(s->dir, (struct topic_partition){named->id, (int32_t)number}))
+        return true;
     enum rc rc = log_dir_folder_topic_id(s->dir, name, &id);
     if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_CORRUPT)
         return true; // cannot be read now: not judged
@@ -53,7 +65,9 @@ void engine_judge_folders(struct engine *e, const struct image *image)
 {
     for (unsigned i = 0; i < e->config.log_dir_count; i++) {
         struct engine_stray s = {.engine = e, .dir = e->config.log_dirs[i], .image = image};
-        if (!s.dir->clean_stopped && !log_dir_is_offline(s.dir))
+        // Alone, nothing has changed since a clean stop; in a cluster, topics came and went meanwhile.
+        bool known = s.dir->clean_stopped && !engine_in_cluster(e);
+        if (!known && !log_dir_is_offline(s.dir))
             log_dir_each_folder(s.dir, engine_judge_folder, &s);
     }
 }

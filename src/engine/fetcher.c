@@ -88,6 +88,12 @@ static void session_leave(struct fetcher *f, struct replica *r)
     r->in_session = false;
 }
 
+void fetcher_leave(struct replica *r)
+{
+    if (r->fetcher)
+        session_leave(r->fetcher, r);
+}
+
 void fetcher_remove(struct replica *r)
 {
     struct fetcher *f = r->fetcher;

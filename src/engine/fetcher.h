@@ -70,6 +70,8 @@ void fetcher_add(struct fetcher *f, struct replica *r);
 void fetcher_remove(struct replica *r); // nothing when it has none
 // r wants something else than before: it goes into the next request.
 void fetcher_wants(struct replica *r);
+// r could not take what it was given, which the session would give again at once and for ever: out of it until r asks anew.
+void fetcher_leave(struct replica *r);
 // One partition's part of the answer at hand is done with.
 void fetcher_part_done(struct replica *r);
 // At stop.

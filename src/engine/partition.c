@@ -438,10 +438,27 @@ struct partition *partition_find(struct engine_shard *es, struct topic_partition
     return p || !es->booted ? p : partition_make(es, id);
 }
 
-enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image)
+// From partition p on the first one that differs from what it was.
+static int32_t topic_next_changed(const struct image_topic *before, const struct image_topic *t, int32_t p)
+{
+    while (before && p < t->partition_count && p < before->partition_count) {
+        uint32_t chunk = (uint32_t)p / IMAGE_CHUNK_PARTITIONS;
+        if (t->chunks[chunk] == before->chunks[chunk])
+            p = (int32_t)(chunk + 1) * IMAGE_CHUNK_PARTITIONS;
+        else if (image_partition(t, p) == image_partition(before, p))
+            p++;
+        else
+            break;
+    }
+    return p;
+}
+
+enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *before,
+                               const struct image *image)
 {
     struct engine *e = es->engine;
     const struct image_topic *t = image_topic_by_id(image, topic_id);
+    const struct image_topic *was = before ? image_topic_by_id(before, topic_id) : NULL;
     struct engine_topic *topic = topic_find(es, topic_id);
     if (!t) {
         if (topic)
@@ -453,7 +470,9 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
         if (rc != RC_OK)
             return rc;
     }
-    for (int32_t i = 0; i < t->partition_count; i++) {
+    if (was && was->configs_index != t->configs_index) // min.insync.replicas, for one
+        was = NULL;
+    for (int32_t i = topic_next_changed(was, t, 0); i < t->partition_count; i = topic_next_changed(was, t, i + 1)) {
         struct topic_partition id = {.topic_id = topic_id, .partition = i};
         const struct image_partition *ip = image_partition(t, i);
         if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))

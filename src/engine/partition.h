@@ -167,8 +167,10 @@ void partition_unwatch(struct partition_watch *w);
 // ------------------------------------------------------------------------------------------------ life (engine*.c)
 
 // Brings the partitions of this shard that were made in line with one topic of the image, which may be gone; at boot it
-// makes them.
-enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *image);
+// makes them. before: the image they were in line with, whose partitions that are the same are passed over (a version
+// shares what it did not change); NULL: look at all. RC_NOMEM: some are not in line.
+enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *before,
+                               const struct image *image);
 // One replica: what the log offers is committed. With flush.messages that may be less than what was told before the
 // start, until what was recovered has been synced.
 void partition_take_ends(struct partition *p);

@@ -225,9 +225,26 @@ static void dialled_stands(struct peer_link *l)
         down(peer, backoff_ms(peer));
 }
 
-static void greeted(struct peer *peer, const struct peer_hello *h)
+// Somebody was started without its name in --peers, and is to hear of it.
+static bool is_new_to_some(const struct peer *peer)
+{
+    const struct peers *p = peer->owner;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct peer *other = &p->table[i];
+        bool named = other == peer || other->state != PEER_UP;
+        for (uint32_t k = 0; k < other->hello.peer_count && !named; k++)
+            named = other->hello.peers[k] == peer->node;
+        if (!named)
+            return true;
+    }
+    return false;
+}
+
+static void greeted(struct peer *peer, const struct peer_hello *h, const struct peer_frame *f)
 {
     struct peers *p = peer->owner;
+    bool member = h->standing == PEER_FORMED;
+    bool introduce = member && (peer->state != PEER_UP || peer->hello.standing != PEER_FORMED) && is_new_to_some(peer);
     char why[PEER_REASON_BYTES] = "";
     bool another = peer->hello.node != NODE_ID_NONE && !uuid_eq(peer->hello.incarnation, h->incarnation);
     if (h->node != peer->node) {
@@ -248,6 +265,10 @@ static void greeted(struct peer *peer, const struct peer_hello *h)
         if (peer->said != p->news) // ours has changed while it was on its way
             (void)peers_say_hello(p, &peer->link);
         peer->said = p->news;
+        if (member)
+            peers_known_take(p, f);
+        if (introduce)
+            shard_defer(p->config.shard, &p->greet, peers_greet_task);
         p->config.hooks->changed(p->config.context, peer);
         return;
     }
@@ -266,7 +287,7 @@ static void dialled_hello(struct peer *peer, const struct peer_frame *f)
         fell(peer, BACKOFF_MS_MAX);
         return;
     }
-    greeted(peer, &h);
+    greeted(peer, &h, f);
 }
 
 static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
@@ -381,6 +402,7 @@ static void stop(struct peers *p)
     if (p->listening)
         io_listener_close(&p->listener);
     p->listening = false;
+    shard_defer_cancel(p->config.shard, &p->greet);
     for (uint32_t i = 0; i < p->count; i++)
         shard_timer_cancel(p->config.shard, &p->table[i].timer);
 }

@@ -6,7 +6,8 @@
 // the owner's (quorum_*.c). On one shard.
 //
 // Addresses are not identity: of a node there may be several, by who named them, and the one that answers as that node
-// is the right one. A dead attempt goes on to the next.
+// is the right one. A dead attempt goes on to the next. Members of a cluster introduce each other: who has met one of
+// them is met by all.
 //
 //     DOWN --dial--> CONNECTING --stands--> GREETING --their Hello--> UP
 //      ^                 |                      |                      |
@@ -126,6 +127,7 @@ struct peers_config {
     struct io_addr listen;
     const struct peer_address *addresses; // of --peers, the own one included; kept by the caller
     uint32_t address_count;
+    bool formed; // this node belongs to a cluster: who comes to it may be new
     const struct peers_hooks *hooks;
     void *context;
 };
@@ -139,6 +141,7 @@ struct peers {
     struct list inlets, buried; // struct peer_inlet
     uint64_t serial;
     uint32_t news; // how often our Hello has changed
+    struct shard_task greet; // greets again at the end of this turn
     struct trace_limit limit_refused;
 };
 
@@ -181,6 +184,9 @@ static inline struct peer_inlet *peers_inlet_next(struct peers *p, struct peer_i
     return n ? list_entry(n, struct peer_inlet, link_in) : NULL;
 }
 
+// Whom this node has met, for its Hello; and from another's: those that nobody has named here yet.
+enum rc peers_known_encode(const struct peers *p, struct arena *a, struct hello_request *out);
+void peers_known_take(struct peers *p, const struct peer_frame *f);
 // peers_hello.c: a Hello as a message and back. out borrows from a; RC_MALFORMED, RC_NOMEM.
 enum rc peer_hello_encode(const struct peer_hello *h, struct arena *a, struct hello_request *out);
 enum rc peer_hello_decode(const struct peer_frame *f, struct peer_hello *out);

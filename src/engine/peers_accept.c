@@ -80,6 +80,8 @@ enum rc peers_say_hello(struct peers *p, struct peer_link *l)
     p->config.hooks->hello(p->config.context, &h);
     arena_init(&a, 1 << 16, NULL, 0);
     enum rc rc = peer_hello_encode(&h, &a, &m);
+    if (rc == RC_OK && h.standing == PEER_FORMED)
+        rc = peers_known_encode(p, &a, &m);
     if (rc == RC_OK)
         rc = peer_link_send(l, &hello_request_message, 0, &m, PEER_URGENT);
     arena_deinit(&a);
@@ -98,6 +100,11 @@ void peers_greet_again(struct peers *p)
     for (struct peer_inlet *in = peers_inlet_first(p); in; in = peers_inlet_next(p, in))
         if (in->greeted)
             (void)peers_say_hello(p, &in->link);
+}
+
+void peers_greet_task(struct shard_task *t)
+{
+    peers_greet_again(container_of(t, struct peers, greet));
 }
 
 int16_t peers_refusal(const struct peer_frame *f, char *why, size_t why_bytes)
@@ -178,10 +185,13 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
     in->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
     struct io_addr listens = io_addr_is_any(&h.listens) ? in->from : h.listens;
     listens.port = h.listens.port;
-    if (peers_learn(p, h.node, PEER_TOLD, &listens) == RC_FULL) {
+    // Nobody is new to a cluster that is being formed.
+    if (p->config.formed && peers_learn(p, h.node, PEER_TOLD, &listens) == RC_FULL) {
         peers_refuse(p, in, RC_FULL, "the cluster has as many nodes as it can");
         return;
     }
+    if (h.standing == PEER_FORMED)
+        peers_known_take(p, f);
     older_end(p, in);
     if (!again && peers_say_hello(p, &in->link) != RC_OK) {
         inlet_end(in);

@@ -15,6 +15,7 @@ void peers_heard(struct peers *p, int32_t node);
 // peers_accept.c
 void peers_on_accept(struct io_listener *l, int fd, const struct io_addr *from);
 void peers_inlets_free(struct peers *p);
+void peers_greet_task(struct shard_task *t);
 enum rc peers_say_hello(struct peers *p, struct peer_link *l);
 // The error code of a Refusal, -1 where it cannot be read; then the reason is left as it is.
 int16_t peers_refusal(const struct peer_frame *f, char *why, size_t why_bytes);

@@ -39,6 +39,42 @@ enum rc peer_hello_encode(const struct peer_hello *h, struct arena *a, struct he
     return RC_OK;
 }
 
+enum rc peers_known_encode(const struct peers *p, struct arena *a, struct hello_request *out)
+{
+    out->known = arena_array(a, p->count, sizeof(*out->known));
+    if (!out->known && p->count)
+        return RC_NOMEM;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct peer *peer = &p->table[i];
+        if (!peer->in_use || peer->state != PEER_UP || peer->hello.standing != PEER_FORMED)
+            continue;
+        struct hello_request_member *m = &out->known[out->known_count++];
+        hello_request_member_init(m);
+        m->node = peer->node;
+        m->ip = bytes_of(peer->addr.ip, sizeof(peer->addr.ip));
+        m->port = peer->addr.port;
+    }
+    return RC_OK;
+}
+
+void peers_known_take(struct peers *p, const struct peer_frame *f)
+{
+    struct arena a;
+    arena_init(&a, 1 << 20, NULL, 0);
+    struct hello_request in;
+    struct dec d = dec_of(f->body);
+    enum rc rc = hello_request_decode(&d, f->version, &a, &in);
+    for (uint32_t i = 0; rc == RC_OK && i < in.known_count; i++) {
+        const struct hello_request_member *m = &in.known[i];
+        struct io_addr addr = {.port = m->port};
+        if (m->node < 0 || m->ip.n != sizeof(addr.ip) || peers_find(p, m->node))
+            continue;
+        memcpy(addr.ip, m->ip.p, sizeof(addr.ip));
+        rc = peers_learn(p, m->node, PEER_TOLD, &addr);
+    }
+    arena_deinit(&a);
+}
+
 // Every message this program sends must be one the other side reads in that version.
 static bool speaks(const struct hello_request *in)
 {

@@ -222,6 +222,13 @@ static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
     q->identity.directory = d->identity.formatted ? d->identity.directory_id : log_dir_draw_id(d);
     bool journal = journal_exists(io, q->path);
     if (marked || (formatted == 0 && !journal)) {
+        if (!many && marked && read_prepared(q) && q->form.voters.count > 1) {
+            // The others may have begun it; one of its own would be a second one.
+            snprintf(text, text_bytes,
+                     "node %d was about to form cluster %s with %u others: start it with --peers, which names them",
+                     q->config.node_id, q->form.cluster_id, q->form.voters.count - 1);
+            return RC_INVALID;
+        }
         if (!many)
             return format_alone(q, text, text_bytes);
         q->forming = q->identity.forming = true;
@@ -408,6 +415,8 @@ enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes)
     q->disk.last = q->journal.last_index;
     q->voter_count = raft_voters(&q->raft)->count;
     quorum_peers_learn(q);
+    if (q->peers)
+        quorum_peers_remember(q);
     return RC_OK;
 }
 

@@ -230,6 +230,9 @@ void quorum_snapshot_consider(struct quorum *q);
 // quorum_peers.c: the transport's hooks
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
 void quorum_peers_learn(struct quorum *q); // where the image's nodes say they are
+// At the start, where --peers misses a voter: the own log may say where it was, though nobody says yet what of that is
+// committed.
+void quorum_peers_remember(struct quorum *q);
 // A node that is to be added, and where. RC_INVALID_REQUEST: the name has no address, or nobody can come.
 enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uint16_t port);
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed

@@ -46,6 +46,16 @@ static bool lists_equal(const struct quorum *q, const struct peer_hello *h)
     return equal;
 }
 
+// Whether a new process has the folder of the one that is registered, and so has proved that one dead by its lock.
+static bool same_folder(const struct quorum *q, const struct image_node *n, const struct peer_hello *theirs)
+{
+    const struct raft_voters *v = raft_voters(&q->raft);
+    for (uint32_t i = 0; i < n->directory_count; i++)
+        if (uuid_eq(n->directories[i], theirs->directory))
+            return true;
+    return raft_is_voter(v, (struct raft_id){.node = theirs->node, .directory = theirs->directory});
+}
+
 static enum rc on_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes)
 {
     const struct quorum *q = context;
@@ -60,6 +70,13 @@ static enum rc on_judge(void *context, const struct peer_hello *theirs, char *wh
         !uuid_eq(n->incarnation, theirs->incarnation)) {
         snprintf(why, why_bytes, "another process has registered as node %d since", theirs->node);
         return RC_STALE_BROKER_EPOCH;
+    }
+    if (!q->forming && n && !n->fenced && !uuid_eq(n->incarnation, theirs->incarnation) && !same_folder(q, n, theirs)) {
+        snprintf(why, why_bytes,
+                 "another process with id %d is alive, with a folder of its own; give each node its own --id (or wait until "
+                 "that one is known to be dead)",
+                 theirs->node);
+        return RC_DUPLICATE_BROKER_REGISTRATION;
     }
     return RC_OK;
 }
@@ -93,14 +110,18 @@ static void say_differences(const struct quorum *q, struct peer *p)
 
 // ---- where they are ----
 
-static void learn(struct quorum *q, const struct image_node *n)
+static bool learn_as(struct quorum *q, const struct image_node *n, enum peer_source source)
 {
     struct io_addr addr;
+    return n->peer_host && io_resolve(q->shard->io, n->peer_host, n->peer_port, &addr) == RC_OK &&
+           peers_learn(q->peers, n->id, source, &addr) == RC_OK;
+}
+
+static void learn(struct quorum *q, const struct image_node *n)
+{
     struct peer *p = peers_find(q->peers, n->id);
-    if (!n->peer_host || n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch) ||
-        io_resolve(q->shard->io, n->peer_host, n->peer_port, &addr) != RC_OK)
-        return;
-    if (peers_learn(q->peers, n->id, PEER_REGISTERED, &addr) != RC_OK)
+    if (n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch) ||
+        !learn_as(q, n, PEER_REGISTERED))
         return;
     p = peers_find(q->peers, n->id);
     if (p)
@@ -118,6 +139,25 @@ void quorum_peers_learn(struct quorum *q)
         if (p->in_use && p->registered_epoch >= 0 && !image_node(q->image, p->node))
             peers_forget(q->peers, p->node);
     }
+}
+
+void quorum_peers_remember(struct quorum *q)
+{
+    const struct raft_voters *v = raft_voters(&q->raft);
+    bool all = true;
+    for (uint32_t i = 0; i < v->count; i++)
+        all = all && (v->ids[i].node == q->config.node_id || peers_find(q->peers, v->ids[i].node));
+    struct image *w = all ? NULL : image_begin(q->image);
+    if (!w)
+        return;
+    enum rc rc = RC_OK;
+    struct raft_entry e;
+    for (uint64_t i = w->index + 1; rc == RC_OK && raft_entry_get(&q->raft, i, &e); i++)
+        if (e.type == RAFT_ENTRY_DATA)
+            rc = image_apply_entry(w, e.payload, e.index, e.term);
+    for (uint32_t i = 0; rc == RC_OK && i < w->node_count; i++)
+        (void)learn_as(q, w->nodes[i], PEER_TOLD);
+    image_unref(w);
 }
 
 enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uint16_t port)
@@ -315,6 +355,7 @@ enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes)
         .listen = q->config.peer_listen,
         .addresses = q->config.peers,
         .address_count = q->config.peer_count,
+        .formed = !q->forming,
         .hooks = &hooks,
         .context = q,
     };

@@ -87,8 +87,10 @@ static void lead_begin(struct replica *r, const struct image *image, const struc
     enum rc rc = repl_leader_begin(&r->leader, p->es->engine->config.node_id, &view, end, plog_written_end(&p->log),
                                    least(p->high_watermark, end),
                                    (uint64_t)p->es->engine->replica_lag_ms * 1000000, shard_now_ns(p->es->shard));
-    if (rc != RC_OK)
-        return; // memory: the role is taken up with the next image
+    if (rc != RC_OK) { // memory: the role is taken up with the next image
+        p->es->follows_short = true;
+        return;
+    }
     r->begun = true;
     if (ip->recovery == IMAGE_RECOVERING)
         say_unclean(p, ip);
@@ -105,6 +107,8 @@ static void follow_begin(struct replica *r, const struct image_partition *ip)
     repl_follower_follow(&r->follower, ip->leader, ip->leader_epoch, image_in_isr(ip, self) || in_elr(ip, self));
     r->begun = true;
     struct fetcher *f = ip->leader == NODE_ID_NONE ? NULL : fetcher_for(p->es, ip->leader);
+    if (!f && ip->leader != NODE_ID_NONE)
+        p->es->follows_short = true;
     if (f != r->fetcher) {
         fetcher_remove(r);
         if (f)
@@ -160,8 +164,10 @@ static void role_begin(struct replica *r, const struct image *image, const struc
     struct repl_view view = view_of(p, image, ip, members);
     bool moved = false;
     bool newer = ip->epoch > r->leader.partition_epoch;
-    if (repl_leader_view(&r->leader, &view, shard_now_ns(p->es->shard), &moved) != RC_OK)
+    if (repl_leader_view(&r->leader, &view, shard_now_ns(p->es->shard), &moved) != RC_OK) {
+        p->es->follows_short = true;
         return;
+    }
     note_short(r);
     if (newer) {
         replica_change_forget(r);

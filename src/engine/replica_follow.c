@@ -131,6 +131,7 @@ static void part_over(struct replica *r)
     if (r->failed) {
         repl_follower_failed(&r->follower, shard_now_ns(p->es->shard));
         r->failed = false;
+        fetcher_leave(r);
     }
     fetcher_part_done(r);
     fetcher_wants(r);

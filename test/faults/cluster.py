@@ -57,7 +57,7 @@ class Cluster:
 
     def brokers(self, node):
         code, text = self.admin(node, "brokers", "list", "--json", seconds=2)
-        return sorted(b["id"] for b in json.loads(text)["brokers"]) if code == 0 else None
+        return sorted(b["id"] for b in json.loads(text)["brokers"] if b["state"] != "fenced") if code == 0 else None
 
     def topics(self, node):
         code, text = self.admin(node, "topics", "list", "--json", seconds=3)

@@ -174,5 +174,5 @@ def replaced(weir):
     return '%.1f s after it was back: %s' % (took, line.split('error: ')[-1])
 
 
-CASES = [two_clusters, same_folder, second_process, replaced]
-CAMPAIGN = [joins_by_mistake, second_process_gives_up]
+CASES = [two_clusters, joins_by_mistake, same_folder, second_process, replaced]
+CAMPAIGN = [second_process_gives_up]

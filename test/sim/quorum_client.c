@@ -90,6 +90,10 @@ static bool ask_voter(struct qw_world *w, struct qw_op *o)
         o->in.voter.node = (int32_t)sim_between(&w->sim, 1, w->node_count);
     } else {
         o->in.voter.change = sim_chance(&w->sim, 1, 2) ? QUORUM_VOTER_REMOVE : QUORUM_VOTER_ADD;
+        if (w->founders < w->node_count) { // the first time nobody knows where it is
+            o->in.voter.host = bytes_str(w->members[o->in.voter.node - 1].node->name);
+            o->in.voter.port = QW_PORT;
+        }
     }
     return true;
 }

@@ -48,13 +48,42 @@ static void on_registered(struct quorum_registration *r, enum rc rc)
 static const struct config_pair properties[] = {{"broker.heartbeat.interval.ms", "500"},
                                                 {"broker.session.timeout.ms", "3000"}};
 
+static void list_add(struct qw_program *g, uint32_t i, bool wrong)
+{
+    struct peer_address *a = &g->peers[g->peer_count++];
+    *a = g->m->w->peers[i];
+    a->addr.port = (uint16_t)(a->addr.port + wrong);
+}
+
+// --peers of this start. At the first all founders name each other, and who comes later names them. From then on a list may
+// be short or wrong: it only has to lead to node 1 somehow, for its own to lead to somebody.
+static void list_peers(struct qw_program *g)
+{
+    struct qw_member *m = g->m;
+    struct qw_world *w = m->w;
+    bool careless = w->formed && sim_chance(&w->sim, 1, 2);
+    uint32_t self = (uint32_t)m->id - 1;
+    uint32_t sure = self == 0 ? 1 : 0; // is named, rightly
+    g->peer_count = 0;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        bool founder = i < w->founders;
+        if (i == self || (i == sure && founder))
+            list_add(g, i, false);
+        else if (self == 0 && w->draining) // else who was not added to the voters would never be let in
+            list_add(g, i, false);
+        else if (careless ? sim_chance(&w->sim, 1, 2) : founder)
+            list_add(g, i, careless && sim_chance(&w->sim, 1, 3));
+    }
+}
+
 static enum rc open_quorum(struct qw_program *g, struct sim_process *p, char *text, size_t text_bytes)
 {
     struct qw_world *w = g->m->w;
-    enum rc rc = log_dir_open(&g->dir, p->ios[0], &w->sim.sink, "/data", text, text_bytes);
+    list_peers(g);
+    enum rc rc = log_dir_open(&g->dir, p->ios[0], &w->sink, "/data", text, text_bytes);
     g->dirs[0] = &g->dir;
     struct quorum_config c = {.shard = &g->group.shards[0],
-                              .trace = &w->sim.sink,
+                              .trace = &w->sink,
                               .node_id = g->m->id,
                               .log_dirs = g->dirs,
                               .log_dir_count = 1,
@@ -62,8 +91,8 @@ static enum rc open_quorum(struct qw_program *g, struct sim_process *p, char *te
                               .properties = {properties, ARRAY_COUNT(properties)},
                               .election_timeout_ms = 300,
                               .snapshot_log_bytes = sim_between(&w->sim, 2000, 60000),
-                              .peers = w->peers,
-                              .peer_count = w->node_count,
+                              .peers = g->peers,
+                              .peer_count = g->peer_count,
                               .peer_listen = w->peers[g->m->id - 1].addr,
                               .registered = on_own_registration,
                               .failed = on_failed,

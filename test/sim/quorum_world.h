@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The quorum scenario: several nodes' metadata, each node a quorum with its peers as the engine has it, one client that
-// asks any of them, and what must hold whoever dies.
+// asks any of them, and what must hold whoever dies. Some worlds grow: one node or three form the cluster, and the others
+// come later, without a vote.
 #pragma once
 
 #include "engine/quorum.h"
@@ -12,7 +13,7 @@
 #include "wire/peer_messages.h"
 
 enum {
-    QW_NODES_MAX = 5,
+    QW_NODES_MAX = 7,
     QW_TOPICS_MAX = 1024,
     QW_PARTITIONS_MAX = 4,
     QW_OPS_MAX = 4, // of the client at one node
@@ -35,6 +36,7 @@ struct qw_world {
     struct sim_result *result;
     struct qw_member *members;
     uint32_t node_count;
+    uint32_t founders; // the first of them
     struct peer_address peers[QW_NODES_MAX];
     struct sim_event client, fault, check;
     struct qw_topic topics[QW_TOPICS_MAX];
@@ -47,6 +49,8 @@ struct qw_world {
     bool formed;      // something has been answered
     bool draining;
     uint64_t snapshots;
+    struct trace_sink sink;    // of the nodes
+    uint32_t leaderless_lines; // that said that there is no controller, and what helps
 };
 
 struct qw_member {
@@ -90,6 +94,8 @@ struct qw_program {
     struct qw_member *m;
     struct log_dir dir;
     struct log_dir *dirs[1];
+    struct peer_address peers[QW_NODES_MAX]; // this start's list
+    uint32_t peer_count;
     struct quorum *q;
     struct quorum_reader reader;
     struct quorum_registration registration;
@@ -102,6 +108,8 @@ struct qw_program {
 // quorum_member.c
 void qw_member_start(struct qw_member *m);
 void qw_member_end(struct qw_member *m, enum sim_death how);
+// quorum_emptied.c: the disks of a majority of the voters are gone. Nothing may happen any more.
+void qw_lose_majority(struct qw_world *w);
 // quorum_checks.c
 void qw_check_image(struct qw_program *g, const struct image *image);
 void qw_check_core(struct qw_program *g); // after a turn

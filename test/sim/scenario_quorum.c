@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The metadata of three or five nodes: they form a cluster, and go on through kills, power cuts, cut networks, stalled
-// disks and an emptied disk. See quorum_checks.c for what must hold.
+// The metadata of three to seven nodes: they form a cluster, or join one that grows, and go on through kills, power cuts,
+// cut networks, stalled disks, wrong lists of peers and an emptied disk. See quorum_checks.c for what must hold.
 #include <stdio.h>
 #include <string.h>
 
@@ -73,6 +73,18 @@ static void heal(struct qw_world *w)
         w->members[i].node->die_in_calls = 0;
         w->members[i].node->faults = (struct sim_disk_faults){0};
     }
+    if (w->founders < w->node_count)
+        qw_member_end(&w->members[0], SIM_DEATH_KILL);
+}
+
+// Who may not go on exits, and is started anew.
+static void end_failed(struct qw_world *w)
+{
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct qw_program *g = w->members[i].process.running ? w->members[i].process.program : NULL;
+        if (g && g->failed)
+            qw_member_end(&w->members[i], SIM_DEATH_KILL);
+    }
 }
 
 static bool quiet(struct qw_world *w)
@@ -81,8 +93,6 @@ static bool quiet(struct qw_world *w)
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct qw_member *m = &w->members[i];
         struct qw_program *g = m->process.running ? m->process.program : NULL;
-        if (g && g->failed)
-            qw_member_end(m, SIM_DEATH_KILL);
         if (!g || g->failed || !g->serves || !qw_client_idle(g))
             return false;
         const struct image_node *n = image_node(g->reader.image, m->id);
@@ -118,6 +128,7 @@ static void settle(struct qw_world *w)
     bool all = false;
     while (!w->sim.failed && w->sim.now_ns < until && !all) {
         sim_run_until(&w->sim, w->sim.now_ns + 20 * SIM_MS);
+        end_failed(w);
         all = quiet(w);
     }
     if (!w->sim.failed && !all) {
@@ -134,12 +145,16 @@ static void worlds_begin(struct qw_world *w)
     struct sim *sim = &w->sim;
     memset(members, 0, sizeof(members));
     w->members = members;
-    w->node_count = sim_chance(sim, 2, 3) ? 3 : 5;
+    bool grows = sim_chance(sim, 1, 3);
+    w->node_count = grows ? (uint32_t)sim_between(sim, 2, QW_NODES_MAX) : sim_chance(sim, 2, 3) ? 3 : 5;
+    w->founders = !grows ? w->node_count : w->node_count > 3 && sim_chance(sim, 1, 2) ? 3 : 1;
+    if (grows)
+        w->emptied = w->node_count; // how many disks it can do without changes all the time
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct qw_member *m = &members[i];
         char name[16];
         snprintf(name, sizeof(name), "node%u", i + 1);
-        *m = (struct qw_member){.w = w, .id = (int32_t)i + 1};
+        *m = (struct qw_member){.w = w, .id = (int32_t)i + 1, .emptied = i >= w->founders};
         m->node = sim_node_create(sim, name, UINT64_C(1) << 30);
         m->process.user = m;
         w->peers[i].node = m->id;
@@ -149,10 +164,21 @@ static void worlds_begin(struct qw_world *w)
     }
 }
 
+// Who joins waits for a cluster.
 static void start_run(struct sim *sim, struct sim_event *e)
 {
-    (void)sim;
-    qw_member_start(container_of(e, struct qw_member, restart));
+    struct qw_member *m = container_of(e, struct qw_member, restart);
+    if ((uint32_t)m->id > m->w->founders && !m->w->formed && !m->w->draining)
+        sim_schedule_in(sim, e, sim_between(sim, 50 * SIM_MS, 2 * SIM_S), start_run);
+    else
+        qw_member_start(m);
+}
+
+static void sink_write(struct trace_sink *sink, enum trace_level level, const char *line, size_t n)
+{
+    struct qw_world *w = container_of(sink, struct qw_world, sink);
+    w->leaderless_lines += strstr(line, "no controller: ") && strstr(line, "with their own folders");
+    w->sim.sink.write(&w->sim.sink, level, line, n);
 }
 
 static void run(const struct sim_options *options, struct sim_result *result)
@@ -167,6 +193,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     sim_init(sim, options->seed);
     sim->tracing = options->tracing;
     sim->mutation = options->mutation;
+    w->sink = (struct trace_sink){.level_min = TRACE_INFO, .write = sink_write};
     worlds_begin(w);
     for (uint32_t i = 0; i < w->node_count; i++)
         sim_schedule_in(sim, &w->members[i].restart, sim_between(sim, 0, 500 * SIM_MS), start_run);
@@ -181,6 +208,8 @@ static void run(const struct sim_options *options, struct sim_result *result)
         sim_process_end(&w->members[i].process, SIM_DEATH_POWER);
     if (!sim->failed)
         settle(w); // from what the disks hold
+    if (!sim->failed && sim_chance(sim, 1, 4))
+        qw_lose_majority(w);
     result->failed = sim->failed;
     memcpy(result->why, sim->failure, sizeof(result->why));
     result->trace_hash = sim->trace_hash;
@@ -193,6 +222,6 @@ static void run(const struct sim_options *options, struct sim_result *result)
 
 const struct sim_scenario scenario_quorum = {
     .name = "quorum",
-    .what = "the metadata of three or five nodes under kills, power cuts, cut networks and an emptied disk",
+    .what = "the metadata of up to seven nodes under kills, power cuts, cut networks and emptied disks",
     .run = run,
 };

@@ -97,6 +97,7 @@ static void side_open(struct side *s, int32_t node, const uint16_t ports[2])
                               .listen = s->addresses[node - 1].addr,
                               .addresses = s->addresses,
                               .address_count = 2,
+                              .formed = true,
                               .hooks = &hooks,
                               .context = s};
     enum rc rc = peers_open(&s->peers, &pc);
