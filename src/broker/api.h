@@ -41,6 +41,8 @@ void api_incremental_alter_configs_begin(struct request *rq, const void *message
 void api_elect_leaders_begin(struct request *rq, const void *message);
 void api_update_features_begin(struct request *rq, const void *message);
 void api_unregister_broker_begin(struct request *rq, const void *message);
+void api_alter_partition_reassignments_begin(struct request *rq, const void *message);
+void api_list_partition_reassignments_begin(struct request *rq, const void *message);
 void api_add_raft_voter_begin(struct request *rq, const void *message);
 void api_remove_raft_voter_begin(struct request *rq, const void *message);
 void api_describe_quorum_begin(struct request *rq, const void *message);

@@ -44,6 +44,8 @@ const struct api_row api_rows[] = {
     ROW(API_DELETE_GROUPS, 0, 2, delete_groups, "DeleteGroups"),
     ROW(API_ELECT_LEADERS, 0, 2, elect_leaders, "ElectLeaders"),
     ROW(API_INCREMENTAL_ALTER_CONFIGS, 0, 1, incremental_alter_configs, "IncrementalAlterConfigs"),
+    ROW(API_ALTER_PARTITION_REASSIGNMENTS, 0, 1, alter_partition_reassignments, "AlterPartitionReassignments"),
+    ROW(API_LIST_PARTITION_REASSIGNMENTS, 0, 0, list_partition_reassignments, "ListPartitionReassignments"),
     ROW(API_OFFSET_DELETE, 0, 0, offset_delete, "OffsetDelete"),
     ROW(API_DESCRIBE_QUORUM, 0, 2, describe_quorum, "DescribeQuorum"),
     ROW(API_UPDATE_FEATURES, 0, 2, update_features, "UpdateFeatures"),

@@ -313,10 +313,13 @@ static void partition_doomed_due(struct shard_timer *t)
         shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
 }
 
-// The topic is gone: nobody finds the partition any more; its folder is renamed by a paced job.
-static void partition_doom(struct partition *p)
+// The topic is gone, or this node is no replica of it any more: nobody finds the partition here; its folder is renamed by
+// a paced job. Who waits is answered with rc.
+static void partition_doom(struct partition *p, enum rc rc)
 {
     struct engine_shard *es = p->es;
+    if (p->state == PARTITION_DOOMED)
+        return;
     map_remove(&es->partitions, &p->node);
     if (es->retention_at == &p->all_link)
         es->retention_at = list_next(&es->all, &p->all_link);
@@ -333,7 +336,7 @@ static void partition_doom(struct partition *p)
     if (list_node_linked(&p->opening_link))
         list_remove(&es->opening, &p->opening_link);
     coordinator_forget(p);
-    partition_fail_appends(p, RC_UNKNOWN_TOPIC_OR_PARTITION);
+    partition_fail_appends(p, rc);
     partition_tell_anew(p);
     replica_end(p);
     if (!es->doomed_job.started)
@@ -392,7 +395,7 @@ static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
     topic->linked = false;
     for (struct list_node *n = list_first(&topic->partitions), *next; n; n = next) {
         next = list_next(&topic->partitions, n);
-        partition_doom(list_entry(n, struct partition, topic_link));
+        partition_doom(list_entry(n, struct partition, topic_link), RC_UNKNOWN_TOPIC_OR_PARTITION);
     }
 }
 
@@ -406,6 +409,19 @@ static enum rc partition_follow(struct partition *p, const struct image *image, 
     enum rc rc = replica_follow(p, image, ip);
     coordinator_follow(p);
     return rc;
+}
+
+// Its replicas have moved and this node is none of them any more. That was committed when every one of them was in sync,
+// and this process has seen it while it held the partition: the data goes, as in Kafka after file.delete.delay.ms. A folder
+// that a start finds unassigned is another matter: it is kept as stray, for nobody knows what became of it.
+static void partition_leave(struct partition *p)
+{
+    const struct engine *e = p->es->engine;
+    trace_info(e->config.trace, "%s-%d: node %d is no replica any more; its data is deleted after file.delete.delay.ms=%lld",
+               p->topic->name, p->id.partition, e->config.node_id,
+               (long long)p->settings->topic.file_delete_delay_ms);
+    p->leads = false;
+    partition_doom(p, RC_NOT_LEADER_OR_FOLLOWER);
 }
 
 // The image wants it here, and somebody asks for it the first time.
@@ -475,9 +491,14 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
     for (int32_t i = topic_next_changed(was, t, 0); i < t->partition_count; i = topic_next_changed(was, t, i + 1)) {
         struct topic_partition id = {.topic_id = topic_id, .partition = i};
         const struct image_partition *ip = image_partition(t, i);
-        if (engine_shard_of(e, id) != es || !image_has_replica(ip, e->config.node_id))
+        if (engine_shard_of(e, id) != es)
             continue;
         struct partition *p = partition_lookup(es, id);
+        if (!image_has_replica(ip, e->config.node_id)) {
+            if (p)
+                partition_leave(p);
+            continue;
+        }
         // At boot everything is made, because it may have data; what is new later is made when it is first asked for,
         // but for followers: nobody asks them.
         if (!p && es->booted && (ip->replica_count <= 1 || ip->leader == e->config.node_id))

@@ -123,7 +123,10 @@ static void append_written(struct plog_append *log, enum rc rc)
             p->bytes_added += log->bytes;
         // A sync may complete long after the turn that wrote: watermark and watches follow at the end of this one.
         partition_mark_dirty(p);
-        if (op->all && !op->internal && p->replica && (rc = replica_wait(p, op)) == RC_AGAIN)
+        // What was written when this node lost its role is on this node only: nobody may take it for committed.
+        if (p->state == PARTITION_DOOMED || (p->es->settling && !op->internal && replica_expected(p)))
+            rc = RC_NOT_LEADER_OR_FOLLOWER;
+        else if (op->all && !op->internal && p->replica && (rc = replica_wait(p, op)) == RC_AGAIN)
             return;
     }
     partition_append_finish(op, rc);

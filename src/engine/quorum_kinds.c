@@ -21,6 +21,8 @@ static const struct kind kinds[QUORUM_KINDS] = {
     [CONTROLLER_ELECT_LEADERS] = {&elect_leaders_request_message, &elect_leaders_response_message, 0, 0},
     [CONTROLLER_UNREGISTER] = {&unregister_broker_request_message, &unregister_broker_response_message, 0, 0},
     [CONTROLLER_UPDATE_FEATURES] = {&update_features_request_message, &update_features_response_message, 0, 0},
+    [CONTROLLER_REASSIGN] = {&alter_partition_reassignments_request_message,
+                             &alter_partition_reassignments_response_message, 0, 0},
     [CONTROLLER_ALTER_ISR] = {&alter_isr_message, &alter_isr_answer_message, 0, 0},
     [CONTROLLER_PRODUCER_IDS] = {&forward_producer_ids_message, &forward_producer_ids_message,
                                  sizeof(struct controller_producer_ids), sizeof(struct controller_producer_ids)},

@@ -30,6 +30,7 @@ static struct repl_view view_of(const struct partition *p, const struct image *i
     return (struct repl_view){.leader_epoch = ip->leader_epoch,
                               .partition_epoch = ip->epoch,
                               .min_insync_replicas = p->settings->topic.min_insync_replicas,
+                              .factor = image_factor(ip),
                               .member_count = ip->replica_count,
                               .members = members};
 }

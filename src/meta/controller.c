@@ -305,6 +305,9 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
         return RC_OK;
     case CONTROLLER_FORMAT:
         return decide_format(d);
+    case CONTROLLER_REASSIGN:
+        decide_reassign(d, request, answer);
+        return RC_OK;
     case CONTROLLER_KINDS:
         break;
     }

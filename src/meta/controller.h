@@ -56,6 +56,7 @@ void controller_batch_end(struct controller_batch *b); // frees; the records too
 //   UNREGISTER               struct unregister_broker_request              struct unregister_broker_response
 //   UPDATE_FEATURES          struct update_features_request                struct update_features_response (no results)
 //   TEND                     struct controller_tend (both)
+//   REASSIGN                 struct alter_partition_reassignments_request  struct alter_partition_reassignments_response
 //   FORMAT                   none: sets the feature levels of a new cluster
 enum controller_kind {
     CONTROLLER_CREATE_TOPICS,
@@ -72,6 +73,7 @@ enum controller_kind {
     CONTROLLER_UPDATE_FEATURES,
     CONTROLLER_TEND,
     CONTROLLER_FORMAT,
+    CONTROLLER_REASSIGN,
     CONTROLLER_KINDS,
 };
 
@@ -129,7 +131,7 @@ bool controller_unbalanced(const struct image *i, uint32_t percentage, struct co
 // How far a request has come that is decided in several batches. Zeroed before the first one; lives as long as the
 // arena.
 struct controller_progress {
-    uint32_t done; // topics decided
+    uint32_t done; // topics or partitions decided
     const bool *twice;
     const void *plain;
     struct bytes topic; // partitions from here on are still to be looked at
@@ -144,8 +146,9 @@ struct controller_progress {
 enum { CONTROLLER_WORK_MAX = 400 };
 
 // Decides one request: fills answer (per-topic errors are inside the answer and RC_OK is returned) and adds records.
-// RC_AGAIN: a part is decided (creating and deleting topics only, whose topics stand by themselves); go on with the
-// same progress in the next batch. RC_FULL: the batch is too full for it; nothing was added, decide it in the next one.
+// RC_AGAIN: a part is decided (where the parts stand by themselves: topics created and deleted, partitions reassigned);
+// go on with the same progress in the next batch. RC_FULL: the batch is too full for it; nothing was added, decide it in
+// the next one.
 // RC_POLICY_VIOLATION: it fits no batch. RC_NOMEM: nothing was added. Other errors answer the whole request:
 // RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION, RC_INVALID_REQUEST.
 enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,

@@ -58,6 +58,8 @@ void decide_incremental_alter_configs(struct decision *d, const struct increment
 
 // controller_change.c. One partition as a decision will leave it; begins as it is.
 struct decision_change {
+    int32_t replicas[IMAGE_REPLICAS_MAX], adding[IMAGE_REPLICAS_MAX], removing[IMAGE_REPLICAS_MAX];
+    uint32_t replica_count, adding_count, removing_count;
     int32_t isr[UINT8_MAX], elr[UINT8_MAX];
     uint32_t isr_count, elr_count;
     int32_t leader;  // -2: stays
@@ -69,7 +71,11 @@ void decide_change_begin(struct decision_change *c, const struct image_partition
 // Leader becomes the first in the order of the replicas that is in sync and lives, else an eligible one, which then is the
 // whole ISR, else nobody.
 void decide_change_elect(struct decision_change *c, const struct image *i, const struct image_partition *p);
-// Adds the record. p is of the view before it, which may be gone afterwards.
+// Ends a move of replicas that has come to its end, and puts right what follows from other replicas than p has: ISR, ELR,
+// a leader that goes, a new epoch for one that stays. True: the replicas change.
+bool decide_change_settle(struct decision *d, const struct image_topic *t, const struct image_partition *p,
+                          struct decision_change *c);
+// Adds the record; a move under way is settled. p is of the view before it, which may be gone afterwards.
 void decide_change_add(struct decision *d, struct uuid topic_id, int32_t partition, const struct image_partition *p,
                        struct decision_change *c);
 // min.insync.replicas of the topic as it counts for p: no more than it has replicas.
@@ -77,6 +83,12 @@ uint32_t decide_min_isr(const struct decision *d, const struct image_topic *t, c
 bool decide_may_lead(const struct image *i, int32_t node);
 bool decide_list_has(const int32_t *list, uint32_t count, int32_t node);
 bool decide_list_drop(int32_t *list, uint32_t *count, int32_t node); // false: it was not there
+// Keeps those that stand among the others (shared), or those that do not.
+void decide_list_keep(int32_t *list, uint32_t *count, const int32_t *others, uint32_t other_count, bool shared);
+
+// controller_reassign.c
+void decide_reassign(struct decision *d, const struct alter_partition_reassignments_request *in,
+                     struct alter_partition_reassignments_response *out);
 
 // controller_cluster.c
 void decide_unregister(struct decision *d, const struct unregister_broker_request *in,
@@ -88,6 +100,7 @@ void decide_update_features(struct decision *d, const struct update_features_req
 // where the configuration allows it, or `unclean` asks for it, any replica that lives.
 void decide_elect(struct decision *d, const struct image_topic *t, const struct image_partition *p,
                   struct decision_change *c, bool unclean);
+bool decide_unclean_allowed(const struct decision *d, const struct image_topic *t);
 void decide_tend(struct decision *d, const struct controller_tend *in, struct controller_tend *out);
 
 // controller_leaders.c. How a node goes: silent or killed, on request, as an older life of itself, or as one whose logs
@@ -112,8 +125,12 @@ void decide_alter_isr(struct decision *d, const struct alter_isr *in, struct alt
 // controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k]) to a topic.
 void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
                            const int32_t *replicas);
-// Checks one manual list of replicas; factor 0: any.
+// Checks one manual list of replicas: registered nodes, each once; factor 0: any number.
+struct decision_error decide_check_nodes(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
+// The same, and one of them must be live: of new partitions.
 struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
+// The folder of a new replica: a node with one keeps it there; with several (zero) the node chooses.
+struct uuid decide_directory(const struct image *i, int32_t node);
 // Places partitions, with Kafka's sentence when it cannot be done. *out: arena.
 struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t factor, int32_t **out);
 

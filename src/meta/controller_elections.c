@@ -12,7 +12,7 @@ enum { TEND_LOOKS_MAX = 16384, TEND_CHANGES_MAX = 500 }; // of one piece
 // ---- unclean elections ----
 
 // The topic's setting, the brokers' dynamic default, this node's own properties.
-static bool unclean_allowed(const struct decision *d, const struct image_topic *t)
+bool decide_unclean_allowed(const struct decision *d, const struct image_topic *t)
 {
     struct config_layers l = image_layers(d->view, t, d->env->self, d->env->properties);
     const struct config_key *key = config_find(CONFIG_TOPIC, "unclean.leader.election.enable");
@@ -36,16 +36,16 @@ void decide_elect(struct decision *d, const struct image_topic *t, const struct 
         return;
     int32_t last = p->leader != NODE_ID_NONE ? p->leader : p->last_known_leader;
     bool nobody = c->isr_count == 0 && c->elr_count == 0;
-    if (!unclean && !(nobody && decide_may_lead(d->view, last)) && !unclean_allowed(d, t))
+    if (!unclean && !(nobody && decide_may_lead(d->view, last)) && !decide_unclean_allowed(d, t))
         return;
     // Who led last is the likeliest to have it all.
-    if (image_has_replica(p, last) && decide_may_lead(d->view, last)) {
+    if (decide_list_has(c->replicas, c->replica_count, last) && decide_may_lead(d->view, last)) {
         elect_unclean(c, last);
         return;
     }
-    for (uint32_t i = 0; i < p->replica_count && (unclean || unclean_allowed(d, t)); i++)
-        if (decide_may_lead(d->view, image_replicas(p)[i])) {
-            elect_unclean(c, image_replicas(p)[i]);
+    for (uint32_t i = 0; i < c->replica_count && (unclean || decide_unclean_allowed(d, t)); i++)
+        if (decide_may_lead(d->view, c->replicas[i])) {
+            elect_unclean(c, c->replicas[i]);
             return;
         }
 }

@@ -6,23 +6,18 @@
 #include "meta/placement.h"
 #include "model/kerr.h"
 
-static bool node_live(const struct image *i, int32_t id)
-{
-    const struct image_node *n = image_node(i, id);
-    return n && !n->fenced && !n->in_shutdown;
-}
-
-struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor)
+struct decision_error decide_check_nodes(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor)
 {
     const enum rc bad = RC_INVALID_REPLICA_ASSIGNMENT;
-    if (count == 0 || count > UINT8_MAX)
+    if (count > IMAGE_REPLICAS_MAX)
+        return DECISION_FAIL(d, bad, "A partition may have at most %d replicas.", IMAGE_REPLICAS_MAX);
+    if (count == 0)
         return DECISION_FAIL(d, bad, "The manual partition assignment includes an empty replica list.");
     if (factor && count != factor)
         return DECISION_FAIL(d, bad,
                              "The manual partition assignment includes a partition with %u replica(s), but this is not "
                              "consistent with previous partitions, which have %u replica(s).",
                              count, factor);
-    bool live = false;
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t j = 0; j < i; j++)
             if (ids[i] == ids[j])
@@ -32,18 +27,28 @@ struct decision_error decide_check_replicas(struct decision *d, const int32_t *i
             return DECISION_FAIL(
                 d, bad, "The manual partition assignment includes broker %d, but no such broker is registered.",
                 ids[i]);
-        live |= node_live(d->view, ids[i]);
     }
-    if (!live)
-        return DECISION_FAIL(d, bad,
-                             "All brokers specified in the manual partition assignment are fenced or in controlled "
-                             "shutdown.");
     return (struct decision_error){0};
+}
+
+struct decision_error decide_check_replicas(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor)
+{
+    struct decision_error e = decide_check_nodes(d, ids, count, factor);
+    for (uint32_t i = 0; e.rc == RC_OK && i < count; i++)
+        if (decide_may_lead(d->view, ids[i]))
+            return e;
+    return e.rc != RC_OK ? e
+                         : DECISION_FAIL(d, RC_INVALID_REPLICA_ASSIGNMENT,
+                                         "All brokers specified in the manual partition assignment are fenced or in "
+                                         "controlled shutdown.");
 }
 
 struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t factor, int32_t **out)
 {
-    if (factor > d->view->node_count || factor > UINT8_MAX)
+    if (factor > IMAGE_REPLICAS_MAX)
+        return DECISION_FAIL(d, RC_INVALID_REPLICATION_FACTOR, "A partition may have at most %d replicas.",
+                             IMAGE_REPLICAS_MAX);
+    if (factor > d->view->node_count)
         return DECISION_FAIL(d, RC_INVALID_REPLICATION_FACTOR,
                              "Unable to replicate the partition %u time(s): The target replication factor of %u cannot "
                              "be reached because only %u broker(s) are registered.",
@@ -60,10 +65,9 @@ struct decision_error decide_place(struct decision *d, uint32_t count, uint32_t 
     return (struct decision_error){0};
 }
 
-// A node with one log folder keeps every replica there; with several the node chooses and reports.
-static struct uuid directory_of(const struct image *i, int32_t id)
+struct uuid decide_directory(const struct image *i, int32_t node)
 {
-    const struct image_node *n = image_node(i, id);
+    const struct image_node *n = image_node(i, node);
     return n && n->directory_count == 1 ? n->directories[0] : (struct uuid){0};
 }
 
@@ -78,8 +82,8 @@ static bool fill_partition(struct decision *d, const int32_t *replicas, uint32_t
     if (d->rc != RC_OK)
         return false;
     for (uint32_t k = 0; k < factor; k++) {
-        p->directories[k] = directory_of(d->view, replicas[k]);
-        if (node_live(d->view, replicas[k]))
+        p->directories[k] = decide_directory(d->view, replicas[k]);
+        if (decide_may_lead(d->view, replicas[k]))
             p->isr[p->isr_count++] = replicas[k];
     }
     ASSERT(p->isr_count > 0);
@@ -136,7 +140,8 @@ static struct decision_error grow(struct decision *d, const struct create_partit
                              PARTITIONS_PER_TOPIC_MAX);
     uint32_t added = (uint32_t)(in->count - t->partition_count);
     const struct image_partition *sample = image_partition(t, 0);
-    uint32_t factor = sample ? sample->replica_count : 1;
+    // A move under way does not count: what is added is made as its neighbour will be.
+    uint32_t factor = sample ? sample->replica_count - (uint32_t)sample->removing_count : 1;
     int32_t *replicas = NULL;
     struct decision_error e =
         in->assignments ? grow_manual(d, in, added, factor, &replicas) : decide_place(d, added, factor, &replicas);

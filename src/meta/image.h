@@ -29,6 +29,9 @@ struct image_partition {
     int32_t epoch;        // partition epoch: rises with every change
     int32_t last_known_leader;
     uint8_t recovery; // enum image_recovery
+    // While replicas move (KIP-455) the replicas are those that shall be, followed by those that go. Adding: those that
+    // were none before the move; removing: those that will be none after it. One that an abandoned move had begun to add
+    // is in both.
     uint8_t replica_count, isr_count, elr_count, adding_count, removing_count;
     uint16_t pad;
     // int32_t nodes[replica + isr + elr + adding + removing], then struct uuid directories[replica_count]
@@ -68,6 +71,17 @@ static inline struct uuid image_directory(const struct image_partition *p, uint3
     return u;
 }
 
+// How many replicas count for min.insync.replicas: while a move is under way the fewer of before and after.
+static inline uint32_t image_factor(const struct image_partition *p)
+{
+    return (uint32_t)(p->replica_count - (p->adding_count > p->removing_count ? p->adding_count : p->removing_count));
+}
+
+static inline bool image_is_moving(const struct image_partition *p)
+{
+    return p->adding_count || p->removing_count;
+}
+
 bool image_has_replica(const struct image_partition *p, int32_t node);
 bool image_in_isr(const struct image_partition *p, int32_t node);
 
@@ -97,7 +111,7 @@ static inline struct bytes image_group_name(const struct image_group *g)
     return bytes_of(g->name, g->name_bytes);
 }
 
-enum { IMAGE_CHUNK_PARTITIONS = 128 };
+enum { IMAGE_CHUNK_PARTITIONS = 128, IMAGE_REPLICAS_MAX = 64 }; // replicas of one partition
 
 struct image_chunk {
     uint32_t refs; // private

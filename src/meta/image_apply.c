@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "model/limits.h"
 
-enum { APPLY_ARENA_BYTES_MAX = 256 << 20, CHANGES_MAX = 4096, REPLICAS_MAX = 64 };
+enum { APPLY_ARENA_BYTES_MAX = 256 << 20, CHANGES_MAX = 4096 };
 
 void image_note(struct image *w, enum image_change_kind kind, struct uuid topic_id)
 {
@@ -110,7 +110,7 @@ static enum rc apply_topic_deleted(struct image *w, const struct topic_deleted_r
 
 static bool nodes_valid(const int32_t *nodes, uint32_t count)
 {
-    if (count > REPLICAS_MAX)
+    if (count > IMAGE_REPLICAS_MAX)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         if (nodes[i] < 0)
@@ -122,12 +122,26 @@ static bool nodes_valid(const int32_t *nodes, uint32_t count)
     return true;
 }
 
+// Some of the replicas, not all.
+static bool part_of(const struct partitions_record_partition *p, const int32_t *nodes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t k = 0;
+        while (k < p->replicas_count && p->replicas[k] != nodes[i])
+            k++;
+        if (k == p->replicas_count)
+            return false;
+    }
+    return count < p->replicas_count;
+}
+
 static bool partition_valid(const struct partitions_record_partition *p)
 {
     return p->replicas_count > 0 && (p->directories_count == 0 || p->directories_count == p->replicas_count) &&
            nodes_valid(p->replicas, p->replicas_count) && nodes_valid(p->isr, p->isr_count) &&
            nodes_valid(p->elr, p->elr_count) && nodes_valid(p->adding, p->adding_count) &&
-           nodes_valid(p->removing, p->removing_count) && p->leader >= NODE_ID_NONE && p->leader_epoch >= 0 &&
+           nodes_valid(p->removing, p->removing_count) && part_of(p, p->adding, p->adding_count) &&
+           part_of(p, p->removing, p->removing_count) && p->leader >= NODE_ID_NONE && p->leader_epoch >= 0 &&
            p->partition_epoch >= 0;
 }
 

@@ -25,8 +25,7 @@ uint32_t repl_leader_isr_count(const struct repl_leader *l)
 bool repl_leader_enough(const struct repl_leader *l)
 {
     uint32_t least = l->min_insync_replicas > 1 ? (uint32_t)l->min_insync_replicas : 1;
-    uint32_t replicas = l->replica_count + 1;
-    return repl_leader_isr_count(l) >= (least < replicas ? least : replicas);
+    return repl_leader_isr_count(l) >= (least < l->factor ? least : l->factor);
 }
 
 // ------------------------------------------------------------------------------------------------ high watermark
@@ -59,6 +58,7 @@ static bool watermark_move(struct repl_leader *l)
 static enum rc take_view(struct repl_leader *l, const struct repl_view *view, uint64_t now_ns)
 {
     ASSERT(view->member_count >= 1 && view->member_count <= REPL_REPLICAS_MAX);
+    ASSERT(view->factor >= 1 && view->factor <= view->member_count);
     struct repl_replica *next = calloc(view->member_count, sizeof(*next));
     if (!next)
         return RC_NOMEM;
@@ -87,6 +87,7 @@ static enum rc take_view(struct repl_leader *l, const struct repl_view *view, ui
     l->replica_count = n;
     l->partition_epoch = view->partition_epoch;
     l->min_insync_replicas = view->min_insync_replicas;
+    l->factor = view->factor;
     return RC_OK;
 }
 

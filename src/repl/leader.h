@@ -40,6 +40,7 @@ struct repl_view {
     int32_t leader_epoch;
     int32_t partition_epoch;
     int32_t min_insync_replicas; // of the topic, from the image only
+    uint32_t factor;             // of the replicas how many count for that: fewer while they move (image_factor())
     uint32_t member_count;       // replicas, this node among them
     const struct repl_member *members;
 };
@@ -65,6 +66,7 @@ struct repl_leader {
     int32_t self;
     int32_t leader_epoch, partition_epoch;
     int32_t min_insync_replicas;
+    uint32_t factor;
     int64_t epoch_start;    // where this leader epoch began in the log
     int64_t end;            // our own offered end
     int64_t high_watermark;

@@ -101,6 +101,7 @@ static struct repl_view view_of(const struct world *w, struct repl_member member
     return (struct repl_view){.leader_epoch = w->leader_epoch,
                               .partition_epoch = w->partition_epoch,
                               .min_insync_replicas = 2,
+                              .factor = NODES,
                               .member_count = NODES,
                               .members = members};
 }

@@ -18,7 +18,8 @@ static struct repl_view view_of(int32_t epoch, bool isr2, bool isr3)
     members[1].in_isr = isr2;
     members[2].in_isr = isr3;
     return (struct repl_view){
-        .leader_epoch = 5, .partition_epoch = epoch, .min_insync_replicas = 2, .member_count = 3, .members = members};
+        .leader_epoch = 5, .partition_epoch = epoch, .min_insync_replicas = 2, .factor = 3, .member_count = 3,
+        .members = members};
 }
 
 static void begin(bool isr2, bool isr3, int64_t end, int64_t high_watermark)
@@ -66,6 +67,21 @@ Test(repl_leader, the_watermark_stands_below_min_isr)
     cr_assert_not(fetch(2, 12, 2));
     cr_assert_eq(repl_leader_view(&l, &v, 3 * MS, &moved), RC_OK);
     cr_assert(moved && l.high_watermark == 12 && repl_leader_enough(&l));
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, replicas_that_are_still_to_come_are_not_waited_for)
+{
+    begin(false, false, 10, 4);
+    struct repl_view v = view_of(8, false, false);
+    v.factor = 1; // one replica, and two on their way
+    bool moved;
+    cr_assert_eq(repl_leader_view(&l, &v, 3 * MS, &moved), RC_OK);
+    cr_assert(moved && l.high_watermark == 10 && repl_leader_enough(&l));
+    v = view_of(9, false, false); // the move is over, and nobody came
+    cr_assert_eq(repl_leader_view(&l, &v, 4 * MS, &moved), RC_OK);
+    cr_assert_not(repl_leader_enough(&l));
+    cr_assert_not(repl_leader_appended(&l, 12, 5 * MS));
     repl_leader_deinit(&l);
 }
 
