@@ -176,6 +176,8 @@ static void fetch_choose(struct fetch_op *op, struct fetch_draft *d)
         if (n > 0 && (n <= left || !any)) {
             item->bytes_sent = n;
             left -= n < left ? n : left;
+            if (item->read.counts)
+                repl_throttle_count(&op->rq->bs->engine->engine->leader_throttle, n, shard_now_ns(op->rq->bs->shard));
             any = true;
         }
         if (item->read.slice.file)

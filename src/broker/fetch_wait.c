@@ -61,6 +61,8 @@ void fetch_leg_news(struct fetch_leg *leg, const struct fetch_item *item, enum p
         fetch_leg_moved(leg);
         return;
     }
+    if (item->read.held_back && news != PARTITION_ANEW)
+        return;
     leg->bytes_watched += bytes_added < item->bytes_max ? bytes_added : item->bytes_max;
     if (news == PARTITION_ANEW || leg->bytes_watched >= fetch_leg_enough(leg))
         fetch_leg_wake(leg);
@@ -90,6 +92,8 @@ static void fetch_leg_watch_run(struct engine_call *c)
     bool moved = false;
     for (struct list_node *n = list_first(&share->line); n; n = list_next(&share->line, n)) {
         struct fetch_item *item = list_entry(n, struct fetch_item, line_link);
+        if (item->read.held_back)
+            continue; // more of it would not be sent: it is read again when this wait is over
         struct partition *p = partition_find(share->shard, item->read.id);
         if (!p || partition_check(p, item->read.current_leader_epoch) != RC_OK) {
             moved = true;

@@ -54,6 +54,7 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
     es->follows_short = false;
     if (everything) {
         engine_configure_compaction(es);
+        throttles_configure(es);
         engine_follow_everything(es, image);
     }
     for (int pass = 0; pass < 2 && !everything; pass++) // deletions before creations, as above
@@ -345,6 +346,7 @@ enum rc engine_create(struct engine **out, const struct engine_config *config, c
     }
     e->config = *config;
     engine_replica_settings(e);
+    throttles_init(e);
     e->shard_count = config->shards->count;
     enum rc rc = engine_boot(e, text, text_bytes);
     if (rc != RC_OK) {

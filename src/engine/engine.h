@@ -11,10 +11,12 @@
 #include "base/map.h"
 #include "engine/call.h"
 #include "engine/quorum.h"
+#include "engine/throttle.h"
 #include "io/io.h"
 #include "meta/config.h"
 #include "meta/image.h"
 #include "model/limits.h"
+#include "repl/throttle.h"
 #include "shard/shard.h"
 #include "store/log.h"
 #include "wire/batch_check.h"
@@ -27,6 +29,7 @@ struct engine_settings {
     uint32_t refs;
     struct topic_config topic;
     struct plog_config log;
+    struct throttle_list leads, follows; // replicas here that are held back while they are copied
 };
 
 // A topic with at least one partition on this shard.
@@ -138,6 +141,7 @@ struct engine {
     int32_t replica_fetch_wait_ms;        // replica.fetch.wait.max.ms
     int32_t replica_fetch_bytes;          // replica.fetch.max.bytes
     int32_t replica_fetch_response_bytes; // replica.fetch.response.max.bytes
+    struct repl_throttle leader_throttle, follower_throttle; // of what is copied from here, and to here
     struct quorum_registration registration;
     struct quorum_op format_op;
     bool joined;              // logs are attached and recovered; on shard 0

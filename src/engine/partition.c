@@ -15,6 +15,26 @@ enum {
 
 // ------------------------------------------------------------------------------------------------ settings
 
+static void settings_unref(struct engine_settings *s)
+{
+    ASSERT(s->refs > 0);
+    if (--s->refs > 0)
+        return;
+    throttle_list_free(&s->leads);
+    throttle_list_free(&s->follows);
+    free(s);
+}
+
+static enum rc settings_throttles(struct engine_settings *s, const struct config_layers *l, int32_t node)
+{
+    static const char *const names[] = {"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"};
+    struct throttle_list *lists[] = {&s->leads, &s->follows};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < ARRAY_COUNT(names) && rc == RC_OK; i++)
+        rc = throttle_list_read(lists[i], config_resolve(CONFIG_TOPIC, config_find(CONFIG_TOPIC, names[i]), l).value, node);
+    return rc;
+}
+
 static struct engine_settings *settings_make(const struct engine_shard *es, const struct image_topic *t)
 {
     struct engine_settings *s = calloc(1, sizeof(*s));
@@ -44,6 +64,8 @@ static struct engine_settings *settings_make(const struct engine_shard *es, cons
     // What must be compacted by then has to leave the active segment before (KIP-354).
     if (s->log.compacts && s->log.max_compaction_lag_ms < s->log.segment_ms)
         s->log.segment_ms = s->log.max_compaction_lag_ms;
+    // Without memory for the lists nobody is held back.
+    (void)settings_throttles(s, &layers, es->engine->config.node_id);
     return s;
 }
 
@@ -51,13 +73,6 @@ static struct engine_settings *settings_ref(struct engine_settings *s)
 {
     s->refs++;
     return s;
-}
-
-static void settings_unref(struct engine_settings *s)
-{
-    ASSERT(s->refs > 0);
-    if (--s->refs == 0)
-        free(s);
 }
 
 // ------------------------------------------------------------------------------------------------ finding

@@ -132,6 +132,8 @@ struct partition_read {
     int64_t diverging_end;
     struct plog_slice slice; // release with plog_slice_release() on the partition's shard
     bool older_segment;      // the slice ends with its segment, and more is there
+    bool counts;             // what is sent of it counts for the throttle of leaders
+    bool held_back;          // there may be more, but it is not sent now: the rate is over its limit
 };
 
 // Reads for a fetch. True: *r is filled (rc tells). False: the log must come from the disk first, wait->done() will

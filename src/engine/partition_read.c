@@ -65,7 +65,7 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
 {
     struct partition *p = partition_find(es, r->id);
     r->slice = (struct plog_slice){0};
-    r->older_segment = false;
+    r->older_segment = r->counts = r->held_back = false;
     r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
     r->diverging_epoch = LEADER_EPOCH_NONE;
     r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
@@ -89,6 +89,11 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, struct pl
     r->high_watermark = p->high_watermark; // what a replica says may have moved it
     r->last_stable_offset = partition_last_stable_offset(p);
     int64_t bound = r->bound = partition_bound(p, r);
+    r->counts = r->by_replica && throttle_list_has(&p->settings->leads, r->id.partition);
+    r->held_back = r->counts && !replica_in_sync(p, r->replica) &&
+                   repl_throttle_wait_ns(&es->engine->leader_throttle, shard_now_ns(es->shard)) > 0;
+    if (r->held_back)
+        return true;
     if (r->fetch_offset >= bound || r->bytes_max == 0 || (r->rc = partition_open(p)) != RC_OK)
         return true;
     struct plog_read read = {

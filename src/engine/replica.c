@@ -107,6 +107,7 @@ static void follow_begin(struct replica *r, const struct image_partition *ip)
     int32_t self = p->es->engine->config.node_id;
     repl_follower_follow(&r->follower, ip->leader, ip->leader_epoch, image_in_isr(ip, self) || in_elr(ip, self));
     r->begun = true;
+    r->in_sync = image_in_isr(ip, self);
     struct fetcher *f = ip->leader == NODE_ID_NONE ? NULL : fetcher_for(p->es, ip->leader);
     if (!f && ip->leader != NODE_ID_NONE)
         p->es->follows_short = true;

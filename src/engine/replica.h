@@ -24,6 +24,7 @@ struct replica {
     struct list_node short_link;   // engine_shard.short_isrs: somebody may join
     // FOLLOWS
     struct repl_follower follower;
+    bool in_sync; // the image's ISR has it
     struct fetcher *fetcher;      // of the leader's node, NULL: none
     struct list_node fetcher_link; // fetcher->replicas
     struct list_node ask_link;     // fetcher->asking: what it wants differs from what the session has
@@ -59,6 +60,8 @@ void replicas_follow_nodes(struct engine_shard *es, const struct image *image);
 // A replica reads from r->fetch_offset, and its history agrees with ours up to there. RC_STALE_BROKER_EPOCH: it is not
 // who it says it is; RC_NOT_LEADER_OR_FOLLOWER: no replica of this partition.
 enum rc replica_fetched(struct partition *p, const struct partition_read *r);
+// Whether the committed ISR has it. On the leader.
+bool replica_in_sync(const struct partition *p, int32_t node);
 // The log's end moved: watermark, waits.
 void replica_appended(struct partition *p);
 // op is written and asks for acks=all. RC_AGAIN: it waits for the watermark and is finished then, or when its time is

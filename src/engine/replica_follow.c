@@ -62,6 +62,15 @@ static void retry_at(struct replica *r, uint64_t at_ns)
     shard_timer_set(r->p->es->shard, &r->retry_timer, at_ns, retry_due);
 }
 
+// It is held back, and the rate is over its limit: how long.
+static uint64_t held_back_ns(const struct replica *r, uint64_t now_ns)
+{
+    const struct partition *p = r->p;
+    if (r->in_sync || !throttle_list_has(&p->settings->follows, p->id.partition))
+        return 0;
+    return repl_throttle_wait_ns(&p->es->engine->follower_throttle, now_ns);
+}
+
 bool replica_ask(struct replica *r, uint64_t now_ns, struct repl_ask *out)
 {
     struct partition *p = r->p;
@@ -70,6 +79,12 @@ bool replica_ask(struct replica *r, uint64_t now_ns, struct repl_ask *out)
     if (!log_quiet(p)) {
         if (p->state == PARTITION_ONLINE && !log_dir_is_offline(p->log.dir))
             retry_at(r, now_ns + AGAIN_MS * UINT64_C(1000000));
+        return false;
+    }
+    uint64_t wait_ns = held_back_ns(r, now_ns);
+    if (wait_ns) {
+        fetcher_leave(r);
+        retry_at(r, now_ns + wait_ns);
         return false;
     }
     struct repl_log log = log_of(p);
@@ -283,6 +298,8 @@ void replica_answered(struct replica *r, const struct repl_ask *asked, const str
         r->told_log_start = v.log_start;
         switch (v.action) {
         case REPL_APPEND:
+            if (throttle_list_has(&p->settings->follows, p->id.partition))
+                repl_throttle_count(&p->es->engine->follower_throttle, in->records.bytes.n, shard_now_ns(p->es->shard));
             append_all(r, (uint8_t *)(uintptr_t)in->records.bytes.p, in->records.bytes.n);
             break;
         case REPL_TRUNCATE:

@@ -239,6 +239,15 @@ enum rc replica_fetched(struct partition *p, const struct partition_read *read)
     return RC_OK;
 }
 
+bool replica_in_sync(const struct partition *p, int32_t node)
+{
+    const struct replica *r = p->replica;
+    for (uint32_t i = 0; r && r->leads && r->begun && i < r->leader.replica_count; i++)
+        if (r->leader.replicas[i].node == node)
+            return r->leader.replicas[i].in_isr;
+    return false;
+}
+
 void replica_appended(struct partition *p)
 {
     struct replica *r = p->replica;

@@ -342,8 +342,9 @@ static bool number_breaks(const struct config_rule *rule, double n, char *why, s
     return true;
 }
 
-static bool text_breaks(const struct config_rule *rule, const char *value, char *why, size_t why_bytes)
+static bool text_breaks(const struct config_key *key, const char *value, char *why, size_t why_bytes)
 {
+    const struct config_rule *rule = &key->rule;
     char words[160] = "";
     int64_t bytes;
     const char *rest = value;
@@ -358,7 +359,10 @@ static bool text_breaks(const struct config_rule *rule, const char *value, char 
         snprintf(why, why_bytes, "Expected a number of bytes such as 512MiB");
         return trimmed(value).n != 0 && !config_parse_size(value, &bytes);
     case CONFIG_RULE_THROTTLE:
-        snprintf(why, why_bytes, "Expected [partitionId]:[brokerId],[partitionId]:[brokerId],... or *");
+        snprintf(why, why_bytes,
+                 "%s must be the literal '*' or a list of replicas in the following format: "
+                 "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                 key->name);
         return !throttle_valid(value);
     case CONFIG_RULE_ONE_OF:
     case CONFIG_RULE_LIST_OF:
@@ -397,7 +401,7 @@ enum rc config_check(const struct config_key *key, const char *value, char *out,
         broken = !config_parse_bool(value, &flag);
         snprintf(why, sizeof(why), "Expected value to be either true or false");
     } else {
-        broken = text_breaks(&key->rule, value, why, sizeof(why));
+        broken = text_breaks(key, value, why, sizeof(why));
     }
     if (!broken)
         return RC_OK;
