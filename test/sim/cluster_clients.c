@@ -10,6 +10,7 @@
 // Everybody who does something to the cluster from outside. Another one is a file of its own and a line here.
 static const struct cluster_actor *const actors[] = {
     &cluster_admin,
+    &cluster_mover,
     &cluster_producers,
     &cluster_readers,
     &cluster_voters,

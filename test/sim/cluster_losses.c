@@ -60,8 +60,10 @@ void cluster_refills(struct cluster_world *w)
     for (uint32_t t = 0; t < w->topic_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             struct cluster_part *part = &w->topics[t].parts[k];
+            // Nor does it matter what one lost that is no replica any more.
             for (uint32_t i = 0; part->unrefilled && i < w->node_count; i++)
-                if ((part->unrefilled >> i & 1) && has_it_back(w, &w->topics[t], k, i)) {
+                if ((part->unrefilled >> i & 1) &&
+                    ((part->known.replicas && !(part->known.replicas >> i & 1)) || has_it_back(w, &w->topics[t], k, i))) {
                     part->unrefilled &= ~(1u << i);
                     part->emptied &= ~(1u << i);
                     part->lost_end[i] = 0;

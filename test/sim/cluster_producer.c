@@ -132,8 +132,9 @@ static void produce_judge(struct cluster_batch *b, const struct produce_response
     case -1:
         return;
     case 45: // OUT_OF_ORDER_SEQUENCE_NUMBER: one batch is on its way at a time, so nothing is
+        cluster_check(w);
         if (!cluster_leads_now(part, b->node)) {
-            part->leader = -1; // a leader that was cut off does not know what its successor has taken
+            part->leader = -1; // a leader that was cut off or replaced a moment ago does not know what its successor has taken
             return;
         }
         if (part->risks != b->risks) {
