@@ -177,9 +177,12 @@ static void partition_attach(struct partition *p)
     struct log_dir *dir = partition_place(es, p->topic, p->id);
     if (partition_must_wait(p, dir))
         return;
+    p->returns = p->returns || partition_past_is_over(p, dir);
+    if (dir && p->returns && partition_past_ends(p, dir, partition_attach))
+        return;
     // At boot one thread looks at every checkpoint. Later only its owner may, and nobody needs to: what comes into
     // being then is in none.
-    const struct log_dir_entry *known = dir && !es->booted ? log_dir_find(dir, p->id) : NULL;
+    const struct log_dir_entry *known = dir && !es->booted && !p->returns ? log_dir_find(dir, p->id) : NULL;
     enum rc rc =
         dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
             : RC_OFFLINE;
@@ -222,7 +225,8 @@ static void partition_block(struct engine_shard *es, struct partition *p, struct
     list_push_front(&es->doomed, &d->doomed_link);
 }
 
-static struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id)
+static struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id,
+                                          bool returns)
 {
     struct partition *p = calloc(1, sizeof(*p));
     if (!p)
@@ -231,6 +235,7 @@ static struct partition *partition_create(struct engine_shard *es, struct engine
     p->topic = t;
     p->id = id;
     p->settings = settings_ref(t->settings);
+    p->returns = returns;
     p->leader_epoch = p->begun_epoch = LEADER_EPOCH_NONE;
     list_init(&p->appends);
     list_init(&p->committing);
@@ -346,6 +351,7 @@ static void partition_doom(struct partition *p, enum rc rc)
     if (list_node_linked(&p->waiting_link))
         list_remove(&es->waiting, &p->waiting_link);
     p->in_graves = p->log.state != PLOG_DETACHED && map_insert(&es->graves, &p->node, grave_hash(p)) == RC_OK;
+    partition_past_forget(p);
     p->state = PARTITION_DOOMED;
     list_push_back(&es->doomed, &p->doomed_link);
     if (list_node_linked(&p->opening_link))
@@ -450,7 +456,7 @@ static struct partition *partition_make(struct engine_shard *es, struct topic_pa
     struct engine_topic *topic = topic_find(es, id.topic_id);
     if (!topic && !(topic = topic_create(es, t)))
         return NULL;
-    struct partition *p = partition_create(es, topic, id);
+    struct partition *p = partition_create(es, topic, id, ip->epoch > 0);
     if (p)
         partition_follow(p, es->reader.image, ip);
     else
@@ -520,7 +526,7 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
             continue;
         if (!topic && !(topic = topic_create(es, t)))
             return RC_NOMEM;
-        if (!p && !(p = partition_create(es, topic, id))) {
+        if (!p && !(p = partition_create(es, topic, id, es->booted && ip->epoch > 0))) {
             topic_unlink_if_empty(es, topic);
             return RC_NOMEM;
         }
@@ -541,6 +547,7 @@ void partition_free_all(struct engine_shard *es)
                 i == 0 ? list_entry(n, struct partition, all_link) : list_entry(n, struct partition, doomed_link);
             if (i == 0)
                 map_remove(&es->partitions, &p->node);
+            partition_past_forget(p);
             replica_end(p);
             if (p->log.state != PLOG_DETACHED)
                 plog_detach(&p->log);

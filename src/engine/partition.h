@@ -36,6 +36,9 @@ struct partition {
     struct list appends; // struct partition_append in validation or waiting behind one, in order
     struct list committing; // struct partition_append that are written and wait for the high watermark, in order
     struct replica *replica; // NULL: this is the only one
+    bool returns;            // it has lived elsewhere, and perhaps here before
+    struct partition_past *past; // under way: partition_past_ends()
+    struct log_dir *past_over;   // whose checkpoint knows nothing of an earlier life any more
     struct list watches; // struct partition_watch
     struct coordinator *coordinator; // of this leader epoch, where the topic is __consumer_offsets; coordinator.h
     struct plog log;
@@ -173,6 +176,12 @@ void partition_unwatch(struct partition_watch *w);
 // shares what it did not change); NULL: look at all. RC_NOMEM: some are not in line.
 enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *before,
                                const struct image *image);
+// Makes the checkpoint of dir forget, durably, what it knows of an earlier life of p. True: p is blocked, then() comes or
+// has come. False: nothing is to be waited for.
+bool partition_past_ends(struct partition *p, struct log_dir *dir, void (*then)(struct partition *p));
+void partition_past_forget(struct partition *p); // p goes
+// At boot: the folder was put aside as stray in a life in which this node was no replica, and now it is one again.
+bool partition_past_is_over(const struct partition *p, const struct log_dir *dir);
 // One replica: what the log offers is committed. With flush.messages that may be less than what was told before the
 // start, until what was recovered has been synced.
 void partition_take_ends(struct partition *p);
