@@ -49,9 +49,10 @@ void quorum_met_clock(struct quorum *q, int32_t node, int64_t wall_ms)
     __atomic_store_n(&m->ahead_ms, ahead_ms, __ATOMIC_RELAXED);
     if (apart && !m->apart)
         trace_warn(q->config.trace,
-                   "the clocks are apart: node %d says %lld ms since 1970, this node %lld, %lld s less; timestamps and "
+                   "the clocks are apart: node %d says %lld ms since 1970, this node %lld, %lld s %s; timestamps and "
                    "retention follow them, safety does not",
-                   node, (long long)wall_ms, (long long)own_ms, (long long)(ahead_ms / 1000));
+                   node, (long long)wall_ms, (long long)own_ms,
+                   (long long)((ahead_ms < 0 ? -ahead_ms : ahead_ms) / 1000), ahead_ms < 0 ? "more" : "less");
     m->apart = apart;
 }
 

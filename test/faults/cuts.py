@@ -7,6 +7,7 @@ leader that is cut off."""
 
 import json
 import os
+import random
 import subprocess
 import time
 
@@ -223,6 +224,67 @@ def sees_half(weir):
         took, whole, count, compared, sorted(set(refusals), key=str))
 
 
+@on_a_network
+def in_pieces(weir):
+    """Five nodes split two, two and one: nobody is enough, no acks=all and no change is acknowledged; healed, it goes on. What the
+    controller of before had in its log may then be decided after all: it was answered with a time-out."""
+    with Network(5) as network, Apart(weir, network, 5) as cluster:
+        cluster.create_led_by('t', [1, 3, 5])
+        cluster.hand_controller_to(1)
+        with Load(cluster, 't', 1) as load:
+            time.sleep(0.7)
+            network.cut([1, 2], [3, 4, 5])
+            network.cut([3, 4], [5])
+            moment = time.monotonic()
+            refusals = [cluster.refuses_a_topic(n, 'cut-off-%d' % n) for n in (1, 3, 5)]
+            time.sleep(max(0, moment + SESSION_S + 2 - time.monotonic()))
+            network.heal()
+            healed = time.monotonic()
+            took = first_acknowledged(cluster, [1, 2, 3, 4, 5], 't', HEALED_S)
+            cluster.registered(5, HEALED_S)
+            cluster.whole('t', seconds=HEALED_S)
+        assert set(refusals) <= {7, 41}, refusals
+        count = load.check()
+        wrong = load.between(moment + GRACE_S, healed)
+        assert not wrong, '%d answers with acks=all by less than a majority' % wrong
+        cluster.stop()
+        compared = cluster.dumps_equal('t', [1, 3, 5])
+    return 'went on %.1f s after healing; %d records, %d batches compared; new topics refused with %s' % (
+        took, count, compared, sorted(set(refusals), key=str))
+
+
+@on_a_network
+def flapping(weir):
+    """Links of three nodes come and go at random for ten seconds: nothing acknowledged is lost, and then all is whole again."""
+    rng = random.Random(7)
+    with Network(3) as network, Apart(weir, network) as cluster:
+        cluster.create_led_by('t', [1, 2, 3])
+        with Load(cluster, 't', 1) as load:
+            end, flaps = time.monotonic() + 10, 0
+            while time.monotonic() < end:
+                a, b = rng.sample((1, 2, 3), 2)
+                if rng.random() < 0.5:
+                    network.mute(a, b)
+                else:
+                    network.cut([a], [b])
+                time.sleep(rng.uniform(0.05, 1.2))
+                network.heal()
+                time.sleep(rng.uniform(0.05, 0.5))
+                flaps += 1
+            moment = time.monotonic()
+            cluster.registered(3, HEALED_S)
+            cluster.whole('t', seconds=HEALED_S)
+            whole = time.monotonic() - moment
+            time.sleep(0.5)
+        count = load.check()
+        late, pause = load.between(moment, moment + 30), load.pauses()['i0']
+        assert late, 'nothing was acknowledged afterwards'
+        cluster.stop()
+        compared = cluster.dumps_equal('t', [1, 2, 3])
+    return '%d cuts; whole %.1f s after the last; %d records, longest pause %.1f s, %d batches compared' % (
+        flaps, whole, count, pause, compared)
+
+
 def busy(process, seconds):
     """The share of a core that a process takes."""
     def used():
@@ -255,4 +317,4 @@ def leader_behind(weir):
 
 
 CASES = [three_and_two, speaks_to_nobody, controller_out_of_sight, leader_behind]
-CAMPAIGN = [two_and_one, hears_nobody, sees_half]
+CAMPAIGN = [two_and_one, hears_nobody, sees_half, in_pieces, flapping]
