@@ -168,7 +168,7 @@ class Failover(loads.Load):
                 load = subprocess.Popen(self.command(broker, topic), stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.PIPE)
             try:
                 time.sleep(3 if self.client == 'librdkafka' else 6)
-                at = time.time()
+                leader, at = self.whole(broker, topic), time.time()
                 self.strike(broker, leader - 1)
                 end = time.monotonic() + 120     # a client may hold on to its connection for a minute
                 while time.monotonic() < end and not any(t > at + 0.5 for t in self.acks(path)):
@@ -185,7 +185,8 @@ class Failover(loads.Load):
                     load.wait()
             acks = self.acks(path)
         self.mend(broker, leader - 1)
-        self.whole(broker, topic)
+        if self.whole(broker, topic) == leader:
+            raise Wrong('%s: node %d was %s and led on' % (broker.name, leader, self.how))
         after = [t for t in acks if t > at - 0.5]
         if len(after) < 2 or after[-1] < at + 0.5:
             raise Wrong('%s: no acknowledgement after the leader was %s' % (broker.name, self.how))
