@@ -116,7 +116,7 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
 bool plog_is_idle(const struct plog *l)
 {
     return list_empty(&l->queued) && list_empty(&l->writing) && list_empty(&l->syncing) && !l->write && !l->sync &&
-           !l->checkpointing && !l->marking && !l->noting_start && !compact_is_busy(l);
+           !l->checkpointing && !l->marking && !l->noting_start && !l->resetting && !compact_is_busy(l);
 }
 
 void plog_detach(struct plog *l)

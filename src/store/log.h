@@ -98,6 +98,8 @@ struct plog {
     bool marking;                            // the word that something does is on its way to the folder's shard
     bool flushing;                           // plog_flush() is on the stack
     bool noting_start;                       // a log start is on its way to the disk
+    bool resetting;                          // a recovery point that goes back is on its way to the disk
+    bool reset_ready;                        // it is there, and nothing was noted since
     bool due_mark, due_checkpoint, due_drop; // what the store has been asked to do
     uint8_t hint_next;
     int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
@@ -388,8 +390,9 @@ bool plog_retention_step(struct plog *l, int64_t bound, int64_t wall_ms);
 // The wall time at which retention by time may have something to do, INT64_MAX when never. Costs nothing.
 int64_t plog_retention_due_ms(const struct plog *l);
 
-// Cuts the log so that it ends at offset or at the start of the batch that holds it (followers; the log must have
-// nothing queued or in flight). RC_AGAIN: slices that reach beyond are out; shut their connections and call again.
+// Cuts the log so that it ends at offset or at the start of the batch that holds it (followers; the log must be idle).
+// RC_AGAIN: slices that reach beyond are out (shut their connections), or the recovery point that goes back first is on
+// its way to the shard that owns the folder; call again when the log is idle.
 // Indexes, epochs and producer state follow. RC_IO: the folder is offline.
 enum rc plog_truncate(struct plog *l, int64_t offset);
 // Drops everything and starts empty at offset (a follower below the leader's log start). Same conditions.

@@ -490,7 +490,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     epoch_cache_cut_end(&l->epochs, l->written);
     epoch_cache_cut_start(&l->epochs, l->start);
     if (l->start > l->written) { // raised durably, then a power cut took what lay below it
-        enum rc rc = plog_reset(l, l->start);
+        enum rc rc = plog_reset_recovered(l);
         if (rc)
             return rc;
     }

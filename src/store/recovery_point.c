@@ -65,13 +65,20 @@ static bool plog_snapshot_is_needed(const struct plog *l, int64_t offset)
            (l->checkpointing && offset == l->checkpointing->at.offset);
 }
 
+// Whether the snapshot at offset may go, and where it lies.
+static bool plog_snapshot_goes(const struct plog *l, int64_t offset, char path[IO_PATH_BYTES_MAX])
+{
+    char name[SEGMENT_NAME_BYTES];
+    if (offset == OFFSET_NONE || l->snapshot == OFFSET_NONE || plog_snapshot_is_needed(l, offset))
+        return false;
+    segment_name(name, offset, ".snapshot");
+    return plog_path(l, path, name) == RC_OK;
+}
+
 static void plog_drop_snapshot(struct plog *l, int64_t offset)
 {
-    char name[SEGMENT_NAME_BYTES], path[IO_PATH_BYTES_MAX];
-    if (offset == OFFSET_NONE || l->snapshot == OFFSET_NONE || plog_snapshot_is_needed(l, offset))
-        return;
-    segment_name(name, offset, ".snapshot");
-    if (plog_path(l, path, name) == RC_OK)
+    char path[IO_PATH_BYTES_MAX];
+    if (plog_snapshot_goes(l, offset, path))
         (void)store_trash_put(l->store, l->dir, path, false, 0);
 }
 
@@ -132,25 +139,102 @@ static bool plog_is_quiet(const struct plog *l)
     return list_empty(&l->queued) && list_empty(&l->writing) && !l->write;
 }
 
-enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at)
+static void plog_reset_noted(struct plog *l, const struct log_dir_mark *at)
 {
-    struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
-    r.flags |= CHECKPOINT_FLAG_RESET;
-    enum rc rc = log_dir_put(l->dir, &r);
-    if (rc == RC_OK && !l->dir->forward)
-        rc = io_file_sync_now(&l->dir->checkpoint.file);
-    if (rc)
-        return rc;
     l->recovery_point = l->recovery_point_durable = at->offset;
     l->recovery_base = at->segment_base;
     if (l->first_dirty > at->offset)
         l->first_dirty = at->offset;
     l->mark = at->offset;
     l->clean_marked = false;
-    return RC_OK;
+}
+
+struct plog_reset {
+    struct log_dir_op op;
+    struct plog *log;
+    struct log_dir_mark at;
+};
+
+static void plog_reset_put(struct log_dir_op *op, enum rc rc)
+{
+    struct plog_reset *y = container_of(op, struct plog_reset, op);
+    struct plog *l = y->log;
+    l->resetting = false;
+    l->reset_ready = rc == RC_OK;
+    if (rc == RC_OK)
+        plog_reset_noted(l, &y->at);
+    free(y);
+}
+
+enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at, bool wait)
+{
+    // It may have been here before, and something else have been noted since.
+    bool ready = l->reset_ready && l->recovery_point == at->offset && l->recovery_base == at->segment_base &&
+                 l->mark == at->offset;
+    struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
+    r.flags |= CHECKPOINT_FLAG_RESET;
+    l->reset_ready = false;
+    if (ready)
+        return RC_OK;
+    if (!l->dir->forward || !wait) {
+        enum rc rc = log_dir_put(l->dir, &r);
+        if (rc == RC_OK && !l->dir->forward)
+            rc = io_file_sync_now(&l->dir->checkpoint.file);
+        if (rc == RC_OK)
+            plog_reset_noted(l, at);
+        return rc;
+    }
+    // The folder is another shard's: not a byte may go before its checkpoint says so.
+    struct plog_reset *y = calloc(1, sizeof(*y));
+    if (!y)
+        return RC_AGAIN;
+    y->log = l;
+    y->at = *at;
+    y->op.request = LOG_DIR_PUT_SYNC;
+    y->op.record = r;
+    y->op.done = plog_reset_put;
+    l->resetting = true;
+    log_dir_submit(l->dir, &y->op);
+    return RC_AGAIN;
 }
 
 // ------------------------------------------------------------------------------------------------ written marks
+
+// A mark on its way to the shard that owns the folder. The snapshot of the one before goes when it has arrived: until
+// then a start goes by that one. It knows no log, for that may be gone by then.
+struct plog_mark {
+    struct log_dir_op op;
+    struct store *store;
+    struct log_dir *dir;
+    char path[]; // of the snapshot, empty: none
+};
+
+static void plog_mark_put(struct log_dir_op *op, enum rc rc)
+{
+    struct plog_mark *y = container_of(op, struct plog_mark, op);
+    if (rc == RC_OK && y->path[0])
+        (void)store_trash_put(y->store, y->dir, y->path, false, 0);
+    free(y);
+}
+
+static enum rc plog_send_mark(struct plog *l, const struct checkpoint_record *r, int64_t before)
+{
+    char path[IO_PATH_BYTES_MAX];
+    if (!plog_snapshot_goes(l, before, path))
+        path[0] = 0;
+    size_t n = strlen(path) + 1;
+    struct plog_mark *y = calloc(1, sizeof(*y) + n);
+    if (!y)
+        return RC_NOMEM;
+    memcpy(y->path, path, n);
+    y->store = l->store;
+    y->dir = l->dir;
+    y->op.request = LOG_DIR_PUT;
+    y->op.record = *r;
+    y->op.done = plog_mark_put;
+    log_dir_submit(l->dir, &y->op);
+    return RC_OK;
+}
 
 enum rc plog_put_mark(struct plog *l)
 {
@@ -162,12 +246,20 @@ enum rc plog_put_mark(struct plog *l)
     bool clean = plog_is_quiet(l);
     const struct log_dir_mark here = plog_mark_here(l);
     const struct checkpoint_record r = plog_record(l, CHECKPOINT_MARK, &here, clean);
-    rc = log_dir_put(l->dir, &r);
+    int64_t before = l->mark;
+    if (!l->dir->forward)
+        rc = log_dir_put(l->dir, &r);
     if (rc)
         return rc;
-    int64_t before = l->mark;
     l->mark = here.offset;
-    plog_drop_snapshot(l, before);
+    if (l->dir->forward)
+        rc = plog_send_mark(l, &r, before);
+    else
+        plog_drop_snapshot(l, before);
+    if (rc) {
+        l->mark = before;
+        return rc;
+    }
     l->unmarked_bytes = 0;
     l->clean_marked = clean;
     l->store->counters.marks++;

@@ -271,14 +271,16 @@ static void plog_drop_last(struct plog *l, uint32_t ordinal)
         l->sealed_count = ordinal;
 }
 
-enum rc plog_reset(struct plog *l, int64_t offset)
+static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
 {
     const struct log_dir_mark at = {.offset = offset, .segment_base = offset, .leader_epoch = LEADER_EPOCH_NONE};
     compact_cancel(l);
     ASSERT(plog_is_idle(l));
     if (plog_is_pinned_from(l, INT64_MIN))
         return RC_AGAIN;
-    enum rc rc = plog_put_reset(l, &at);
+    enum rc rc = plog_put_reset(l, &at, wait);
+    if (rc == RC_AGAIN)
+        return rc;
     if (rc) {
         plog_fail_dir(l, rc, "resetting");
         return rc;
@@ -299,6 +301,16 @@ enum rc plog_reset(struct plog *l, int64_t offset)
     plog_set_start(l, offset);
     l->start_durable = 0;
     return plog_put_start(l);
+}
+
+enum rc plog_reset(struct plog *l, int64_t offset)
+{
+    return plog_reset_at(l, offset, true);
+}
+
+enum rc plog_reset_recovered(struct plog *l)
+{
+    return plog_reset_at(l, l->start, false);
 }
 
 enum rc plog_truncate(struct plog *l, int64_t offset)
@@ -324,7 +336,9 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     // The recovery point goes back to the segment's start, where a producer snapshot lies; what is left of the segment
     // is scanned from there, so that everything derived follows from the batches that stay.
     const struct log_dir_mark at = {s.base_offset, s.base_offset, 0, LEADER_EPOCH_NONE};
-    rc = plog_put_reset(l, &at);
+    rc = plog_put_reset(l, &at, true);
+    if (rc == RC_AGAIN)
+        return rc;
     if (rc == RC_OK)
         rc = io_file_truncate(&file->file, position);
     if (rc) {

@@ -136,3 +136,86 @@ Test(forward, an_offline_folder_fails_what_comes_back)
     f.dir.forward = NULL;
     fixture_close(&f);
 }
+
+// A process that dies between the two halves finds a log as long as the checkpoint says.
+Test(forward, a_log_is_cut_when_its_folder_knows_the_shorter_recovery_point)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        struct fixture f = {0};
+        fixture_open(&f);
+        fixture_fill(&f, 3, 100);
+        store_want_checkpoint(&f.store, &f.log);
+        fixture_settle(&f);
+        cr_assert_eq(f.log.recovery_point, 3);
+        f.dir.forward = forward;
+        on_the_way_count = 0;
+        uint64_t bytes = plog_bytes(&f.log);
+        cr_assert_eq(whole ? plog_reset(&f.log, 100) : plog_truncate(&f.log, 1), RC_AGAIN);
+        cr_assert_eq(plog_bytes(&f.log), bytes);
+        cr_assert_not(plog_is_idle(&f.log));
+        on_the_way_count = 0; // it dies: what was on its way never arrives
+        f.log.resetting = false;
+        f.dir.forward = NULL;
+        fixture_die(&f);
+        (void)fixture_recover(&f);
+        cr_assert_eq(plog_written_end(&f.log), 3);
+        cr_assert_eq(fixture_read_all(&f), 3);
+        // And the whole way.
+        f.dir.forward = forward;
+        cr_assert_eq(plog_open(&f.log), RC_OK);
+        enum rc rc = RC_AGAIN;
+        for (int i = 0; i < 1000 && rc == RC_AGAIN; i++) {
+            rc = !plog_is_idle(&f.log) ? RC_AGAIN : whole ? plog_reset(&f.log, 100) : plog_truncate(&f.log, 1);
+            arrive();
+            io_poll(f.io, 1000000);
+        }
+        cr_assert_eq(rc, RC_OK, "%s", rc_name(rc));
+        cr_assert_eq(log_dir_find(&f.dir, f.log.id)->recovery_point.offset, whole ? 100 : 0);
+        f.dir.forward = NULL;
+        if (!whole)
+            cr_assert_eq(fixture_recover(&f).end_offset, 1);
+        cr_assert_eq(plog_written_end(&f.log), whole ? 100 : 1);
+        fixture_close(&f);
+    }
+}
+
+static void send_of_producer(struct fixture *f, int32_t sequence)
+{
+    struct batch_spec spec = {.records = 1, .value_bytes = 100, .timestamp = 1, .producer_id = 7, .base_sequence = sequence};
+    fixture_make(&a.batch, spec);
+    a.op = (struct plog_append){.batch = a.batch.bytes, .bytes = a.batch.n, .done = sent_done};
+    a.done = false;
+    cr_assert_eq(plog_append(&f->log, &a.op), RC_OK);
+    plog_flush(&f->log);
+    pump(f, &a.done);
+    cr_assert_eq(a.rc, RC_OK);
+}
+
+// A start goes by the mark that has arrived, and needs the producers of that one.
+Test(forward, the_snapshot_of_a_mark_goes_when_the_next_mark_has_arrived)
+{
+    for (int arrives = 0; arrives < 2; arrives++) {
+        struct fixture f = {0};
+        fixture_open(&f);
+        owner = &f.dir;
+        on_the_way_count = 0;
+        send_of_producer(&f, 0);
+        cr_assert_eq(plog_put_mark(&f.log), RC_OK);
+        f.dir.forward = forward;
+        send_of_producer(&f, 1);
+        cr_assert_eq(plog_put_mark(&f.log), RC_OK);
+        if (arrives)
+            arrive();
+        on_the_way_count = 0; // it dies
+        f.dir.forward = NULL;
+        fixture_settle(&f);
+        cr_assert_eq(fixture_exists(&f, "00000000000000000001.snapshot"), !arrives);
+        fixture_die(&f);
+        (void)fixture_recover(&f);
+        cr_assert_eq(plog_open(&f.log), RC_OK);
+        cr_assert_eq(plog_written_end(&f.log), 2);
+        const struct producer_entry *e = producer_state_find(&f.log.producers, 7);
+        cr_assert(e && e->batch_count == 2 && e->batches[1].last_sequence == 1);
+        fixture_close(&f);
+    }
+}
