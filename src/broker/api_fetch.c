@@ -41,7 +41,8 @@ static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
         return;
     if (r->rc != RC_OK)
         fetch_share_drop(share, item);
-    else if (item->watch.p && got == 0 && r->diverging_epoch == LEADER_EPOCH_NONE && r->bound <= r->fetch_offset)
+    else if (item->watch.p && got == 0 && r->preferred == NODE_ID_NONE && r->diverging_epoch == LEADER_EPOCH_NONE &&
+             r->bound <= r->fetch_offset)
         list_remove(&share->line, &item->line_link);
 }
 
@@ -64,7 +65,7 @@ static void fetch_leg_continue(struct fetch_leg *leg)
         leg->wait.done = fetch_leg_warm;
         if (share->lasting)
             fetch_share_watch(share, item); // first, so that nothing falls between the read and it
-        if (!partition_read(share->shard, &item->read, &leg->wait))
+        if (!partition_read(share->shard, &item->read, &leg->op->client, &leg->wait))
             return; // fetch_leg_warm() goes on
         memset(&leg->wait, 0, sizeof(leg->wait));
         struct list_node *next = list_next(&share->line, &item->line_link);
@@ -142,8 +143,8 @@ static bool fetch_leg_is_enough(const struct fetch_op *op, const struct fetch_le
         *bytes += r->slice.bytes;
         // A read ends with its segment. Who is that far behind must not wait for bytes that are there (Kafka answers at
         // once, too).
-        if (r->rc != RC_OK || r->diverging_epoch != LEADER_EPOCH_NONE || *bytes >= op->min_bytes ||
-            (r->older_segment && r->slice.bytes > 0))
+        if (r->rc != RC_OK || r->diverging_epoch != LEADER_EPOCH_NONE || r->preferred != NODE_ID_NONE ||
+            *bytes >= op->min_bytes || (r->older_segment && r->slice.bytes > 0))
             return true;
     }
     return false;
@@ -216,6 +217,7 @@ static void fetch_item_place(struct fetch_op *op, struct fetch_item *item, const
     struct partition_read *r = &item->read;
     r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
     r->leader_epoch = r->diverging_epoch = LEADER_EPOCH_NONE;
+    r->preferred = NODE_ID_NONE;
     r->slice = (struct plog_slice){0};
     if (!t) {
         r->rc = item->by_id ? RC_UNKNOWN_TOPIC_ID : RC_UNKNOWN_TOPIC_OR_PARTITION;
@@ -227,7 +229,9 @@ static void fetch_item_place(struct fetch_op *op, struct fetch_item *item, const
         return;
     }
     r->id.topic_id = t->id;
-    if (p->leader != e->config.node_id) {
+    bool here = p->leader == e->config.node_id ||
+                (op->client.any_replica && image_has_replica(p, e->config.node_id));
+    if (!here) {
         r->rc = RC_NOT_LEADER_OR_FOLLOWER;
         return;
     }
@@ -344,10 +348,27 @@ static enum rc fetch_judge_replica(struct fetch_op *op, const struct fetch_reque
     return node == s->replica ? RC_OK : RC_CLUSTER_AUTHORIZATION_FAILED;
 }
 
+// The rack lives as long as the request. False: memory is short.
+static bool fetch_set_client(struct fetch_op *op)
+{
+    enum { ANY_REPLICA_VERSION = 11 };
+    struct request *rq = op->rq;
+    struct bytes rack = op->in->rack_id;
+    if (op->by_replica || rq->version < ANY_REPLICA_VERSION)
+        return true;
+    const uint8_t *copy = arena_copy(&rq->arena, rack.p, rack.n); // the frame goes before the wait
+    op->client.any_replica = true;
+    op->client.rack = bytes_of(copy, rack.n);
+    op->client.listener = bytes_str(rq->bs->broker->config.listeners[rq->session ? rq->session->listener : 0].name);
+    return copy != NULL;
+}
+
 // What is fetched, and the legs it takes. False: memory is short.
 static bool fetch_partitions(struct fetch_op *op)
 {
     struct request *rq = op->rq;
+    if (!fetch_set_client(op))
+        return false;
     struct fetch_session *s = op->context.session;
     const struct image *image = engine_image(rq->bs->engine);
     uint32_t shards = rq->bs->broker->shard_count;

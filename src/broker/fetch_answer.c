@@ -104,6 +104,7 @@ static void fetch_fill(struct fetch_op *op, struct fetch_item *item, struct fetc
         out->diverging_epoch.epoch = r->diverging_epoch;
         out->diverging_epoch.end_offset = r->diverging_end;
     }
+    out->preferred_read_replica = r->preferred;
     if (r->rc == RC_NOT_LEADER_OR_FOLLOWER || r->rc == RC_FENCED_LEADER_EPOCH)
         fetch_fill_leader(op, item, out);
     if (item->bytes_sent > 0 && !fetch_inline(op, pin, item->bytes_sent, &out->records))
@@ -187,7 +188,7 @@ static void fetch_choose(struct fetch_op *op, struct fetch_draft *d)
             news = fetch_session_note(container_of(item, struct fetch_partition, item), kerr_of(item->read.rc),
                                       item->bytes_sent, item->read.high_watermark, item->read.last_stable_offset,
                                       item->read.log_start_offset) ||
-                   item->read.diverging_epoch != LEADER_EPOCH_NONE;
+                   item->read.diverging_epoch != LEADER_EPOCH_NONE || item->read.preferred != NODE_ID_NONE;
         item->answered = news || op->context.full;
         d->answered += item->answered;
     }

@@ -51,6 +51,7 @@ struct fetch_op {
     bool by_replica;
     int32_t replica;
     int64_t replica_epoch;
+    struct partition_client client;
     bool committed, gone, last_try, waiting, ending;
     bool all; // everything is read, not only who stands in line
     struct shard_timer timer;

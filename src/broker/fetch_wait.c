@@ -50,7 +50,9 @@ static void fetch_leg_due(struct shard_timer *t)
 static void fetch_leg_moved(struct fetch_leg *leg)
 {
     struct shard *s = leg->shard->shard;
-    if (leg->op->by_replica && !shard_timer_is_set(&leg->timer))
+    if (leg->op->by_replica && leg->shard->engine->selects_by_rack) // consumers wait at that replica
+        fetch_leg_due(&leg->timer);
+    else if (leg->op->by_replica && !shard_timer_is_set(&leg->timer))
         shard_timer_set(s, &leg->timer,
                         shard_now_ns(s) + (uint64_t)leg->shard->engine->replica_fetch_wait_ms * 1000000, fetch_leg_due);
 }
@@ -95,7 +97,7 @@ static void fetch_leg_watch_run(struct engine_call *c)
         if (item->read.held_back)
             continue; // more of it would not be sent: it is read again when this wait is over
         struct partition *p = partition_find(share->shard, item->read.id);
-        if (!p || partition_check(p, item->read.current_leader_epoch) != RC_OK) {
+        if (!p || partition_check_reader(p, &item->read, &leg->op->client) != RC_OK) {
             moved = true;
             continue;
         }

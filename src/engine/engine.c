@@ -9,6 +9,7 @@
 #include "engine/engine_core.h"
 #include "engine/partition.h"
 #include "engine/peers.h"
+#include "engine/replica_nearest.h"
 #include "engine/replica.h"
 
 enum { STORE_STEP_NS = 500 * 1000 };
@@ -311,6 +312,7 @@ static void engine_replica_settings(struct engine *e)
 {
     struct config_layers l = {.properties = e->config.properties};
     e->replica_lag_ms = config_broker_int(&l, "replica.lag.time.max.ms", 30000);
+    e->selects_by_rack = replica_selector_by_rack(config_broker_text(&l, "replica.selector.class"));
     e->replica_fetch_wait_ms = (int32_t)config_broker_int(&l, "replica.fetch.wait.max.ms", 500);
     e->replica_fetch_bytes = (int32_t)config_broker_int(&l, "replica.fetch.max.bytes", 1 << 20);
     e->replica_fetch_response_bytes = (int32_t)config_broker_int(&l, "replica.fetch.response.max.bytes", 10 << 20);

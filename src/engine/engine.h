@@ -139,6 +139,7 @@ struct engine {
     struct quorum *quorum; // lives on shard 0
     int64_t replica_lag_ms;               // replica.lag.time.max.ms
     int32_t replica_fetch_wait_ms;        // replica.fetch.wait.max.ms
+    bool selects_by_rack;                 // replica.selector.class
     int32_t replica_fetch_bytes;          // replica.fetch.max.bytes
     int32_t replica_fetch_response_bytes; // replica.fetch.response.max.bytes
     struct repl_throttle leader_throttle, follower_throttle; // of what is copied from here, and to here

@@ -52,6 +52,11 @@ struct partition *partition_peek(struct engine_shard *es, struct topic_partition
 // RC_OK when requests may be served here under current_leader_epoch (LEADER_EPOCH_NONE: not given), else
 // RC_FENCED_LEADER_EPOCH, RC_UNKNOWN_LEADER_EPOCH, RC_STORAGE_ERROR, RC_NOT_LEADER_OR_FOLLOWER.
 enum rc partition_check(const struct partition *p, int32_t current_leader_epoch);
+struct partition_read;
+struct partition_client;
+// The same for a fetch, which some clients may ask of any replica.
+enum rc partition_check_reader(const struct partition *p, const struct partition_read *r,
+                               const struct partition_client *client);
 
 // The log is open and its files may be used. A log at rest is opened inline; where that finds work (an index to rebuild)
 // a slice of it is done at once and the rest by a job: RC_NOT_LEADER_OR_FOLLOWER meanwhile, on which clients try again.
@@ -114,6 +119,13 @@ void partition_mark_dirty(struct partition *p);
 
 // ------------------------------------------------------------------------------------------------ read
 
+// Who fetches. Consumers from Fetch 11 on may be sent to a replica in their rack, and ask any (KIP-392).
+struct partition_client {
+    bool any_replica;
+    struct bytes rack;     // empty: none
+    struct bytes listener; // where it came in
+};
+
 struct partition_read {
     // in
     struct topic_partition id;
@@ -130,6 +142,7 @@ struct partition_read {
     enum rc rc;
     int64_t high_watermark, last_stable_offset, log_start_offset;
     int64_t bound; // up to where it could read
+    int32_t preferred; // the replica in the client's rack, which is to be asked instead; NODE_ID_NONE: none
     int32_t leader_epoch;
     int32_t diverging_epoch; // LEADER_EPOCH_NONE: none
     int64_t diverging_end;
@@ -141,7 +154,8 @@ struct partition_read {
 
 // Reads for a fetch. True: *r is filled (rc tells). False: the log must come from the disk first, wait->done() will
 // tell; call again then.
-bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait);
+bool partition_read(struct engine_shard *es, struct partition_read *r, const struct partition_client *client,
+                    struct plog_wait *wait);
 
 // Up to where r may read now.
 int64_t partition_bound(struct partition *p, const struct partition_read *r);

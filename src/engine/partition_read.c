@@ -3,16 +3,17 @@
 // What readers may see of a partition, and who waits for more of it.
 #include "engine/partition.h"
 #include "engine/replica.h"
+#include "engine/replica_nearest.h"
 
 // ------------------------------------------------------------------------------------------------ reading
 
-enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
+static enum rc check(const struct partition *p, int32_t current_leader_epoch, bool leader_only)
 {
     if (p->state == PARTITION_DAMAGED || p->log.state == PLOG_DAMAGED)
         return RC_STORAGE_ERROR;
     if (p->state == PARTITION_OFFLINE || (p->state == PARTITION_ONLINE && log_dir_is_offline(p->log.dir)))
         return RC_STORAGE_ERROR;
-    if (p->state == PARTITION_BLOCKED || !p->leads)
+    if (p->state == PARTITION_BLOCKED || (!p->leads && (leader_only || !p->replica || !p->replica->begun)))
         return RC_NOT_LEADER_OR_FOLLOWER;
     if (p->replica && shard_now_ns(p->es->shard) > quorum_lease_ns(p->es->engine->quorum))
         return RC_NOT_LEADER_OR_FOLLOWER; // cut off for so long that another one may lead
@@ -21,6 +22,17 @@ enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
     if (current_leader_epoch != LEADER_EPOCH_NONE && current_leader_epoch > p->leader_epoch)
         return RC_UNKNOWN_LEADER_EPOCH;
     return RC_OK;
+}
+
+enum rc partition_check(const struct partition *p, int32_t current_leader_epoch)
+{
+    return check(p, current_leader_epoch, true);
+}
+
+enum rc partition_check_reader(const struct partition *p, const struct partition_read *r,
+                               const struct partition_client *client)
+{
+    return check(p, r->current_leader_epoch, r->by_replica || !client->any_replica);
 }
 
 int64_t partition_last_stable_offset(struct partition *p)
@@ -32,7 +44,8 @@ int64_t partition_last_stable_offset(struct partition *p)
 // KIP-320: does the reader's history agree with ours up to where it wants to go on?
 static bool partition_diverges(struct partition *p, struct partition_read *r)
 {
-    if (r->last_fetched_epoch == LEADER_EPOCH_NONE || r->last_fetched_epoch == p->leader_epoch)
+    // What a follower does not have, its leader may.
+    if (r->last_fetched_epoch == LEADER_EPOCH_NONE || r->last_fetched_epoch == p->leader_epoch || !p->leads)
         return false;
     int32_t epoch;
     int64_t end;
@@ -61,27 +74,38 @@ int64_t partition_bound(struct partition *p, const struct partition_read *r)
     return r->committed ? partition_last_stable_offset(p) : p->high_watermark;
 }
 
-bool partition_read(struct engine_shard *es, struct partition_read *r, struct plog_wait *wait)
+// A consumer asks beyond what there is, or below. Of a follower only who knows that it is one may believe that.
+static enum rc out_of_range(const struct partition *p, const struct partition_read *r)
+{
+    bool knows = p->leads || r->current_leader_epoch != LEADER_EPOCH_NONE;
+    return knows ? RC_OFFSET_OUT_OF_RANGE : RC_NOT_LEADER_OR_FOLLOWER;
+}
+
+bool partition_read(struct engine_shard *es, struct partition_read *r, const struct partition_client *client,
+                    struct plog_wait *wait)
 {
     struct partition *p = partition_find(es, r->id);
     r->slice = (struct plog_slice){0};
     r->older_segment = r->counts = r->held_back = false;
     r->high_watermark = r->last_stable_offset = r->log_start_offset = OFFSET_NONE;
     r->diverging_epoch = LEADER_EPOCH_NONE;
+    r->preferred = NODE_ID_NONE;
     r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
-    r->rc = p ? partition_check(p, r->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    r->rc = p ? partition_check_reader(p, r, client) : RC_NOT_LEADER_OR_FOLLOWER;
     if (r->rc != RC_OK)
         return true;
     r->high_watermark = p->high_watermark;
     r->last_stable_offset = partition_last_stable_offset(p);
     r->log_start_offset = plog_start_offset(&p->log);
+    if (!r->by_replica && client->rack.n && (r->preferred = replica_nearest(p, r->fetch_offset, client)) != NODE_ID_NONE)
+        return true;
     if (r->last_fetched_epoch != LEADER_EPOCH_NONE && r->last_fetched_epoch != p->leader_epoch &&
         (r->rc = partition_open(p)) != RC_OK)
         return true;
     if (partition_diverges(p, r))
         return true;
     if (r->fetch_offset < r->log_start_offset || r->fetch_offset > plog_written_end(&p->log)) {
-        r->rc = RC_OFFSET_OUT_OF_RANGE;
+        r->rc = out_of_range(p, r);
         return true;
     }
     if (r->by_replica && (r->rc = replica_fetched(p, r)) != RC_OK)

@@ -137,9 +137,11 @@ static void part_over(struct replica *r)
     int64_t end = plog_written_end(&p->log);
     int64_t hw = r->told_watermark < end ? r->told_watermark : end;
     if (!r->leads && hw > p->high_watermark) {
+        int64_t before = p->high_watermark;
         p->high_watermark = hw;
         plog_note_high_watermark(&p->log, hw);
-        partition_tell_committed(p, 0);
+        if (!list_empty(&p->watches))
+            partition_tell_committed(p, plog_bytes_between(&p->log, before, hw));
     }
     if (!r->leads)
         raise_start(r);

@@ -17,6 +17,13 @@ static const char *const inter_broker_protocols[] = {"PLAINTEXT", "SSL", "SASL_P
 static const char *const io_engines[] = {"auto", "uring", "epoll", NULL};
 static const char *const migration_policies[] = {"bidirectional", "downgrade", "upgrade", "disabled", NULL};
 static const char *const process_roles[] = {"broker", "controller", NULL};
+static const char *const replica_selectors[] = {"rack",
+                                                "RackAwareReplicaSelector",
+                                                "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+                                                "leader",
+                                                "LeaderSelector",
+                                                "org.apache.kafka.common.replica.LeaderSelector",
+                                                NULL};
 static const char *const timestamp_types[] = {"CreateTime", "LogAppendTime", NULL};
 
 #define KEY(n, t, v, r, d, e, s, doc)                                                                                  \
@@ -443,8 +450,9 @@ static const struct config_key broker_keys[] = {
         NO_SYN, "Kafka's period of writing high watermarks."),
     KEY("replica.lag.time.max.ms", CONFIG_LONG, "30000", ANY, CONFIG_READ_ONLY, CONFIG_USED, NO_SYN,
         "Lag after which a follower leaves the in-sync replicas."),
-    KEY("replica.selector.class", CONFIG_STRING, NULL, ANY, CONFIG_READ_ONLY, CONFIG_ACCEPTED, NO_SYN,
-        "How a replica is chosen for a consumer; by rack where consumers name theirs."),
+    KEY("replica.selector.class", CONFIG_STRING, NULL, ONE_OF(replica_selectors), CONFIG_READ_ONLY, CONFIG_USED, NO_SYN,
+        "Where consumers that name their rack are sent: rack (Kafka's RackAwareReplicaSelector), to a replica in sync "
+        "there; leader, the default, nowhere."),
     KEY("replica.socket.receive.buffer.bytes", CONFIG_INT, "65536", ANY, CONFIG_READ_ONLY, CONFIG_ACCEPTED, NO_SYN,
         "Receive buffer of a follower's connections."),
     KEY("replica.socket.timeout.ms", CONFIG_INT, "30000", ANY, CONFIG_READ_ONLY, CONFIG_ACCEPTED, NO_SYN,

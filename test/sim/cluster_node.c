@@ -19,7 +19,15 @@ static const struct config_pair properties[] = {
     {"metadata.log.max.record.bytes.between.snapshots", "4096"},
     {"replica.fetch.wait.max.ms", "100"},
     {"replica.lag.time.max.ms", "600"},
+    {"replica.selector.class", "rack"},
 };
+
+// Two racks and a node without one.
+const char *cluster_rack(uint32_t index)
+{
+    static const char *const racks[] = {"east", "west", NULL};
+    return racks[index % ARRAY_COUNT(racks)];
+}
 
 static void changed(struct node *n)
 {
@@ -43,6 +51,7 @@ static void boot(struct sim_process *p)
         .log_dir_count = 1,
         .properties = {.pairs = properties, .count = ARRAY_COUNT(properties)},
         .files_max = 200,
+        .rack = cluster_rack(c->index),
         .trace = &w->sim.sink,
     };
     if (w->node_count > 1) {

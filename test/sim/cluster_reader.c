@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The readers of the cluster scenario follow the leaders; the last one reads everything from start to end when it is told
-// to.
+// The readers of the cluster scenario follow the leaders, or go where those send them: some name a rack. The last one
+// reads everything from start to end when it is told to, of leaders alone: who follows may not know how far it goes.
 #include "cluster_clients.h"
 
 #include <string.h>
@@ -14,6 +14,8 @@ struct cluster_reader {
     struct cluster_clients *all;
     uint8_t index, topic, partition;
     uint32_t node; // asked
+    const char *rack; // NULL: none
+    int32_t near;     // the node the leader sent it to, -1: none
     uint32_t era, process; // then; the process there
     uint32_t risks; // of the partition, when it was turned to
     bool verifies; // passes over all partitions, one after the other, when it is told to
@@ -76,6 +78,12 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
     if (in->error_code || in->responses_count != 1 || in->responses[0].partitions_count != 1)
         return;
     const struct fetch_response_partition *p = &in->responses[0].partitions[0];
+    if (p->error_code)
+        c->near = -1;
+    else if (p->preferred_read_replica >= 0)
+        c->near = p->preferred_read_replica - 1;
+    if (c->near >= (int32_t)w->node_count || (p->preferred_read_replica >= 0 && (p->records.bytes.n || !c->rack)))
+        sim_fail(&w->sim, "%s: sent to node %d", read_part(c)->model.name, p->preferred_read_replica);
     switch (p->error_code) {
     case 0:
         take_records(c, p->records.bytes);
@@ -110,7 +118,7 @@ static void read_done(struct client_request *r, enum rc rc, struct bytes body)
     arena_init(&a, 256 << 10, NULL, 0);
     c->end = OFFSET_NONE;
     if (rc != RC_OK)
-        read_part(c)->leader = -1;
+        c->near = read_part(c)->leader = -1;
     else if (client_answer_decode(&w->sim, r, body, &a, &answer))
         take_answer(c, &answer);
     arena_deinit(&a);
@@ -136,7 +144,11 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.fetch_offset = c->position;
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
     c->era = w->eras.now;
-    c->node = cluster_choose(w, read_part(c)->leader);
+    if (c->rack)
+        c->in.rack_id = bytes_str(c->rack);
+    if (sim_chance(&w->sim, 1, 50))
+        c->near = -1; // once in a while it asks the leader again
+    c->node = cluster_choose(w, c->near >= 0 ? c->near : read_part(c)->leader);
     c->process = w->nodes[c->node].machine->processes;
     client_connection_submit(&c->links.to[c->node], &c->request);
 }
@@ -146,6 +158,7 @@ static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t part
     c->topic = topic;
     c->partition = partition;
     c->position = 0;
+    c->near = -1;
     c->risks = read_part(c)->risks;
     c->end = OFFSET_NONE;
     if (c->verifies)
@@ -228,7 +241,9 @@ static void reader_start(struct cluster_reader *c, struct cluster_clients *all, 
     cluster_links_init(&c->links, all, "reader");
     client_request_init(&c->request, &fetch_request_message, 2000);
     c->request.in = &c->in;
-    c->request.version_max = 12; // by name
+    c->request.version_max = c->verifies ? 10 : 12; // by name; from 11 on followers answer, too
+    c->near = -1;
+    c->rack = c->verifies ? NULL : cluster_rack(index);
     c->request.done = read_done;
     cluster_wake_in(all, &c->timer, sim_between(&all->w->sim, 0, 50 * SIM_MS), reader_tick);
 }

@@ -18,7 +18,7 @@ enum {
     CLUSTER_PARTITIONS_MAX = 3,
     CLUSTER_PRODUCERS = 4,
     CLUSTER_PRODUCERS_IDEMPOTENT = 2, // the first ones; the last one is content with acks=1
-    CLUSTER_READERS = 2,
+    CLUSTER_READERS = 4,
     CLUSTER_PORT = 9092,
     CLUSTER_PEER_PORT = 9093,
     CLUSTER_EPOCHS_MAX = 4096,
@@ -198,6 +198,7 @@ struct cluster_action {
     bool (*act)(struct cluster_world *w, struct cluster_node *n);
 };
 
+const char *cluster_rack(uint32_t index); // of a node, and of a reader; NULL: none
 extern const struct sim_program cluster_node_calls, cluster_clients_calls;
 
 // cluster_faults.c
