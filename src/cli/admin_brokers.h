@@ -17,4 +17,6 @@ bool brokers_ask(struct cli *cli, struct describe_cluster_response *out);
 bool brokers_id(struct cli *cli, const char *text, int32_t *out, int *code);
 
 int admin_brokers_can_stop(struct cli *cli, const struct cli_parsed *parsed);
+extern const struct cli_option admin_drain_options[]; // of 64 bytes
+int admin_brokers_drain(struct cli *cli, const struct cli_parsed *parsed); // admin_reassign.c
 int admin_brokers_remove(struct cli *cli, const struct cli_parsed *parsed);

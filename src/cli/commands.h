@@ -11,6 +11,7 @@ extern const struct cli_command admin_configs_commands[];
 extern const struct cli_command admin_brokers_commands[];
 extern const struct cli_command admin_quorum_commands[];
 extern const struct cli_command admin_leaders_commands[];
+extern const struct cli_command admin_reassign_commands[];
 extern const struct cli_command admin_features_commands[];
 extern const struct cli_command admin_metadata_commands[];
 extern const struct cli_command admin_log_dirs_commands[];

@@ -79,5 +79,6 @@ void tool_cell(struct cli *cli, size_t width, const char *text);
 extern const struct cli_command tool_consumer_groups, tool_get_offsets, tool_groups, tool_console_consumer,
     tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer, tool_topics, tool_configs,
     tool_broker_api_versions, tool_cluster, tool_delete_records, tool_dump_log, tool_leader_election, tool_log_dirs,
-    tool_features, tool_metadata_quorum, tool_producer_perf, tool_consumer_perf, tool_server_start, tool_server_stop;
+    tool_features, tool_metadata_quorum, tool_producer_perf, tool_reassign_partitions, tool_consumer_perf,
+    tool_server_start, tool_server_stop;
 extern const struct cli_command cli_tools_commands[]; // weir tools

@@ -31,14 +31,16 @@ import cluster_disks                                                            
 import clocks                                                                       # noqa: E402
 import pauses                                                                       # noqa: E402
 import cuts                                                                         # noqa: E402
+import moves                                                                        # noqa: E402
 import elections                                                                    # noqa: E402
 import nearest                                                                      # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
 ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
          'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity, 'restarts': restarts,
-         'cluster_disks': cluster_disks, 'clocks': clocks, 'elections': elections, 'pauses': pauses, 'nearest': nearest}
-TIMED = ('cuts', 'hangs', 'restarts', 'clocks', 'pauses')
+         'cluster_disks': cluster_disks, 'clocks': clocks, 'elections': elections, 'pauses': pauses, 'nearest': nearest,
+         'moves': moves}
+TIMED = ('cuts', 'hangs', 'restarts', 'clocks', 'pauses', 'moves')
 
 
 def main():
