@@ -24,6 +24,13 @@ enum {
 _Static_assert(BROKER_SHARD_BYTES_MIN / 16 * SHARE_CONTROL >= SCRATCH_BYTES, "a share holds its largest frame");
 _Static_assert(SHARE_LARGE >= SHARE_HUGE, "what fits the huge share and is called large fits that, too");
 
+static void broker_image_changed(struct engine_shard *es, const struct image *image)
+{
+    struct broker_shard *bs = es->owner;
+    (void)image;
+    offsets_topic_image(&bs->offsets_topic);
+}
+
 static enum rc broker_shard_init(struct broker *b, uint32_t i)
 {
     struct broker_shard *bs = &b->shards[i];
@@ -50,6 +57,8 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     fetch_session_cache_init(&bs->fetch_sessions, b->config.fetch_sessions_max / b->shard_count, &bs->shard->prng);
     producer_ids_init(&bs->producer_ids, bs->engine);
     offsets_topic_init(&bs->offsets_topic, bs->engine);
+    if (bs->engine == &bs->engine->engine->shards[0])
+        bs->engine->image_changed = broker_image_changed;
     bs->rx = (struct rx_slab *)(void *)io_buffer_acquire(bs->shard->io, sizeof(struct rx_slab));
     bs->fetch_scratch = io_buffer_acquire(bs->shard->io, SCRATCH_BYTES);
     if (!bs->rx || !bs->fetch_scratch)

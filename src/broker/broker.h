@@ -57,6 +57,9 @@ struct offsets_topic {
     struct quorum_op op;
     struct offsets_topic_create *create; // in the arena
     struct arena arena;
+    // offsets_topic_grow.c, on shard 0
+    struct offsets_topic_growth *growth; // under way, NULL: none
+    struct shard_timer grow_timer;
 };
 
 // Receive slab: connections read into what is left of the current one; a request that outlives its turn keeps a

@@ -26,6 +26,7 @@ void offsets_topic_init(struct offsets_topic *t, struct engine_shard *es)
 void offsets_topic_deinit(struct offsets_topic *t)
 {
     ASSERT(list_empty(&t->waiters));
+    offsets_topic_grow_end(t);
     arena_deinit(&t->arena);
 }
 

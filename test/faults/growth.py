@@ -100,6 +100,9 @@ def one_becomes_three(c, t):
     t.check("three voters", c.roles(2) == [(1, "voter"), (2, "voter"), (3, "voter")], c.roles(2))
     t.check("three brokers, seen by each", until(10, lambda: all(c.brokers(n) == [1, 2, 3] for n in (1, 2, 3))) is not None)
     t.check("node 1 was told of none of them, and warns", "another --peers list (nodes 1,2) than this node (1)" in c.log(1))
+    took = until(20, lambda: c.copies(2, "__consumer_offsets") == [[1, 2, 3]] * 4)
+    t.check("__consumer_offsets follows the cluster, and it is said", took is not None and
+            any("partitions get 3 replicas, as the cluster has grown" in c.log(n) for n in (1, 2, 3)), c.copies(2, "__consumer_offsets"))
     lines, said = c.consume(3, "kept", "--group", "readers", "--count", "40")
     t.check("the group goes on where it was", len(lines) == 40, (len(lines), said))
 
