@@ -155,14 +155,14 @@ static void partition_wait_due(struct shard_timer *t)
 
 // A partition that comes into being while the node runs finds no folder. If there is one, another shard has yet to
 // rename it for a deleted topic of the same name.
-static bool partition_must_wait(struct partition *p, const struct log_dir *dir)
+static bool partition_must_wait(struct partition *p, struct log_dir *dir)
 {
     struct engine_shard *es = p->es;
     char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
     if (!es->booted || !dir || log_dir_is_offline(dir))
         return false;
     snprintf(path, sizeof(path), "%s/%s-%d", dir->path, p->topic->name, p->id.partition);
-    if (!io_exists(es->shard->io, path))
+    if (!io_exists(es->shard->io, path) || partition_past_is_aside(p, dir))
         return false;
     p->state = PARTITION_BLOCKED;
     list_push_back(&es->waiting, &p->waiting_link);

@@ -194,6 +194,8 @@ enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, co
 // has come. False: nothing is to be waited for.
 bool partition_past_ends(struct partition *p, struct log_dir *dir, void (*then)(struct partition *p));
 void partition_past_forget(struct partition *p); // p goes
+// The folder of p is its own, of an earlier life that this process has never attached, and is put aside as stray now.
+bool partition_past_is_aside(const struct partition *p, struct log_dir *dir);
 // At boot: the folder was put aside as stray in a life in which this node was no replica, and now it is one again.
 bool partition_past_is_over(const struct partition *p, const struct log_dir *dir);
 // One replica: what the log offers is committed. With flush.messages that may be less than what was told before the

@@ -70,3 +70,14 @@ bool partition_past_is_over(const struct partition *p, const struct log_dir *dir
     snprintf(path, sizeof(path), "%s/%s-%d", dir->path, p->topic->name, p->id.partition);
     return !io_exists(es->shard->io, path);
 }
+
+// The folders were judged by an image in which this node was a replica, and the next one, with which this shard began, knew
+// it as none: nobody has attached the log, and nobody renames it.
+bool partition_past_is_aside(const struct partition *p, struct log_dir *dir)
+{
+    char name[TOPIC_NAME_BYTES_MAX + 16];
+    struct uuid id;
+    snprintf(name, sizeof(name), "%s-%d", p->topic->name, p->id.partition);
+    return log_dir_folder_topic_id(dir, name, &id) == RC_OK && uuid_eq(id, p->id.topic_id) &&
+           log_dir_set_stray(dir, name) == RC_OK;
+}
