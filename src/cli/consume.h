@@ -56,6 +56,7 @@ struct consume {
     void *workspace;
     uint32_t going_on; // partitions that have not come to their end
     uint64_t records, bytes, heard_ns;
+    uint64_t empty_since_ns; // of a member that was given nothing yet; 0: it has not settled since
     bool append_time; // of the batch being printed: its timestamps are the broker's
     bool stop, interrupted;
     int code;

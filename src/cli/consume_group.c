@@ -10,7 +10,7 @@
 #include "client/offsets.h"
 #include "model/ids.h"
 
-enum { CONSUME_TURN_NS = 50 * 1000 * 1000 };
+enum { CONSUME_TURN_NS = 50 * 1000 * 1000, EMPTY_HEARTBEATS = 3 };
 
 static void on_batch(struct reader *r, struct reader_partition *p, const struct batch_header *h, struct bytes batch,
                      int64_t from)
@@ -51,9 +51,27 @@ static void look_up_ends(struct consume *s, struct consume_topic *t)
     free(list);
 }
 
+// Under KIP-848 a member may be stable with nothing, because what it is to get is still being revoked from others: it
+// comes with one of the next heartbeats, or the member is one too many. The classic protocol gives all at once.
+static bool may_still_get_some(struct consume *s)
+{
+    const struct membership *m = &s->reader.membership;
+    if (s->reader.partitions || m->config.protocol != MEMBERSHIP_CONSUMER)
+        return false;
+    uint64_t now = shard_now_ns(s->cli->shard);
+    if (s->empty_since_ns == 0)
+        s->empty_since_ns = now;
+    return now - s->empty_since_ns < EMPTY_HEARTBEATS * m->heartbeat_ms * UINT64_C(1000000);
+}
+
 static bool at_the_end(struct consume *s)
 {
-    if (s->reader.membership.state != MEMBERSHIP_STABLE || s->reader.membership.event != MEMBERSHIP_NOTHING)
+    const struct membership *m = &s->reader.membership;
+    if (m->state != MEMBERSHIP_STABLE || m->event != MEMBERSHIP_NOTHING) {
+        s->empty_since_ns = 0;
+        return false;
+    }
+    if (may_still_get_some(s))
         return false;
     for (struct reader_partition *p = s->reader.partitions; p; p = p->next) {
         const struct consume_topic *t = consume_topic_of(s, p->topic);

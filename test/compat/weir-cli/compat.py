@@ -275,6 +275,19 @@ def case_group_static():
     assert cases.retry(lambda: state(group) == ['Empty'])
 
 
+def case_group_comes_late_to_its_end():
+    """Under KIP-848 a member's share comes when others have given it up: until then nothing is read, and it is not the end."""
+    group = prefix + '-late'
+    options = ['--group-protocol', 'consumer', '--no-commit']
+    run('produce', topic, stdin=''.join('%d\n' % i for i in range(100)), *['--batch-bytes', 256])
+    with Member(group, *options):
+        settled(group, 1)
+        out = run('consume', topic, '--group', group, '--from-beginning', '--exit-at-end', '--format', '%p %o\\n', *options)
+    mine = {line.split()[0] for line in out.splitlines()}
+    assert mine, 'it left with nothing'
+    assert set(out.splitlines()) == {w for w in written() if w.split()[0] in mine}
+
+
 def case_group_describe():
     group = prefix + '-described'
     run('consume', topic, '--group', group, '--from-beginning', '--exit-at-end', '--output', 'none')
@@ -376,6 +389,7 @@ if '--groups' in sys.argv:
     report.run('group-cooperative', group_of_members, prefix + '-cooperative', '--partition-assignment-strategy', 'cooperative-sticky')
     report.run('group-consumer-protocol', group_of_members, prefix + '-new', '--group-protocol', 'consumer')
     report.run('group-static', case_group_static)
+    report.run('group-late-to-its-end', case_group_comes_late_to_its_end)
     report.run('group-describe', case_group_describe)
     report.run('group-reset-delete', case_group_reset)
 report.run('topics-delete', case_delete)
