@@ -52,7 +52,7 @@ bool journal_temporary_path(const char *folder, char out[IO_PATH_BYTES_MAX])
 
 enum rc journal_segment_create(struct io *io, const char *folder, uint64_t number, struct io_file *file)
 {
-    static const uint8_t zeros[64 << 10];
+    static uint8_t zeros[64 << 10]; // never written; not const, because the executable would hold them
     char path[IO_PATH_BYTES_MAX];
     uint8_t head[JOURNAL_HEAD_BYTES];
     if (!journal_segment_path(folder, number, path))

@@ -325,6 +325,26 @@ Test(codec, a_reader_reads_again_after_success_damage_halves_and_others)
     free(p);
 }
 
+Test(codec, zstd_formats_of_before_0_8_are_refused_wherever_they_stand)
+{
+    void *w = workspace();
+    uint8_t frame[256];
+    for (uint32_t magic = 0xFD2FB522; magic <= 0xFD2FB527; magic++) { // 0.2 to 0.7
+        for (int second = 0; second < 2; second++) {
+            size_t at = second ? ZSTD_compress(frame, 128, "a frame of today", 16, 3) : 0;
+            memcpy(frame + at, &magic, sizeof(magic));
+            memset(frame + at + 4, 0x11, 64);
+            struct codec_reader r;
+            struct bytes piece;
+            enum rc rc = codec_reader_start(&r, CODEC_ZSTD, bytes_of(frame, at + 68), w, CODEC_WORKSPACE_BYTES);
+            while (rc == RC_OK)
+                rc = codec_reader_next(&r, 1000, &piece);
+            cr_assert(rc == RC_MALFORMED || rc == RC_NOMEM, "%x: %s", magic, rc_name(rc));
+        }
+    }
+    free(w);
+}
+
 Test(codec, every_zstd_level_fits_the_workspace)
 {
     void *w = workspace();
