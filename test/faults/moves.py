@@ -2,6 +2,7 @@
 """Replicas that move between processes: under load and at a throttle, with progress, cancelled, replaced; a node drained and
 forgotten; the same by the words of kafka-reassign-partitions. `scale` moves 100 partitions of 100 MB."""
 
+import glob
 import json
 import os
 import re
@@ -12,8 +13,8 @@ import time
 
 from elections import links, shown
 from failover import Three
-from failover_load import Load
-from harness import until
+from failover_load import CACHE, Load
+from harness import Skip, until
 
 MIB = 1 << 20
 
@@ -133,14 +134,30 @@ def drained(weir):
 
 def kafka_words(weir):
     """kafka-reassign-partitions: generate, execute, list, verify, cancel and what it refuses, round trip."""
+    return round_trip(weir, lambda cluster: [os.path.join(links(cluster, 'kafka-reassign-partitions.sh'), 'kafka-reassign-partitions.sh')])
+
+
+def kafka_itself(weir):
+    """The same by Apache Kafka's own tool, where its artifacts are installed."""
+    paths = sorted(glob.glob(os.path.join(CACHE, 'kafka-[0-9]*.classpath')))
+    if not paths or not shutil.which('java'):
+        raise Skip('without the artifacts that test/compat/install.sh fetches')
+    with open(paths[-1]) as file:
+        class_path = file.read().strip()
+    return round_trip(weir, lambda cluster: ['java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC',
+                                             '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', class_path,
+                                             'org.apache.kafka.tools.reassign.ReassignPartitionsCommand'])
+
+
+def round_trip(weir, command):
     with Three(weir, count=4) as cluster:
         cluster.create('t', 2, factor=2)
         cluster.whole('t', 2, size=2)
         fill(cluster, 't', 8)
-        tool = os.path.join(links(cluster, 'kafka-reassign-partitions.sh'), 'kafka-reassign-partitions.sh')
+        tool = command(cluster)
 
         def run(*words, code=0):
-            done = subprocess.run([tool, '--bootstrap-server', ','.join(cluster.listening())] + list(words), capture_output=True, text=True,
+            done = subprocess.run(tool + ['--bootstrap-server', ','.join(cluster.listening())] + list(words), capture_output=True, text=True,
                                   timeout=60)
             assert done.returncode == code, '%s: %d: %s' % (words, done.returncode, done.stdout + done.stderr)
             return done.stdout + done.stderr
@@ -177,13 +194,15 @@ def kafka_words(weir):
         assert 'Command must include exactly one action' in run('--list', '--verify', code=1)
         assert 'Missing required argument' in run('--verify', code=1)
         bad = os.path.join(cluster.folder, 'bad.json')
-        for text, word in (('{', 'valid JSON'), ('{"version":1,"partitions":[]}', 'cannot be empty'),
+        for text, word in (('{', 'Unexpected end' if tool[0] == 'java' else 'valid JSON'), ('{"version":1,"partitions":[]}', 'cannot be empty'),
                            ('{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[9]}]}', 'Unknown broker id 9'),
                            ('{"version":1,"partitions":[{"topic":"t","partition":7,"replicas":[1]}]}', 'Unable to find partition'),
                            ('{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,1]}]}', 'duplicate entries')):
             with open(bad, 'w') as file:
                 file.write(text)
             assert word in run('--execute', '--reassignment-json-file', bad, code=1), word
+        if tool[0] == 'java':
+            return 'round trip'     # its versions differ in whether they have the option
         with open(bad, 'w') as file:
             json.dump({'version': 1, 'partitions': [{'topic': 't', 'partition': 0, 'replicas': [1]}]}, file)
         assert 'The replication factor is changed from 2 to 1' in run('--execute', '--reassignment-json-file', bad,
@@ -209,5 +228,5 @@ def scale(weir):
     return '%.1f MiB/s at %d; %d lines of progress' % (speed, rate, lines)
 
 
-CASES = [throttled_move, drained, kafka_words]
+CASES = [throttled_move, drained, kafka_words, kafka_itself]
 CAMPAIGN = [scale]
