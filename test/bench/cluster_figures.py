@@ -107,14 +107,15 @@ def cost(three, say, seconds, partitions, batch_bytes, rate):
 
 
 def floor(plain, folder):
-    """What three plain appends and two plain sendfiles of the same bytes cost, CPU s/GB (test/bench/floor.c)."""
+    """(a plain append, three of them and two plain sendfiles of the same bytes), CPU s/GB (test/bench/floor.c)."""
     def run(*words):
         done = subprocess.run([str(plain), *map(str, words)], capture_output=True, text=True, check=True)
         return json.loads(done.stdout)['cpu_s_per_gb']
     file = folder / 'floor'
     try:
         run('in', file, 65536, 1000000000)      # warms the memory that the page cache will use
-        return 3 * run('in', file, 65536, 1000000000) + 2 * run('out', file, 65536, 2000000000)
+        plain_in, plain_out = run('in', file, 65536, 1000000000), run('out', file, 65536, 2000000000)
+        return plain_in, 3 * plain_in + 2 * plain_out
     finally:
         file.unlink(missing_ok=True)
 
@@ -176,8 +177,10 @@ def idle_watched(three, say):
 
 
 def replicated(weir, plain, folder, say, seconds):
-    say('floor of factor 3, 64 KiB batches', '%.2f CPU s/GB' % floor(plain, folder),
-        'three times floor in (read, pwrite, answer), twice floor out (sendfile)')
+    once, three_times = floor(plain, folder)
+    say('floor of factor 3, 64 KiB batches', '%.2f CPU s/GB' % three_times,
+        '%.1f times that of factor 1 (%.2f): three times floor in (read, pwrite, answer), twice floor out (sendfile)' % (
+            three_times / once, once))
     with Three(weir, folder / 'replicated') as three:
         cost(three, say, seconds, 1, '64k', 100000)
         cost(three, say, seconds, 16, '64k', 100000)
