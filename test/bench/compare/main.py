@@ -54,6 +54,15 @@ class Comparison:
         self.skipped, self.results = [], []
         self.network, self.placed = None, 0
 
+    def command(self):
+        """What was run, without where its files went."""
+        words = sys.argv[1:]
+        for option in ('--data', '--out'):
+            while option in words:
+                at = words.index(option)
+                del words[at:at + 2]
+        return ' '.join(['tools/bench compare'] + words)
+
     def skip(self, what, why):
         self.skipped.append({'what': what, 'why': why})
         print('skipped: %s: %s' % (what, why), flush=True)
@@ -198,7 +207,7 @@ class Comparison:
         peers = self.peers()
         stock.installed()
         about = {'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M'), 'machine': machine.describe(),
-                 'cores': self.cores.words(), 'command': 'tools/bench compare ' + ' '.join(sys.argv[1:]), 'pairs': self.pairs,
+                 'cores': self.cores.words(), 'command': self.command(), 'pairs': self.pairs,
                  'sizes': dataclasses.asdict(self.sizes), 'warmup_s': self.warmup, 'kafka': brokers.KAFKA_VERSION, 'honest': self.honest}
         print('%s; %s; %d pairs, %d s of warming' % (about['machine']['processor'], about['cores'], self.pairs, self.warmup))
         machine.warm_memory(self.scratch, WARM_MEMORY if not self.options.smoke else 64 << 20)
@@ -220,18 +229,29 @@ class Comparison:
                                                          'skipped': self.skipped}, indent=1))
         for what, why in rows.NOT_BUILT:
             print('not measured: %s: %s' % (what, why))
-        drawn = [{**row, **row['judged']} for row in self.results if row.get('judged')]
-        if drawn:
-            caption = 'weir beside Apache Kafka %s, %s, %s' % (about['kafka'], about['date'], about['machine']['processor'])
-            (out / 'compare.svg').write_text(picture.draw(drawn, caption))
+        drawn = draw([out / 'compare.json'], out / 'compare.svg')
         print('raw figures%s: %s' % (' and picture' * bool(drawn), out))
         return 1 if any(not row['figures'] for row in self.results) else 0
+
+
+def draw(paths, target):
+    """The picture of the judged rows of some runs; False when there are none. A row that was run again is drawn as it was last."""
+    runs = sorted((json.loads(pathlib.Path(path).read_text()) for path in paths), key=lambda run: run['about']['date'])
+    drawn = {row['row']: {**row, **row['judged']} for run in runs for row in run['rows'] if row.get('judged')}
+    if drawn:
+        about = runs[-1]['about']
+        order = [row.name for row in rows.ROWS]
+        pathlib.Path(target).write_text(picture.draw(
+            sorted(drawn.values(), key=lambda row: order.index(row['row'])),
+            'weir beside Apache Kafka %s, %s, %s' % (about['kafka'], about['date'], about['machine']['processor'])))
+    return bool(drawn)
 
 
 def main():
     parser = argparse.ArgumentParser(prog='tools/bench compare', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--list', action='store_true', help='the rows and their goals')
+    parser.add_argument('--draw', nargs='+', metavar='JSON', help='measure nothing; draw the rows of earlier runs into --out')
     parser.add_argument('--smoke', action='store_true', help='a few seconds a row, to see that it works; no ratio')
     parser.add_argument('--peers', help='of %s, with commas; default: all' % ', '.join(brokers.HEAPS))
     parser.add_argument('--pairs', type=int, help='counted ones (default %d)' % judge.PAIRS_LEAST)
@@ -249,6 +269,12 @@ def main():
                 1 / row.goal.ratio if row.less else row.goal.ratio, ', at most %g %s' % (row.goal.own, row.unit)
                 if row.goal.own else '')
             print('%-22s %-62s %s' % (row.name, row.title, goal))
+        return 0
+    if options.draw:
+        pathlib.Path(options.out).mkdir(parents=True, exist_ok=True)
+        if not draw(options.draw, pathlib.Path(options.out) / 'compare.svg'):
+            parser.error('no row of them has a ratio')
+        print('drawn: %s' % (pathlib.Path(options.out) / 'compare.svg'))
         return 0
     unknown = [name for name in options.rows if name not in {row.name for row in rows.ROWS}]
     if unknown:

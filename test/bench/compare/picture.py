@@ -5,7 +5,7 @@ goal as a line. Plain SVG."""
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, ROW, TOP, FOOT = 900, 330, 90, 30, 40, 46
+WIDTH, LEFT, RIGHT, ROW, TOP, FOOT = 980, 400, 90, 30, 40, 46
 COLOURS = {'won': '#2e7d4f', 'undecided': '#c08a1e', 'missed': '#b23b3b', None: '#5b6b7b'}
 
 
@@ -52,5 +52,5 @@ def draw(rows, caption):
         out.append('<text x="%.1f" y="%.1f">%s</text>' % (max(ends[1], x[1]) + 6, middle + 4, label(value)))
     out.append('<text x="%d" y="%d" fill="#444444">%s</text>' % (12, height - 26, escape(caption)))
     out.append('<text x="%d" y="%d" fill="#444444">times better than the peer; black: 95 %% interval; dashed: the goal; '
-               'green won, amber undecided, red missed</text></svg>' % (12, height - 9))
+               'green won, amber undecided, red missed (the goal, or weir\'s own bound)</text></svg>' % (12, height - 9))
     return '\n'.join(out) + '\n'
