@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import machine
+from brokers import Raw
 from pairs import Unavailable, Wrong
 
 GB = 1_000_000_000
@@ -43,8 +44,25 @@ def perf(broker, *words, seconds=600):
 def fresh_topic(broker, partitions=1, **configs):
     topic = 'bench-%d' % next(numbers)
     broker.create(topic, partitions, **configs)
-    time.sleep(0.2)             # its leaders are known to all
+    wait_led(broker, topic, partitions)
     return topic
+
+
+def wait_led(broker, topic, partitions, seconds=60):
+    """Until every partition is served by its leader: a controller answers before the brokers have heard."""
+    end, left = time.monotonic() + seconds, set(range(partitions))
+    while left:
+        if time.monotonic() > end:
+            raise Unavailable('%s: %d partitions of %s have no leader after %d s' % (broker.name, len(left), topic, seconds))
+        for node in range(broker.nodes):
+            body = {'replica_id': -1, 'topics': [{'name': topic, 'partitions': [
+                {'partition_index': partition, 'timestamp': -1} for partition in sorted(left)]}]}
+            with Raw(broker.address(node), 30) as connection:
+                answer = connection.call('ListOffsets', 5, body)
+            left -= {part['partition_index'] for part in answer['topics'][0]['partitions'] if part['error_code'] == 0}
+            if not left:
+                return
+        time.sleep(0.05)
 
 
 def read_back(broker, topic, sent, seconds=300):
@@ -197,6 +215,7 @@ class ColdBacklog(Load):
 
     def prepare(self, broker):
         broker.create('backlog', 4)
+        wait_led(broker, 'backlog', 4)
         seconds = max(1, self.sizes.backlog_bytes / 150e6)
         perf(broker, 'produce', '--topic', 'backlog', '--rate', 150_000_000 // 1032, '--warmup', '0s', '--duration',
              '%ds' % seconds, seconds=seconds * 10 + 60)
@@ -290,6 +309,7 @@ class Restart(Load):
 
     def prepare(self, broker):
         broker.create('restart', 10)
+        wait_led(broker, 'restart', 10)
         self.fill(broker, self.sizes.restart_bytes)
 
     def run(self, broker):

@@ -40,6 +40,7 @@ import network                                                                  
 
 WARM_LEAST = 60
 WARM_MEMORY = 4 << 30
+HELD = 0.98
 
 
 class Comparison:
@@ -178,10 +179,12 @@ class Comparison:
             return out
         peer = judge.best_peer(row.less, {n: v for n, v in figures.items() if n != 'weir'})
         out['peer'] = peer
+        # A rate that somebody did not hold is said: a cost a GB bears it, a latency is not one at that rate.
+        out['not_held'] = sum(any(metrics.get('held', 1) < HELD for metrics in run.values()) for run in counted)
         goal = row.goal
         if row.floor:
             goal = dataclasses.replace(goal, own=row.floor[1] * self.floor[row.floor[0]])
-        if self.honest and peer:
+        if self.honest and peer and not (row.unit == 'ms' and 'p99' in row.metric and out['not_held']):
             out['judged'] = judge.judge(goal, figures['weir'], figures[peer])
         return out
 
@@ -192,6 +195,8 @@ class Comparison:
             j = row['judged']
             times = ['%.1f' % picture.times(row, j[key]) for key in ('ratio', 'low', 'high')]
             word = (j['verdict'] or 'no goal') + (', beyond' if j['beyond'] else '')
+            if row['not_held']:
+                word += '; the rate was not held in %d pairs' % row['not_held']
             figures += '  %s times better (%s to %s, %d pairs) than %s: %s' % (times[0], *sorted(times[1:], key=float),
                                                                               j['pairs'], row['peer'], word)
         elif row.get('verdict'):
