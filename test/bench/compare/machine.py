@@ -55,7 +55,7 @@ def describe():
                 model = line.split(':', 1)[1].strip()
                 break
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    return {'processor': model, 'cores': os.cpu_count(), 'memory_bytes': memory, 'kernel': platform.release(),
+    return {'processor': model, 'cores': os.cpu_count(), 'memory_bytes': memory, 'kernel': 'Linux ' + '.'.join(platform.release().split('.')[:2]),
             'load_average': os.getloadavg()[0]}
 
 
