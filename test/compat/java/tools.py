@@ -33,6 +33,8 @@ TOOLS = {
     'kafka-dump-log': 'kafka.tools.DumpLogSegments',
     'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
     'kafka-cluster': 'org.apache.kafka.tools.ClusterTool',
+    'kafka-features': 'org.apache.kafka.tools.FeatureCommand',
+    'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
     'kafka-transactions': 'org.apache.kafka.tools.TransactionsCommand',
     'kafka-consumer-groups': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
     'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
@@ -193,6 +195,33 @@ def case_cluster_id():
     return out.strip()
 
 
+def case_nodes():
+    out = tool('kafka-cluster', 'list-endpoints', '--bootstrap-server', bootstrap, '--include-fenced-brokers', server=None)
+    assert len(out.split()) > 7 and 'unfenced' in out, out
+    out = tool('kafka-cluster', 'unregister', '--bootstrap-server', bootstrap, '--id', 99, ok=False, server=None)
+    assert 'Broker ID 99 is not currently registered' in out, out
+    live = tool('kafka-metadata-quorum', 'describe', '--status')
+    out = tool('kafka-cluster', 'unregister', '--bootstrap-server', bootstrap, '--id', re.search(r'LeaderId:\s+(\d+)', live)[1], ok=False,
+               server=None)
+    assert re.search(r'is alive; stop it first|is the last one', out), out
+
+
+def case_features():
+    out = tool('kafka-features', 'describe')
+    assert re.search(r'Feature: metadata.version\s+SupportedMinVersion: 3.3-IV3\s+SupportedMaxVersion: 4.0-IV3\s+FinalizedVersionLevel: 4.0', out), out
+    tool('kafka-features', 'downgrade', '--feature', 'metadata.version=24')
+    assert 'FinalizedVersionLevel: 4.0-IV2' in tool('kafka-features', 'describe')
+    assert 'was upgraded to 25' in tool('kafka-features', 'upgrade', '--feature', 'metadata.version=25')
+    out = tool('kafka-features', 'downgrade', '--feature', 'metadata.version=7', ok=False)
+    assert 'might delete metadata information' in out, out
+
+
+def case_leader_election():
+    out = tool('kafka-leader-election', '--election-type', 'preferred', '--topic', topic, '--partition', 0)
+    assert 'Valid replica already elected for partitions' in out or 'Successfully completed' in out, out
+    tool('kafka-leader-election', '--election-type', 'unclean', '--all-topic-partitions')
+
+
 def case_transactions_producers():
     out = tool('kafka-transactions', 'describe-producers', '--topic', topic, '--partition', 0)
     assert 'ProducerId' in out, out
@@ -235,6 +264,9 @@ report.run('broker-api-versions', case_broker_api_versions)
 report.run('dump-log', case_dump_log)
 report.run('metadata-quorum', case_quorum)
 report.run('cluster-id', case_cluster_id)
+report.run('nodes', case_nodes)
+report.run('features', case_features)
+report.run('leader-election', case_leader_election)
 report.run('describe-producers', case_transactions_producers)
 report.run('producer-perf-test', case_perf)
 report.run('topics-alter', case_topics_alter)
