@@ -15,7 +15,7 @@ struct cluster_admin {
     struct client_request request;
     struct create_topics_request create;
     struct create_topics_request_topic create_topic;
-    struct create_topics_request_config configs[2];
+    struct create_topics_request_config configs[3];
     struct metadata_request metadata;
     uint32_t topic;
     uint64_t asked_ns;
@@ -61,6 +61,9 @@ static void create(struct cluster_admin *a)
     if (w->synced)
         a->configs[a->create_topic.configs_count++] =
             (struct create_topics_request_config){.name = bytes_str("flush.messages"), .value = bytes_str("1")};
+    if (w->unclean)
+        a->configs[a->create_topic.configs_count++] = (struct create_topics_request_config){
+            .name = bytes_str("unclean.leader.election.enable"), .value = bytes_str("true")};
     a->request.message = &create_topics_request_message;
     a->request.in = &a->create;
     a->request.done = create_done;

@@ -32,6 +32,9 @@ static void know(struct cluster_world *w, const struct image_topic *it, int32_t 
     *known = (struct cluster_known){.epoch = ip->epoch,
                                     .leader = ip->leader,
                                     .leader_epoch = ip->leader_epoch,
+                                    .led_ns = ip->leader_epoch == was.leader_epoch ? was.led_ns : w->sim.now_ns,
+                                    .preferred = image_replicas(ip)[0],
+                                    .recovering = ip->recovery == IMAGE_RECOVERING,
                                     .replicas = bits_of(w, image_replicas(ip), ip->replica_count),
                                     .isr = bits_of(w, image_isr(ip), ip->isr_count),
                                     .elr = bits_of(w, image_elr(ip), ip->elr_count)};
@@ -54,6 +57,7 @@ static void know(struct cluster_world *w, const struct image_topic *it, int32_t 
     if (known->leader_epoch == was.leader_epoch && known->leader != was.leader && known->leader != NODE_ID_NONE)
         sim_fail(&w->sim, "%s-%d: epoch %d is given to %d and to %d", it->name, k, known->leader_epoch, was.leader,
                  known->leader);
+    cluster_elections_look(w, part, &was);
     cluster_count(w, CLUSTER_ISR_SHRINKS, (was.isr & ~known->isr) != 0);
     cluster_count(w, CLUSTER_ISR_GROWTHS, (known->isr & ~was.isr) != 0);
     if (known->leader >= 1 && known->leader_epoch > was.leader_epoch)

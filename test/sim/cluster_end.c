@@ -17,7 +17,7 @@ static bool all_settled(const struct cluster_world *w)
     bool some_down = false;
     for (uint32_t i = 0; i < w->node_count; i++)
         some_down |= w->nodes[i].down;
-    return cluster_clients_idle(w) && (some_down || w->whole);
+    return cluster_clients_idle(w) && (some_down || w->whole) && cluster_elections_settled(w);
 }
 
 static void why_not(const struct cluster_world *w, char *out, size_t n)

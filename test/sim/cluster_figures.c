@@ -24,6 +24,8 @@ static const struct {
     [CLUSTER_RISKS] = {"partitions beyond the guarantee", 0},
     [CLUSTER_EXCUSED] = {"records excused", 0},
     [CLUSTER_ALONE_LOST] = {"lost of acks=1", 20},
+    [CLUSTER_GIVEN_BACK] = {"leaderships given back", 100},
+    [CLUSTER_UNCLEAN] = {"unclean elections", 0},
 };
 
 void cluster_figures_name(struct sim_result *result)

@@ -9,9 +9,9 @@
 #include "engine/partition.h"
 
 // What the partition had may be gone: nothing asked or told before counts any more.
-static void at_risk(struct cluster_world *w, struct cluster_part *part)
+void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends)
 {
-    size_t excused = model_part_excuse(&part->model, &w->eras, part->lost_end, w->node_count, (uint32_t)cluster_min_isr(w));
+    size_t excused = model_part_excuse(&part->model, &w->eras, ends, w->node_count, (uint32_t)cluster_min_isr(w));
     sim_say(&w->sim, w->machine, "%s: nodes %x have lost what they held: %zu records may go", part->model.name,
             part->unrefilled, excused);
     cluster_count(w, CLUSTER_RISKS, 1);
@@ -20,6 +20,18 @@ static void at_risk(struct cluster_world *w, struct cluster_part *part)
     part->watermark = 0;
     part->risk_epoch = part->known.leader_epoch > part->epoch_max ? part->known.leader_epoch : part->epoch_max;
     cluster_facts_clear(&part->facts);
+}
+
+bool cluster_covered(const struct cluster_world *w, const struct cluster_part *part, int64_t offset)
+{
+    int32_t without = 0;
+    bool emptied = false;
+    for (uint32_t i = 0; i < w->node_count; i++)
+        if ((part->unrefilled >> i & 1) && part->lost_end[i] > offset) {
+            without++;
+            emptied |= part->emptied >> i & 1;
+        }
+    return without < cluster_min_isr(w) || (w->synced && !emptied);
 }
 
 void cluster_node_lost(struct cluster_node *n, bool disk)
@@ -37,7 +49,7 @@ void cluster_node_lost(struct cluster_node *n, bool disk)
                 part->lost_end[n->index] = held;
             if (__builtin_popcount(part->unrefilled) < cluster_min_isr(w) || (w->synced && !part->emptied))
                 continue;
-            at_risk(w, part);
+            cluster_at_risk(w, part, part->lost_end);
             risk = true;
         }
     w->eras.now += risk;

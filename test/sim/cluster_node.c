@@ -10,11 +10,15 @@
 #include "base/assert.h"
 
 // Sorted by name, as the loader would have it. Times are short, so that a run of seconds has failovers in it.
-static const struct config_pair properties[] = {
+enum { BALANCED_PROPERTY = 1 }; // differs from run to run
+static struct config_pair properties[] = {
     {"auto.create.topics.enable", "false"},
+    {"auto.leader.rebalance.enable", "false"},
     {"broker.heartbeat.interval.ms", "100"},
     {"broker.session.timeout.ms", "900"},
     {"controller.quorum.election.timeout.ms", "200"},
+    {"leader.imbalance.check.interval.seconds", "1"},
+    {"leader.imbalance.per.broker.percentage", "0"},
     {"log.retention.check.interval.ms", "200"},
     {"metadata.log.max.record.bytes.between.snapshots", "4096"},
     {"replica.fetch.wait.max.ms", "100"},
@@ -45,6 +49,7 @@ static void boot(struct sim_process *p)
     struct cluster_node *c = p->user;
     struct cluster_world *w = c->w;
     char text[512] = "";
+    properties[BALANCED_PROPERTY].value = w->balanced ? "true" : "false";
     struct node_config config = {
         .node_id = (int32_t)c->index + 1,
         .log_dirs = dirs,

@@ -65,7 +65,8 @@ static void take_records(struct cluster_reader *c, struct bytes records)
                 return;
             }
             memcpy(&tag, record.value.p, sizeof(tag));
-            model_part_seen(part, &w->sim, &w->eras, c->era, record.offset, &tag);
+            if (cluster_covered(w, read_part(c), record.offset))
+                model_part_seen(part, &w->sim, &w->eras, c->era, record.offset, &tag);
             c->position++;
         }
         records = bytes_of(records.p + batch.n, records.n - batch.n);

@@ -24,6 +24,7 @@ enum {
     CLUSTER_EPOCHS_MAX = 4096,
     CLUSTER_VOTERS = 5, // of a new cluster; the rest observe
     CLUSTER_SHARDS_MAX = 3,
+    CLUSTER_SESSION_MS = 900, // broker.session.timeout.ms
 };
 
 #define CLUSTER_DISK_BYTES (UINT64_C(8) << 30)
@@ -64,6 +65,9 @@ struct cluster_node {
 // A partition as the newest metadata says that anybody has applied.
 struct cluster_known {
     int32_t epoch, leader, leader_epoch;
+    uint64_t led_ns;   // when that epoch was first known to anybody
+    int32_t preferred; // the first replica
+    bool recovering;   // its leader was elected uncleanly
     uint32_t replicas, isr, elr; // nodes, bits
 };
 
@@ -135,6 +139,8 @@ struct cluster_world {
     bool formed; // a topic was created: from here on there is one cluster
     uint64_t newest_index; // of the images anybody has applied
     uint64_t full_at;      // events, for the next look at everything
+    bool balanced;    // leaderships go back to preferred replicas every second
+    bool unclean;     // who may lack records is elected where nobody else lives
     bool synced;      // every append is synced: power may go anywhere
     bool whole;       // every replica is in its ISR, as the metadata said
     uint64_t whole_asked_ns;
@@ -161,6 +167,8 @@ enum cluster_figure {
     CLUSTER_RISKS,
     CLUSTER_EXCUSED,
     CLUSTER_ALONE_LOST,
+    CLUSTER_GIVEN_BACK,
+    CLUSTER_UNCLEAN,
     CLUSTER_FIGURES,
 };
 _Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
@@ -207,9 +215,20 @@ void cluster_restart_run(struct sim *sim, struct sim_event *e); // node.restart
 void cluster_watch_run(struct sim *sim, struct sim_event *e);   // world.watch
 void cluster_fault_run(struct sim *sim, struct sim_event *e);   // world.fault
 
+// cluster_elections.c
+// The partition is known anew: leaderships that went back, and elections that may have lost what was acknowledged.
+void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was);
+// Every leader is the preferred one, where that is seen to and everybody is there.
+bool cluster_elections_settled(const struct cluster_world *w);
+
 // cluster_losses.c
+// Nodes lost what they held below ends[0..nodes): what at least min.insync.replicas of them had may be gone.
+void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends);
 // A node lost what its page cache held, or its disk.
 void cluster_node_lost(struct cluster_node *n, bool disk);
+// Whether the guarantee covers what stands at an offset: what is read there counts only then. A reader that comes after the
+// loss proves nothing, for the one that still has the record may be lost next.
+bool cluster_covered(const struct cluster_world *w, const struct cluster_part *part, int64_t offset);
 // Who has got everything back that it lost.
 void cluster_refills(struct cluster_world *w);
 // cluster_checks.c

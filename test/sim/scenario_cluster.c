@@ -16,6 +16,8 @@ static void build(struct cluster_world *w)
         w->node_count = (uint32_t)sim_between(sim, 1, CLUSTER_NODES_MAX);
     w->shard_count = sim_chance(sim, 1, 4) ? (uint32_t)sim_between(sim, 2, CLUSTER_SHARDS_MAX) : 1;
     w->synced = sim_chance(sim, 1, 2);
+    w->balanced = w->options->seed % 2 == 0;
+    w->unclean = w->options->seed % 4 == 1;
     w->topic_count = (uint32_t)sim_between(sim, 1, CLUSTER_TOPICS_MAX);
     w->eras.now = 1;
     for (uint32_t t = 0; t < w->topic_count; t++) {
