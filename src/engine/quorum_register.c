@@ -225,7 +225,7 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
     if (rc != RC_OK || f->correlation != q->self.beat_correlation)
         return;
     q->self.beat_correlation = 0;
-    if (m.error_code == 0)
+    if (m.error_code == 0 && !m.fenced) // fenced, others may lead by now what it thinks it does
         lease_until(q, q->self.beat_sent_ns + q->session_ns / 2);
     if (m.fenced && m.error_code == 0 && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving)
         q->self.beat_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS; // to be unfenced soon
