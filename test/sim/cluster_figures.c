@@ -25,7 +25,7 @@ static const struct {
     [CLUSTER_EXCUSED] = {"records excused", 0},
     [CLUSTER_ALONE_LOST] = {"lost of acks=1", 20},
     [CLUSTER_GIVEN_BACK] = {"leaderships given back", 100},
-    [CLUSTER_UNCLEAN] = {"unclean elections", 0},
+    [CLUSTER_UNCLEAN] = {"unclean elections", 5},
 };
 
 void cluster_figures_name(struct sim_result *result)
