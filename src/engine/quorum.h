@@ -216,8 +216,8 @@ struct peers *quorum_peers(struct quorum *q);
 // fenced it and elected others: a new controller waits for half a session at least (monotonic; any shard; an atomic read).
 // UINT64_MAX without peers.
 uint64_t quorum_lease_ns(const struct quorum *q);
-// Nodes whose process this one has seen die (their connection broke and a new one is refused) a session ago at most, and
-// that have not been met since: the controller may not have said so yet. Fills up to max of them; any shard.
+// Nodes whose process this one has seen die (their connection broke, and a new one is refused or not made yet) a session ago
+// at most, and that have not been met since: the controller may not have said so yet. Fills up to max of them; any shard.
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max);
 // Voters of the newest set this node has in its log, from any shard (an atomic read).
 uint32_t quorum_voter_count(const struct quorum *q);

@@ -239,7 +239,7 @@ void quorum_observers(struct quorum *q); // tells the core whom else to replicat
 uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again
 bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // of this cluster
 // quorum_met.c
-void quorum_met_lost(struct quorum *q, int32_t node, bool lost);
+void quorum_met_lost(struct quorum *q, int32_t node, uint64_t for_ns); // 0: it lives
 void quorum_met_clock(struct quorum *q, int32_t node, int64_t wall_ms);
 void quorum_met_addresses(struct quorum *q, const struct image *image); // warns when a live node has this one's address
 // quorum_raft.c

@@ -21,11 +21,11 @@ static struct quorum_met *met(struct quorum *q, int32_t node, bool add)
     return &q->met[i];
 }
 
-void quorum_met_lost(struct quorum *q, int32_t node, bool lost)
+void quorum_met_lost(struct quorum *q, int32_t node, uint64_t for_ns)
 {
-    struct quorum_met *m = met(q, node, lost);
+    struct quorum_met *m = met(q, node, for_ns > 0);
     if (m)
-        __atomic_store_n(&m->lost_ns, lost ? shard_now_ns(q->shard) + q->session_ns : 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&m->lost_ns, for_ns ? shard_now_ns(q->shard) + for_ns : 0, __ATOMIC_RELAXED);
 }
 
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max)

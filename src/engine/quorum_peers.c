@@ -9,7 +9,7 @@
 
 #include "model/kerr.h"
 
-enum { LEADERLESS_MS = 5000 };
+enum { LEADERLESS_MS = 5000, RECONNECT_MS = 300 };
 
 // ---- Hello ----
 
@@ -244,9 +244,11 @@ static void on_changed(void *context, struct peer *p)
     if (p->state == PEER_UP && !q->forming)
         say_differences(q, p);
     if (p->state == PEER_UP) {
-        quorum_met_lost(q, p->node, false);
+        quorum_met_lost(q, p->node, 0);
         quorum_met_clock(q, p->node, p->hello.wall_ms);
     } else {
+        if (p->was_up) // reset or closed: the next attempt to connect shows whether it is dead
+            quorum_met_lost(q, p->node, RECONNECT_MS * QUORUM_NS_PER_MS);
         quorum_forward_lost(q, p->node);
     }
     if (q->forming)
@@ -261,7 +263,7 @@ static void on_lost(void *context, struct peer *p)
     struct quorum *q = context;
     if (q->dead || q->forming)
         return;
-    quorum_met_lost(q, p->node, true);
+    quorum_met_lost(q, p->node, q->session_ns);
     if (q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER)
         quorum_feed(q, &(struct raft_event){.kind = RAFT_LEADER_LOST});
     quorum_brokers_lost(q, p->node);
