@@ -197,8 +197,10 @@ static enum rc remote_begin(struct quorum *q, struct quorum_remote *r, const str
     enum rc rc = forward_request_decode(&d, f->version, &r->arena, &m);
     if (rc != RC_OK)
         return rc;
+    // A leader that has not applied what was committed before it may not know of the registration yet.
+    bool knows = raft_leads(&q->raft) && q->image->index >= q->raft.term_first_index;
     if (!still_registered(q, in, &m))
-        return RC_STALE_BROKER_EPOCH;
+        return knows ? RC_STALE_BROKER_EPOCH : RC_NOT_CONTROLLER;
     void *request, *answer;
     rc = quorum_request_decode(m.kind, m.body_version, m.body, &r->arena, &request, &answer);
     if (rc != RC_OK)
