@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 from cluster import Checks, Cluster, until
+from harness import Raw
 
 SHORT = ["--set", "broker.session.timeout.ms=3000", "--set", "broker.heartbeat.interval.ms=500",
          "--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=4"]
@@ -71,6 +72,15 @@ class Growing(Cluster):
         code, text = self.admin(node, "topics", "describe", topic, "--json", seconds=3)
         return json.loads(text)[0] if code == 0 else None
 
+    def spread(self, node, topic, replicas):
+        """Asks for those replicas of every partition; the first error code."""
+        partitions = [{"partition_index": p["partition"], "replicas": list(replicas)} for p in self.topic(node, topic)["partitions"]]
+        with Raw(self.bootstrap(node)) as connection:
+            answer = connection.call("AlterPartitionReassignments", 0, {"timeout_ms": 20000, "topics": [
+                {"name": topic, "partitions": partitions}]})
+        codes = [answer["error_code"]] + [p["error_code"] for t in answer["responses"] for p in t["partitions"]]
+        return next((code for code in codes if code), 0)
+
     def copies(self, node, topic):
         found = self.topic(node, topic)
         return [sorted(p["in_sync"]) for p in found["partitions"]] if found else None
@@ -105,6 +115,20 @@ def one_becomes_three(c, t):
             any("partitions get 3 replicas, as the cluster has grown" in c.log(n) for n in (1, 2, 3)), c.copies(2, "__consumer_offsets"))
     lines, said = c.consume(3, "kept", "--group", "readers", "--count", "40")
     t.check("the group goes on where it was", len(lines) == 40, (len(lines), said))
+    for topic in ("kept", "__consumer_offsets"):
+        code = c.spread(1, topic, (2, 3, 1))
+        t.check(f"{topic} is raised to three replicas", code == 0 and until(20, lambda: c.copies(2, topic) and all(
+            nodes == [1, 2, 3] for nodes in c.copies(2, topic))) is not None, (code, c.copies(2, topic)))
+    ok, said = c.produce(3, "kept", range(100, 150), "--acks", "all")
+    t.check("records come in", ok, said)
+    c.end(1)
+    lines, said = c.consume(2, "kept", "--group", "readers", "--count", "50")
+    t.check("the first node dies: the group goes on where it was", sorted(map(int, lines)) == list(range(100, 150)), (lines, said))
+    ok, said = c.produce(3, "kept", range(150, 200), "--acks", "all")
+    lines, more = c.consume(3, "kept", "--from-beginning", "--count", "200")
+    t.check("every record is there, and more are taken", ok and sorted(map(int, lines)) == list(range(200)), said + more)
+    code, text = c.admin(2, "topics", "create", "after", "--replication-factor", "2")
+    t.check("and topics are made", code == 0, text.strip())
 
 
 def in_sync(c, asked, topic, nodes):
