@@ -158,6 +158,8 @@ struct peer *peers_find(struct peers *p, int32_t node); // NULL: unknown
 bool peers_up(struct peers *p, int32_t node);
 // Another place where node may be: it is dialled there, too, and accepted from there. RC_FULL.
 enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr);
+// This node belongs to a cluster from now on. Those who have come to it are learned from what they said then.
+void peers_formed(struct peers *p);
 // Node is no member any more: what --peers does not say of it is forgotten.
 void peers_forget(struct peers *p, int32_t node);
 

@@ -151,6 +151,25 @@ static void inlet_adopt(struct peer_inlet *in)
     inlet_end(in);
 }
 
+// Where who speaks says that it listens. Nobody is new to a cluster that is being formed.
+static enum rc inlet_learn(const struct peer_inlet *in)
+{
+    const struct peer_hello *h = &in->hello;
+    if (!in->owner->config.formed)
+        return RC_OK;
+    struct io_addr listens = io_addr_is_any(&h->listens) ? in->from : h->listens;
+    listens.port = h->listens.port;
+    return peers_learn(in->owner, h->node, PEER_TOLD, &listens);
+}
+
+void peers_formed(struct peers *p)
+{
+    p->config.formed = true;
+    for (struct peer_inlet *in = peers_inlet_first(p); in; in = peers_inlet_next(p, in))
+        if (in->greeted)
+            (void)inlet_learn(in); // no room: who speaks is not dialled, as before
+}
+
 static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
 {
     struct peers *p = in->owner;
@@ -183,10 +202,7 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
     }
     in->greeted = true;
     in->link.frame_bytes_max = PEER_FRAME_BYTES_MAX;
-    struct io_addr listens = io_addr_is_any(&h.listens) ? in->from : h.listens;
-    listens.port = h.listens.port;
-    // Nobody is new to a cluster that is being formed.
-    if (p->config.formed && peers_learn(p, h.node, PEER_TOLD, &listens) == RC_FULL) {
+    if (inlet_learn(in) == RC_FULL) {
         peers_refuse(p, in, RC_FULL, "the cluster has as many nodes as it can");
         return;
     }

@@ -102,7 +102,7 @@ static void begin(struct quorum *q, bool first)
         return;
     }
     q->forming = q->identity.forming = false;
-    q->peers->config.formed = true;
+    peers_formed(q->peers);
     q->form.prepared = false;
     shard_timer_cancel(q->shard, &q->form.timer);
     trace_info(q->config.trace, "node %d is %s of cluster %s", q->config.node_id,

@@ -62,6 +62,7 @@ static const struct regression {
     {"refused-without-pause", &scenario_quorum, 59, 30000, true},
     {"controller-fenced", &scenario_quorum, 113, 30000, true},
     {"connection-without-echo", &scenario_quorum, 358, 30000, true},
+    {"address-heard-while-empty", &scenario_quorum, 7413, 50000, true},
     {"point-lost-on-a-full-disk", &scenario_group, 206, 50000, true},
     {"coordinator-without-a-folder", &scenario_group, 17, 50000, true},
     {"stop-with-a-sync-in-flight", &scenario_group, 1418, 50000, true},
