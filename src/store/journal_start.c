@@ -248,7 +248,8 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
         return newest ? harden(r, f, p + last_frame, at - last_frame, last_frame) : RC_OK;
     if (!newest || next_valid(p, n, at + 1) < n)
         return fail(r, RC_CORRUPT, "a damaged frame lies before valid ones", path, at);
-    if (last_of(r) < r->mark)
+    // A segment may have begun behind a snapshot and hold no entry yet: then the snapshot has what was synced.
+    if (last_of(r) < r->mark && r->j->snapshot.index < r->mark)
         return fail(r, RC_CORRUPT, "a damaged frame held entries that were synced", path, at);
     enum rc rc = harden(r, f, p + last_frame, at - last_frame, last_frame);
     return rc == RC_OK ? tail_cut(r, f, path, at, n) : rc;
