@@ -76,7 +76,7 @@ static void metadata_read(struct cluster_admin *a, const struct metadata_respons
     bool whole = true;
     for (uint32_t k = 0; k < in->topics_count; k++) {
         const struct metadata_response_topic *it = &in->topics[k];
-        for (uint32_t t = 0; t < w->topic_count; t++) {
+        for (uint32_t t = 0; t < w->account_count; t++) {
             if (it->error_code || !bytes_eq(it->name, bytes_str(w->topics[t].name)))
                 continue;
             for (uint32_t j = 0; j < it->partitions_count; j++) {
@@ -88,9 +88,9 @@ static void metadata_read(struct cluster_admin *a, const struct metadata_respons
             }
         }
     }
-    for (uint32_t t = 0; t < w->topic_count; t++)
+    for (uint32_t t = 0; t < w->account_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
-            whole = whole && w->topics[t].there && w->topics[t].parts[k].isr_count &&
+            whole = whole && (t == w->topic_count || w->topics[t].there) && w->topics[t].parts[k].isr_count &&
                     w->topics[t].parts[k].isr_count == w->topics[t].parts[k].replica_count &&
                     w->topics[t].parts[k].leader >= 0;
     w->whole = whole;

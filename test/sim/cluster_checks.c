@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "engine/coordinator_core.h"
 #include "engine/partition.h"
 #include "engine/replica.h"
 
@@ -71,7 +72,7 @@ static void look_newest(struct cluster_world *w, const struct image *image)
         const struct image_node *node = image_node(image, (int32_t)i + 1);
         w->incarnations[i] = node ? node->incarnation : (struct uuid){0};
     }
-    for (uint32_t t = 0; t < w->topic_count; t++) {
+    for (uint32_t t = 0; t < w->account_count; t++) {
         const struct image_topic *it = image_topic_by_name(image, bytes_str(w->topics[t].name));
         if (it && uuid_is_zero(w->topics[t].id))
             w->topics[t].id = it->id; // before anything can be in it
@@ -220,14 +221,27 @@ static void look_partition(struct cluster_node *c, const struct partition *p, ui
     seen->written = c->held[t][k] = written;
 }
 
+// A coordinator that is gone, or of another epoch, had a decision on its way to the log.
+static void look_coordinator(struct cluster_node *c, const struct partition *p)
+{
+    uint32_t k = (uint32_t)p->id.partition;
+    const struct coordinator *co = p->coordinator;
+    if (c->deciding[k] && (!co || co->leader_epoch != c->deciding_epoch[k]))
+        cluster_count(c->w, CLUSTER_MOVED_DECIDING, 1);
+    c->deciding[k] = co && co->in_flight.count > 0;
+    c->deciding_epoch[k] = co ? co->leader_epoch : 0;
+}
+
 static void look_shard(struct cluster_node *c, const struct engine_shard *es, uint32_t s)
 {
     struct cluster_world *w = c->w;
     for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
         const struct partition *p = list_entry(at, struct partition, all_link);
-        for (uint32_t t = 0; t < w->topic_count; t++)
+        for (uint32_t t = 0; t < w->account_count; t++)
             if (p->id.partition < (int32_t)w->topics[t].partition_count && uuid_eq(w->topics[t].id, p->id.topic_id))
                 look_partition(c, p, t, (uint32_t)p->id.partition);
+        if (w->account_count > w->topic_count && uuid_eq(w->topics[w->topic_count].id, p->id.topic_id))
+            look_coordinator(c, p);
     }
     cluster_count(w, CLUSTER_TRUNCATED, es->counters.truncated_records - c->truncated_seen[s]);
     c->truncated_seen[s] = es->counters.truncated_records;
@@ -252,7 +266,7 @@ void cluster_look(struct cluster_node *c, uint32_t lane)
 
 void cluster_check(struct cluster_world *w)
 {
-    for (uint32_t t = 0; t < w->topic_count; t++)
+    for (uint32_t t = 0; t < w->account_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
             check_part(w, t, k);
     w->result->checks++;

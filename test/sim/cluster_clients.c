@@ -15,6 +15,7 @@ static const struct cluster_actor *const actors[] = {
     &cluster_readers,
     &cluster_voters,
     &cluster_offsets,
+    &cluster_groups,
 };
 _Static_assert(ARRAY_COUNT(actors) <= CLUSTER_ACTORS_MAX, "each has its place");
 
@@ -69,13 +70,13 @@ static void boot(struct sim_process *p)
 
 const struct sim_program cluster_clients_calls = {.boot = boot, .turn = sim_shard_turn};
 
-bool cluster_clients_idle(const struct cluster_world *w)
+const char *cluster_clients_waiting(const struct cluster_world *w)
 {
     const struct cluster_clients *all = w->clients.program;
     for (size_t k = 0; k < ARRAY_COUNT(actors); k++)
         if (actors[k]->idle && !actors[k]->idle(all->actors[k]))
-            return false;
-    return true;
+            return actors[k]->name;
+    return NULL;
 }
 
 void cluster_clients_verify(void *argument)

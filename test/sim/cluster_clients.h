@@ -24,7 +24,8 @@ struct cluster_actor {
     bool (*verified)(const void *actor);
 };
 
-extern const struct cluster_actor cluster_admin, cluster_mover, cluster_producers, cluster_readers, cluster_voters, cluster_offsets;
+extern const struct cluster_actor cluster_admin, cluster_mover, cluster_producers, cluster_readers, cluster_voters, cluster_offsets,
+    cluster_groups;
 
 struct cluster_clients {
     struct shard_group group;

@@ -3,6 +3,8 @@
 // What goes wrong in the cluster scenario: the table of actions, who dies how, and when who died comes back.
 #include "cluster_world.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 
 void cluster_restart_run(struct sim *sim, struct sim_event *e)
@@ -16,6 +18,7 @@ void cluster_restart_run(struct sim *sim, struct sim_event *e)
         w->faults_left--;
         sim_node_die_in(n->machine, sim_between(sim, 1, 200), SIM_DEATH_KILL);
     }
+    w->groups.lives[n->index] = (uint16_t)(n->machine->processes + 1);
     sim_process_start(&n->process, n->machine, &cluster_node_calls, w->shard_count);
 }
 
@@ -50,13 +53,16 @@ void cluster_node_died(struct cluster_node *n, enum sim_death how)
     // After a failed sync Linux calls pages clean that were never written, and may take them back: until the machine
     // starts anew a node whose disk failed a write or a sync counts as one that lost its page cache. Of a failure that no
     // process lived to note nobody can know: there the machine is started anew.
-    bool cache_lost = f->taken_sync_errors + f->taken_write_errors > 0;
+    bool cache_lost = f->taken_sync_errors + f->taken_write_errors + f->space_errors > 0;
     n->ready = n->wants_restart = n->stopping = false;
     if (how == SIM_DEATH_KILL && n->machine->sync_error_lost) {
         how = SIM_DEATH_POWER;
         sim_node_power_off(n->machine);
     }
     count_disk_errors(n);
+    for (uint32_t k = 0; k < CLUSTER_PARTITIONS_MAX; k++)
+        cluster_count(w, CLUSTER_MOVED_DECIDING, n->deciding[k]);
+    memset(n->deciding, 0, sizeof(n->deciding));
     if (how == SIM_DEATH_POWER) {
         w->result->power_cuts++;
         n->machine->faults = (struct sim_disk_faults){0};

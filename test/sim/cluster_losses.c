@@ -8,10 +8,16 @@
 
 #include "engine/partition.h"
 
+// min.insync.replicas; nobody has set another for __consumer_offsets, which is the last account.
+static int32_t enough_of(const struct cluster_world *w, const struct cluster_part *part)
+{
+    return part >= w->topics[w->topic_count].parts ? 1 : cluster_min_isr(w);
+}
+
 // What the partition had may be gone: nothing asked or told before counts any more.
 void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends)
 {
-    size_t excused = model_part_excuse(&part->model, &w->eras, ends, w->node_count, (uint32_t)cluster_min_isr(w));
+    size_t excused = model_part_excuse(&part->model, &w->eras, ends, w->node_count, (uint32_t)enough_of(w, part));
     sim_say(&w->sim, w->machine, "%s: nodes %x have lost what they held: %zu records may go", part->model.name,
             part->unrefilled, excused);
     cluster_count(w, CLUSTER_RISKS, 1);
@@ -20,6 +26,8 @@ void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const i
     part->watermark = 0;
     part->risk_epoch = part->known.leader_epoch > part->epoch_max ? part->known.leader_epoch : part->epoch_max;
     cluster_facts_clear(&part->facts);
+    if (part >= w->topics[w->topic_count].parts)
+        cluster_groups_at_risk(w);
 }
 
 bool cluster_covered(const struct cluster_world *w, const struct cluster_part *part, int64_t offset)
@@ -31,7 +39,7 @@ bool cluster_covered(const struct cluster_world *w, const struct cluster_part *p
             without++;
             emptied |= part->emptied >> i & 1;
         }
-    return without < cluster_min_isr(w) || (w->synced && !emptied);
+    return without < enough_of(w, part) || (w->synced && !emptied);
 }
 
 void cluster_node_lost(struct cluster_node *n, bool disk)
@@ -39,7 +47,7 @@ void cluster_node_lost(struct cluster_node *n, bool disk)
     struct cluster_world *w = n->w;
     bool risk = false;
     n->lost_process = n->machine->processes;
-    for (uint32_t t = 0; t < w->topic_count; t++)
+    for (uint32_t t = 0; t < w->account_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             struct cluster_part *part = &w->topics[t].parts[k];
             int64_t held = n->held[t][k];
@@ -47,7 +55,7 @@ void cluster_node_lost(struct cluster_node *n, bool disk)
             part->emptied |= disk ? 1u << n->index : 0;
             if (held > part->lost_end[n->index])
                 part->lost_end[n->index] = held;
-            if (__builtin_popcount(part->unrefilled) < cluster_min_isr(w) || (w->synced && !part->emptied))
+            if (__builtin_popcount(part->unrefilled) < enough_of(w, part) || (w->synced && !part->emptied))
                 continue;
             cluster_at_risk(w, part, part->lost_end);
             risk = true;
@@ -69,7 +77,7 @@ static bool has_it_back(const struct cluster_world *w, const struct cluster_topi
 
 void cluster_refills(struct cluster_world *w)
 {
-    for (uint32_t t = 0; t < w->topic_count; t++)
+    for (uint32_t t = 0; t < w->account_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             struct cluster_part *part = &w->topics[t].parts[k];
             // Nor does it matter what one lost that is no replica any more.

@@ -17,10 +17,19 @@ static struct config_pair properties[] = {
     {"broker.heartbeat.interval.ms", "100"},
     {"broker.session.timeout.ms", "900"},
     {"controller.quorum.election.timeout.ms", "200"},
+    {"group.consumer.heartbeat.interval.ms", "30"},
+    {"group.consumer.min.heartbeat.interval.ms", "10"},
+    {"group.consumer.min.session.timeout.ms", "100"},
+    {"group.consumer.session.timeout.ms", "300"},
+    {"group.initial.rebalance.delay.ms", "20"},
+    {"group.min.session.timeout.ms", "100"},
     {"leader.imbalance.check.interval.seconds", "1"},
     {"leader.imbalance.per.broker.percentage", "0"},
+    {"log.flush.interval.messages", "1"}, // only where everything is synced
     {"log.retention.check.interval.ms", "200"},
     {"metadata.log.max.record.bytes.between.snapshots", "4096"},
+    {"offsets.commit.timeout.ms", "300"},
+    {"offsets.topic.num.partitions", "3"},
     {"replica.fetch.wait.max.ms", "100"},
     {"replica.lag.time.max.ms", "600"},
     {"replica.selector.class", "rack"},
@@ -31,6 +40,17 @@ const char *cluster_rack(uint32_t index)
 {
     static const char *const racks[] = {"east", "west", NULL};
     return racks[index % ARRAY_COUNT(racks)];
+}
+
+static struct config_layer settings(const struct cluster_world *w)
+{
+    static struct config_pair chosen[ARRAY_COUNT(properties)]; // every node has the same
+    uint32_t n = 0;
+    properties[BALANCED_PROPERTY].value = w->balanced ? "true" : "false";
+    for (size_t k = 0; k < ARRAY_COUNT(properties); k++)
+        if (w->synced || strcmp(properties[k].name, "log.flush.interval.messages") != 0)
+            chosen[n++] = properties[k];
+    return (struct config_layer){.pairs = chosen, .count = n};
 }
 
 static void changed(struct node *n)
@@ -49,12 +69,11 @@ static void boot(struct sim_process *p)
     struct cluster_node *c = p->user;
     struct cluster_world *w = c->w;
     char text[512] = "";
-    properties[BALANCED_PROPERTY].value = w->balanced ? "true" : "false";
     struct node_config config = {
         .node_id = (int32_t)c->index + 1,
         .log_dirs = dirs,
         .log_dir_count = 1,
-        .properties = {.pairs = properties, .count = ARRAY_COUNT(properties)},
+        .properties = settings(w),
         .files_max = 200,
         .rack = cluster_rack(c->index),
         .trace = &w->sim.sink,
@@ -74,7 +93,7 @@ static void boot(struct sim_process *p)
     snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", c->machine->name);
     b->listeners[0].advertised_port = CLUSTER_PORT;
     b->memory_bytes = (UINT64_C(32) << 20) * w->shard_count;
-    b->connections_max = 64;
+    b->connections_max = 512; // those of crashed members are noticed late
     b->request_bytes_max = 4 << 20;
     b->idle_ms_max = 600000;
     b->fetch_sessions_max = 32;
@@ -85,6 +104,7 @@ static void boot(struct sim_process *p)
     c->raft_seen = (struct model_raft_seen){0};
     c->image_index = 0;
     memset(c->seen, 0, sizeof(c->seen));
+    memset(c->deciding, 0, sizeof(c->deciding));
     memset(c->truncated_seen, 0, sizeof(c->truncated_seen));
     enum rc rc = node_create(&n, &config, p->ios, p->lane_count, text, sizeof(text));
     if (rc != RC_OK) {

@@ -203,7 +203,7 @@ void cluster_scan(struct cluster_world *w)
 {
     for (uint32_t i = 0; i < w->node_count; i++) {
         const struct node *n = cluster_serving(&w->nodes[i]);
-        for (uint32_t t = 0; n && t < w->topic_count; t++)
+        for (uint32_t t = 0; n && t < w->account_count; t++)
             for (uint32_t k = 0; k < w->topics[t].partition_count && !w->sim.failed; k++) {
                 const struct partition *p = cluster_partition(n, w->topics[t].id, (int32_t)k);
                 if (p)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "client/connection.h"
+#include "group_world.h"
 #include "model_part.h"
 #include "model_raft.h"
 #include "scenario.h"
@@ -15,6 +16,7 @@
 enum {
     CLUSTER_NODES_MAX = 7,
     CLUSTER_TOPICS_MAX = 2,
+    CLUSTER_ACCOUNTS_MAX, // with __consumer_offsets behind them
     CLUSTER_PARTITIONS_MAX = 3,
     CLUSTER_PRODUCERS = 4,
     CLUSTER_PRODUCERS_IDEMPOTENT = 2, // the first ones; the last one is content with acks=1
@@ -53,9 +55,11 @@ struct cluster_node {
     // What the last turns of this process showed (cluster_checks.c).
     struct model_raft_seen raft_seen;
     uint64_t image_index;
-    struct cluster_seen seen[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    struct cluster_seen seen[CLUSTER_ACCOUNTS_MAX][CLUSTER_PARTITIONS_MAX];
     uint64_t truncated_seen[CLUSTER_SHARDS_MAX];
-    int64_t held[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; // ends of its logs, also while it is dead
+    bool deciding[CLUSTER_PARTITIONS_MAX]; // the coordinator there has a decision on its way to the log
+    int32_t deciding_epoch[CLUSTER_PARTITIONS_MAX];
+    int64_t held[CLUSTER_ACCOUNTS_MAX][CLUSTER_PARTITIONS_MAX]; // ends of its logs, also while it is dead
     // Its folder was lost with its vote (cluster_voters.c).
     struct uuid directory, lost_directory;
     enum cluster_vote { CLUSTER_VOTE_KEPT, CLUSTER_VOTE_LOST, CLUSTER_VOTE_REMOVED } vote;
@@ -111,8 +115,8 @@ struct cluster_part {
 };
 
 struct cluster_topic {
-    char name[16];
-    bool there;
+    char name[24];
+    bool there; // its creation was acknowledged
     struct uuid id;
     uint32_t partition_count;
     struct cluster_part parts[CLUSTER_PARTITIONS_MAX];
@@ -123,15 +127,18 @@ struct cluster_world {
     const struct sim_options *options;
     struct sim_result *result;
     uint32_t node_count, topic_count;
+    uint32_t account_count; // topics that are looked at: with groups __consumer_offsets, too
     struct cluster_node nodes[CLUSTER_NODES_MAX];
     struct sim_node *machine; // of the clients
     struct sim_process clients;
-    struct cluster_topic topics[CLUSTER_TOPICS_MAX];
+    struct cluster_topic topics[CLUSTER_ACCOUNTS_MAX];
     struct peer_address peers[CLUSTER_NODES_MAX];
     struct model_eras eras;
     struct sim_event fault, watch;
     uint64_t faults_left;
     uint32_t sessions;
+    struct group_world groups; // group_count 0: none
+    uint32_t group_era;
     uint32_t shard_count;
     struct model_raft raft;
     struct uuid incarnations[CLUSTER_NODES_MAX]; // registered, as the newest image says
@@ -169,6 +176,9 @@ enum cluster_figure {
     CLUSTER_ALONE_LOST,
     CLUSTER_GIVEN_BACK,
     CLUSTER_UNCLEAN,
+    CLUSTER_MOVED_DECIDING,
+    CLUSTER_GROUP_COMMITS,
+    CLUSTER_GROUP_ASSIGNMENTS,
     CLUSTER_FIGURES,
 };
 _Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
@@ -220,6 +230,9 @@ void cluster_fault_run(struct sim *sim, struct sim_event *e);   // world.fault
 void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was);
 // Every leader is the preferred one, where that is seen to and everybody is there.
 bool cluster_elections_settled(const struct cluster_world *w);
+// cluster_groups.c
+void cluster_groups_draw(struct cluster_world *w);    // when nodes and topics are known
+void cluster_groups_at_risk(struct cluster_world *w); // what groups have committed may be lost
 
 // cluster_losses.c
 // Nodes lost what they held below ends[0..nodes): what at least min.insync.replicas of them had may be gone.
@@ -262,6 +275,6 @@ void cluster_each_away(struct cluster_world *w);
 void cluster_clean_stops(struct cluster_world *w);
 
 // cluster_clients.c; see cluster_clients.h for what an actor is
-bool cluster_clients_idle(const struct cluster_world *w); // all of them wait for nothing more
+const char *cluster_clients_waiting(const struct cluster_world *w); // one that still waits for something; NULL: none
 void cluster_clients_verify(void *clients);               // a pass over everything, from start to end
 bool cluster_clients_verified(const struct cluster_world *w);

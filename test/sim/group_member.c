@@ -45,6 +45,8 @@ bool member_is_stale(const struct group_member *m)
 void member_lost_coordinator(struct group_member *m)
 {
     m->astray = m->w->host_count > 1;
+    if (m->astray && m->state == MEMBER_JOIN)
+        m->state = MEMBER_FIND;
 }
 
 uint32_t member_all_mask(const struct group_world *w)

@@ -20,10 +20,16 @@ static void build(struct cluster_world *w)
     w->unclean = w->options->seed % 4 == 1;
     w->topic_count = (uint32_t)sim_between(sim, 1, CLUSTER_TOPICS_MAX);
     w->eras.now = 1;
-    for (uint32_t t = 0; t < w->topic_count; t++) {
+    bool groups = sim_chance(sim, 1, 2);
+    w->account_count = w->topic_count + groups;
+    for (uint32_t t = 0; t < w->account_count; t++) {
         struct cluster_topic *topic = &w->topics[t];
         snprintf(topic->name, sizeof(topic->name), "topic%u", t);
         topic->partition_count = (uint32_t)sim_between(sim, 1, CLUSTER_PARTITIONS_MAX);
+        if (t == w->topic_count) {
+            snprintf(topic->name, sizeof(topic->name), "__consumer_offsets");
+            topic->partition_count = CLUSTER_PARTITIONS_MAX;
+        }
         for (uint32_t k = 0; k < topic->partition_count; k++) {
             topic->parts[k].leader = topic->parts[k].risk_epoch = -1;
             model_part_init(&topic->parts[k].model, t, k, 1, true);
@@ -42,6 +48,8 @@ static void build(struct cluster_world *w)
         snprintf(w->peers[i].host, sizeof(w->peers[i].host), "%s", name);
         sim_schedule_in(sim, &n->restart, sim_between(sim, 0, 200 * SIM_MS), cluster_restart_run);
     }
+    if (groups)
+        cluster_groups_draw(w);
     sim_process_start(&w->clients, w->machine, &cluster_clients_calls, 1);
     sim_schedule_in(sim, &w->watch, SIM_MS, cluster_watch_run);
     if (w->options->faults)
@@ -79,7 +87,11 @@ static void run(const struct sim_options *options, struct sim_result *result)
         if (w->nodes[i].process.running)
             sim_process_end(&w->nodes[i].process, SIM_DEATH_KILL);
     sim_process_end(&w->clients, SIM_DEATH_KILL);
-    for (uint32_t t = 0; t < w->topic_count; t++)
+    cluster_count(w, CLUSTER_GROUP_COMMITS, w->groups.counts[GROUP_COMMITS_ACKED]);
+    cluster_count(w, CLUSTER_GROUP_ASSIGNMENTS, w->groups.counts[GROUP_ASSIGNMENTS]);
+    for (uint32_t g = 0; g < w->groups.group_count; g++)
+        model_group_deinit(&w->groups.groups[g].model);
+    for (uint32_t t = 0; t < w->account_count; t++)
         for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
             model_part_deinit(&w->topics[t].parts[k].model);
             cluster_facts_deinit(&w->topics[t].parts[k].facts);
