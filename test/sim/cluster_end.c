@@ -5,6 +5,9 @@
 #include "cluster_world.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "base/map.h"
 
 static bool all_settled(const struct cluster_world *w)
 {
@@ -120,4 +123,52 @@ void cluster_clean_stops(struct cluster_world *w)
         if (left)
             sim_fail(sim, "node %u still holds %zu bytes after a clean stop", i + 1, left);
     }
+}
+
+// ------------------------------------------------------------------------------------------------ two of three emptied
+
+static void hash_log(void *context, const char *path, struct sim_inode *i)
+{
+    uint64_t *hash = context;
+    size_t n = strlen(path);
+    if (!i->is_dir && strstr(path, "topic") && n > 4 && strcmp(path + n - 4, ".log") == 0)
+        *hash = *hash * 31 + map_hash_bytes(bytes_of(i->p, i->bytes));
+}
+
+static uint64_t logs_hash(struct cluster_node *n)
+{
+    uint64_t hash = 1;
+    sim_disk_walk(&n->machine->disk, hash_log, &hash);
+    return hash;
+}
+
+// Two of three voters have lost their disks: nobody is elected, no second cluster forms, the third node's logs stay.
+void cluster_two_emptied(struct cluster_world *w)
+{
+    struct sim *sim = &w->sim;
+    if (sim->failed || w->node_count != 3 || !sim_chance(sim, 1, 12))
+        return;
+    uint32_t kept = (uint32_t)sim_between(sim, 0, 2);
+    for (uint32_t i = 0; i < 3; i++) {
+        sim_process_end(&w->nodes[i].process, SIM_DEATH_KILL);
+        if (i == kept)
+            continue;
+        sim_disk_empty(&w->nodes[i].machine->disk);
+        w->nodes[i].vote = CLUSTER_VOTE_LOST; // and nobody gives it back: there is no controller to do it
+        w->nodes[i].directory = (struct uuid){0};
+    }
+    uint64_t hash = logs_hash(&w->nodes[kept]), elections = w->raft.elections;
+    sim_run_until(sim, sim->now_ns + 20 * SIM_S);
+    for (uint32_t i = 0; i < 3 && !sim->failed; i++) {
+        const struct node *n = w->nodes[i].process.running ? w->nodes[i].process.program : NULL;
+        if (n && n->engine && n->engine->quorum && raft_leads(quorum_raft(n->engine->quorum)))
+            sim_fail(sim, "two of three voters lost their disks, and node %u leads", i + 1);
+        if (w->nodes[i].ready)
+            sim_fail(sim, "two of three voters lost their disks, and node %u serves", i + 1);
+    }
+    if (!sim->failed && w->raft.elections != elections)
+        sim_fail(sim, "two of three voters lost their disks, and somebody was elected");
+    if (!sim->failed && logs_hash(&w->nodes[kept]) != hash)
+        sim_fail(sim, "two of three voters lost their disks, and the logs of node %u have changed", kept + 1);
+    cluster_count(w, CLUSTER_TWO_EMPTIED, 1);
 }

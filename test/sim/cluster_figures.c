@@ -26,6 +26,7 @@ static const struct {
     [CLUSTER_MOVED_DECIDING] = {"coordinator moves with a decision in flight", 5},
     [CLUSTER_GROUP_COMMITS] = {"commits of groups", 500},
     [CLUSTER_GROUP_ASSIGNMENTS] = {"assignments", 200},
+    [CLUSTER_TWO_EMPTIED] = {"two of three disks emptied", 2},
     [CLUSTER_ALONE_LOST] = {"lost of acks=1", 20},
     [CLUSTER_GIVEN_BACK] = {"leaderships given back", 100},
     [CLUSTER_UNCLEAN] = {"unclean elections", 5},

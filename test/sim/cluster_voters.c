@@ -29,7 +29,8 @@ static void judge(struct cluster_replacer *r, const char *what, int16_t code, bo
     sim_say(&w->sim, n->machine, "%s its voter: %s", what, kerr_name(code));
     if (code == 0 || there)
         n->vote = n->vote == CLUSTER_VOTE_LOST ? CLUSTER_VOTE_REMOVED : CLUSTER_VOTE_KEPT;
-    else if (!kerr_retriable(code) && code != -1 && code != 41 && code != 77) // NOT_CONTROLLER; who was asked is replaced
+    else if (!kerr_retriable(code) && code != -1 && code != 41 && code != 77 &&
+             code != 125) // NOT_CONTROLLER; who was asked is replaced; a power cut took the folder that it had made
         sim_fail(&w->sim, "%s the voter of node %u is answered with %s", what, r->node + 1, kerr_name(code));
 }
 

@@ -179,6 +179,7 @@ enum cluster_figure {
     CLUSTER_MOVED_DECIDING,
     CLUSTER_GROUP_COMMITS,
     CLUSTER_GROUP_ASSIGNMENTS,
+    CLUSTER_TWO_EMPTIED,
     CLUSTER_FIGURES,
 };
 _Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
@@ -273,6 +274,7 @@ void cluster_settle(struct cluster_world *w);
 void cluster_verify(struct cluster_world *w);
 void cluster_each_away(struct cluster_world *w);
 void cluster_clean_stops(struct cluster_world *w);
+void cluster_two_emptied(struct cluster_world *w); // instead of clean stops, now and then
 
 // cluster_clients.c; see cluster_clients.h for what an actor is
 const char *cluster_clients_waiting(const struct cluster_world *w); // one that still waits for something; NULL: none

@@ -75,7 +75,9 @@ static void run(const struct sim_options *options, struct sim_result *result)
         cluster_verify(w);
     if (!sim->failed)
         cluster_each_away(w);
-    if (!sim->failed)
+    uint64_t ended = result->figures[CLUSTER_TWO_EMPTIED].value;
+    cluster_two_emptied(w);
+    if (!sim->failed && result->figures[CLUSTER_TWO_EMPTIED].value == ended)
         cluster_clean_stops(w);
     result->failed = sim->failed;
     memcpy(result->why, sim->failure, sizeof(result->why));
