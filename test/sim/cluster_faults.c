@@ -136,6 +136,9 @@ void cluster_watch_run(struct sim *sim, struct sim_event *e)
     sim_schedule_in(sim, e, sim_between(sim, 5, 30) * SIM_MS, cluster_watch_run);
     for (uint32_t i = 0; i < w->node_count; i++) {
         struct cluster_node *n = &w->nodes[i];
+        if (n->process.running && n->machine->memory.bytes > w->shard_count * CLUSTER_MEMORY_BYTES + (UINT64_C(16) << 20))
+            sim_fail(sim, "node %u holds %zu bytes, its budget is %llu", i + 1, n->machine->memory.bytes,
+                     (unsigned long long)(w->shard_count * CLUSTER_MEMORY_BYTES));
         if (n->process.running && n->stopping && node_stopped(n->process.program))
             stopped(n);
         if (n->process.running && (n->wants_restart || dir_offline(n)))

@@ -92,7 +92,7 @@ static void boot(struct sim_process *p)
     b->listeners[0].listen.port = CLUSTER_PORT;
     snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", c->machine->name);
     b->listeners[0].advertised_port = CLUSTER_PORT;
-    b->memory_bytes = (UINT64_C(32) << 20) * w->shard_count;
+    b->memory_bytes = CLUSTER_MEMORY_BYTES * w->shard_count;
     b->connections_max = 512; // those of crashed members are noticed late
     b->request_bytes_max = 4 << 20;
     b->idle_ms_max = 600000;

@@ -205,6 +205,11 @@ static void init_done(struct client_request *r, enum rc rc, struct bytes body)
     arena_init(&a, 16 << 10, NULL, 0);
     if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &a, &answer) && answer.error_code == 0) {
         p->producer_id = answer.producer_id;
+        uint8_t *given = &w->producer_ids[answer.producer_id % CLUSTER_PRODUCER_IDS_MAX / 8];
+        if (answer.producer_id < 0 || answer.producer_id >= CLUSTER_PRODUCER_IDS_MAX ||
+            (*given >> (answer.producer_id % 8) & 1))
+            sim_fail(&w->sim, "producer id %lld cannot be, or is given a second time", (long long)answer.producer_id);
+        *given |= (uint8_t)(1u << (answer.producer_id % 8));
         p->epoch = answer.producer_epoch;
         p->session = ++w->sessions;
         memset(p->counters, 0, sizeof(p->counters));

@@ -24,12 +24,14 @@ enum {
     CLUSTER_PORT = 9092,
     CLUSTER_PEER_PORT = 9093,
     CLUSTER_EPOCHS_MAX = 4096,
+    CLUSTER_PRODUCER_IDS_MAX = 1 << 20,
     CLUSTER_VOTERS = 5, // of a new cluster; the rest observe
     CLUSTER_SHARDS_MAX = 3,
     CLUSTER_SESSION_MS = 900, // broker.session.timeout.ms
 };
 
 #define CLUSTER_DISK_BYTES (UINT64_C(8) << 30)
+#define CLUSTER_MEMORY_BYTES (UINT64_C(32) << 20) // a shard's
 
 struct cluster_world;
 
@@ -137,6 +139,7 @@ struct cluster_world {
     struct sim_event fault, watch;
     uint64_t faults_left;
     uint32_t sessions;
+    uint8_t producer_ids[CLUSTER_PRODUCER_IDS_MAX / 8]; // those given: each once in a cluster's life
     struct group_world groups; // group_count 0: none
     uint32_t group_era;
     uint32_t shard_count;
