@@ -71,7 +71,8 @@ static enum rc on_judge(void *context, const struct peer_hello *theirs, char *wh
         snprintf(why, why_bytes, "another process has registered as node %d since", theirs->node);
         return RC_STALE_BROKER_EPOCH;
     }
-    // Unless the controller has registered it: then what is known here is of the past, and may be all there ever is without it.
+    // Unless the controller has registered it: then what is known here is of the past, and without it there may come no
+    // other.
     if (!q->forming && n && !n->fenced && theirs->broker_epoch <= n->broker_epoch &&
         !uuid_eq(n->incarnation, theirs->incarnation) && !same_folder(q, n, theirs)) {
         snprintf(why, why_bytes,
