@@ -100,6 +100,7 @@ struct engine_shard {
     struct shard_timer store_timer, retention_timer;
     struct shard_timer doomed_timer, waiting_timer; // looks again at what could not be done at once
     struct list_node *retention_at; // the partition retention looks at next
+    struct list_node *settle_at;    // the partition a clean stop brings to rest next
     struct engine_counters counters;
     struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
     struct list fetchers;     // struct fetcher: of the nodes whose partitions are followed here

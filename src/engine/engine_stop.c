@@ -16,7 +16,6 @@ struct engine_settle {
     struct shard_job job;
     struct shard_timer again;
     uint64_t pause_ns; // grows while nothing comes to rest: a disk may take its time
-    struct list_node *at;
 };
 
 enum { SETTLE_PAUSE_NS = 50 * 1000, SETTLE_PAUSE_NS_MAX = 5 * 1000 * 1000 };
@@ -46,8 +45,8 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
     if (!list_empty(&es->doomed) || !list_empty(&es->fetchers) || !coordinators_settled(es))
         return engine_settle_wait(s); // deletions that were answered are finished first, answers under way, and snapshots
-    for (; s->at; s->at = list_next(&es->all, s->at)) {
-        struct partition *p = list_entry(s->at, struct partition, all_link);
+    for (; es->settle_at; es->settle_at = list_next(&es->all, es->settle_at)) {
+        struct partition *p = list_entry(es->settle_at, struct partition, all_link);
         if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir))
             continue;
         if (io_clock_ns(es->shard->io) >= until)
@@ -101,7 +100,7 @@ static void engine_settle_run(struct engine_call *c)
         partition_tell_anew(p);
         replica_end(p); // fetchers end when what they carry is in the logs
     }
-    s->at = list_first(&es->all);
+    es->settle_at = list_first(&es->all);
     shard_job_start(es->shard, &s->job, engine_settle_job);
 }
 

@@ -343,6 +343,8 @@ static void partition_doom(struct partition *p, enum rc rc)
     map_remove(&es->partitions, &p->node);
     if (es->retention_at == &p->all_link)
         es->retention_at = list_next(&es->all, &p->all_link);
+    if (es->settle_at == &p->all_link)
+        es->settle_at = list_next(&es->all, &p->all_link);
     list_remove(&es->all, &p->all_link);
     if (p->blocker) {
         p->blocker->heir = NULL;
