@@ -50,8 +50,6 @@ static void know(struct cluster_world *w, const struct image_topic *it, int32_t 
     if ((known->isr | known->elr) & ~known->replicas)
         sim_fail(&w->sim, "%s-%d: the ISR %x and the ELR %x are no part of the replicas %x", it->name, k, known->isr,
                  known->elr, known->replicas);
-    if (known->leader_epoch != was.leader_epoch)
-        part->led_since_ns = w->sim.now_ns;
     if (!was.replicas)
         return;
     if (known->epoch < was.epoch || known->leader_epoch < was.leader_epoch)

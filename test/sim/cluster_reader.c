@@ -99,7 +99,7 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->end = p->high_watermark;
         return;
     case 1: // OFFSET_OUT_OF_RANGE
-        if (read_part(c)->risks != c->risks)
+        if (read_part(c)->risks != c->risks || c->position > read_part(c)->model.end_seen)
             reader_turn_to(c, c->topic, c->partition); // the log may be shorter now
         else if (cluster_leads_now(read_part(c), c->node))
             sim_fail(&w->sim, "%s: offset %lld was read up to, and is out of range", read_part(c)->model.name,

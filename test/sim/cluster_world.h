@@ -106,7 +106,6 @@ struct cluster_part {
     int64_t watermark; // the highest any leader has reached
     uint64_t watermark_index; // of the image it knew then
     struct cluster_known known;
-    uint64_t led_since_ns; // when that leader epoch was first known of anywhere
     struct cluster_facts facts;
     struct cluster_alone *alone;
     size_t alone_count, alone_cap;
