@@ -38,6 +38,12 @@ static struct cluster_part *read_part(const struct cluster_reader *c)
     return &c->all->w->topics[c->topic].parts[c->partition];
 }
 
+// Where an unclean election may cut the log, a follower shows what the new leader lost until it has found out.
+static bool reads_near(const struct cluster_reader *c)
+{
+    return c->rack && !c->all->w->unclean;
+}
+
 static void take_records(struct cluster_reader *c, struct bytes records)
 {
     struct cluster_world *w = c->all->w;
@@ -83,7 +89,7 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->near = -1;
     else if (p->preferred_read_replica >= 0)
         c->near = p->preferred_read_replica - 1;
-    if (c->near >= (int32_t)w->node_count || (p->preferred_read_replica >= 0 && (p->records.bytes.n || !c->rack)))
+    if (c->near >= (int32_t)w->node_count || (p->preferred_read_replica >= 0 && (p->records.bytes.n || !reads_near(c))))
         sim_fail(&w->sim, "%s: sent to node %d", read_part(c)->model.name, p->preferred_read_replica);
     switch (p->error_code) {
     case 0:
@@ -91,8 +97,9 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         if (p->records.bytes.n && c->position > p->high_watermark)
             sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)p->high_watermark);
-        // Of one that died in the turn it answered in, nobody knows how far it was.
+        // Of one that died in the turn it answered in, nobody knows how far it was; a follower may have heard of it.
         if (!read_part(c)->risks && c->position > read_part(c)->watermark && w->nodes[c->node].process.running &&
+            cluster_leads_now(read_part(c), c->node) &&
             w->nodes[c->node].machine->processes == c->process)
             sim_fail(&w->sim, "%s: offset %lld is served, no leader's high watermark was above %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)read_part(c)->watermark);
@@ -145,7 +152,7 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.fetch_offset = c->position;
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
     c->era = w->eras.now;
-    if (c->rack)
+    if (reads_near(c))
         c->in.rack_id = bytes_str(c->rack);
     if (sim_chance(&w->sim, 1, 50))
         c->near = -1; // once in a while it asks the leader again
