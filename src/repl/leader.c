@@ -209,7 +209,7 @@ static void change_fill(const struct repl_leader *l, struct repl_change *out)
         if (r->removing || (!r->in_isr && !r->adding))
             continue;
         out->isr[out->count].node = r->node;
-        out->isr[out->count++].broker_epoch = r->broker_epoch;
+        out->isr[out->count++].broker_epoch = r->adding ? r->adding_broker_epoch : r->broker_epoch;
     }
 }
 
@@ -222,6 +222,7 @@ bool repl_leader_change(struct repl_leader *l, uint64_t now_ns, bool turn_slow, 
         struct repl_replica *r = &l->replicas[i];
         if (may_join(l, r)) {
             r->adding = any = true;
+            r->adding_broker_epoch = r->fetched_broker_epoch;
         } else if (r->in_isr && !is_level(l, r)) {
             if (turn_slow)
                 r->caught_up_ns = now_ns; // we did not listen: that is not its fault

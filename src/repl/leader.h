@@ -53,6 +53,7 @@ struct repl_replica {
     bool adding;   // the pending change adds it
     bool removing; // the pending change leaves it out
     int64_t broker_epoch, fetched_broker_epoch;
+    int64_t adding_broker_epoch; // under which it held what made it join; a later life of it may not
     int64_t end;       // its log end (durable end where syncs are forced), valid when known
     int64_t log_start; // its log start, OFFSET_NONE: not told
     int64_t our_end_then;   // our log end when it last fetched

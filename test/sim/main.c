@@ -75,6 +75,7 @@ static const struct regression {
     {"isr-behind-the-watermark-598", &scenario_cluster, 598, 50000, true},
     {"isr-behind-the-watermark-1200", &scenario_cluster, 1200, 50000, true},
     {"isr-behind-the-watermark-1328", &scenario_cluster, 1328, 50000, true},
+    {"joined-for-an-earlier-life", &scenario_cluster, 40031107, 50000, true},
 };
 
 static struct {

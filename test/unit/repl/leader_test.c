@@ -103,6 +103,28 @@ Test(repl_leader, an_addition_on_its_way_holds_the_watermark_back)
     repl_leader_deinit(&l);
 }
 
+Test(repl_leader, an_addition_that_is_sent_again_is_of_the_life_that_held_the_records)
+{
+    begin(true, false, 10, 10);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    struct repl_change c;
+    cr_assert(change(2, &c) && c.isr[2].node == 3 && c.isr[2].broker_epoch == 30);
+    cr_assert_not(repl_leader_answered(&l, 7, REPL_UNKNOWN, 3 * MS));
+    repl_leader_node(&l, 3, true, 31); // it has registered anew; what it held may be gone
+    cr_assert(repl_leader_pending(&l, &c) && c.isr[2].node == 3 && c.isr[2].broker_epoch == 30);
+    bool known;
+    struct repl_fetch f = {.node = 3, .broker_epoch = 31, .offset = 4, .log_start = 0};
+    repl_leader_fetched(&l, &f, 4 * MS, &known);
+    cr_assert(known && repl_leader_pending(&l, &c) && c.isr[2].broker_epoch == 30, "nor after its first fetch");
+    repl_leader_answered(&l, 7, REPL_REFUSED, 5 * MS);
+    cr_assert_not(change(6, &c), "it does not hold what is committed");
+    f.offset = 10;
+    repl_leader_fetched(&l, &f, 7 * MS, &known);
+    cr_assert(change(8, &c) && c.isr[2].broker_epoch == 31);
+    repl_leader_deinit(&l);
+}
+
 Test(repl_leader, a_removal_counts_when_it_is_committed)
 {
     begin(true, true, 10, 10);
