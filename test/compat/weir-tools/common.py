@@ -30,6 +30,7 @@ TOOLS = {
     'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
     'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
     'kafka-producer-perf-test': 'org.apache.kafka.tools.ProducerPerformance',
+    'kafka-reassign-partitions': 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand',
     'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
     'kafka-configs': 'kafka.admin.ConfigCommand',
     'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
