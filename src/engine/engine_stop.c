@@ -68,7 +68,8 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
 static bool engine_disks_quiet(const struct engine_shard *es)
 {
     const struct engine *e = es->engine;
-    for (unsigned k = 0; k < e->config.log_dir_count; k++)
+    // Before the node has joined its cluster its folders have no owners, and nothing is attached to them.
+    for (unsigned k = 0; e->joined && k < e->config.log_dir_count; k++)
         if (engine_dir_owner(e->config.log_dirs[k]) == es && !log_dir_is_idle(e->config.log_dirs[k]))
             return false;
     for (const struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
