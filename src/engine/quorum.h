@@ -209,6 +209,9 @@ void quorum_status(const struct quorum *q, struct quorum_status *out);
 const struct raft *quorum_raft(const struct quorum *q);
 // What is applied here, newer than what readers were told while they are held back.
 const struct image *quorum_image(const struct quorum *q);
+// The node stops and its logs are at rest [boot shard]: other shards hear of no more images, so that nothing is under way
+// between shards when their threads end.
+void quorum_rest(struct quorum *q);
 // The other nodes, for what is shown of them; NULL without peers.
 struct peers *quorum_peers(struct quorum *q);
 // Until when this node may take itself for the leader of what it leads: half a session after the last heartbeat that the

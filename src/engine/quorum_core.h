@@ -195,6 +195,7 @@ struct quorum {
     struct quorum_broker *brokers[IMAGE_NODES_MAX];
     uint32_t broker_count;
     bool controlling; // this node leads, and its sessions count
+    bool resting;        // stopping: readers are told of no more images
     struct list remotes; // requests of other nodes, struct quorum_remote
     int32_t correlation;
     uint64_t session_ns, beat_every_ns;

@@ -82,9 +82,14 @@ void quorum_publish(struct quorum *q, const struct image *fresh_owned)
     q->image = fresh_owned;
     if (fresh_owned->changes.everything || fresh_owned->changes.nodes)
         quorum_peers_learn(q);
-    for (struct list_node *n = q->readers.head.next; n != &q->readers.head && !q->held; n = n->next)
+    for (struct list_node *n = q->readers.head.next; n != &q->readers.head && !q->held && !q->resting; n = n->next)
         offer(q, container_of(n, struct quorum_reader, link), fresh_owned);
     image_unref(old);
+}
+
+void quorum_rest(struct quorum *q)
+{
+    q->resting = true;
 }
 
 void quorum_release(struct quorum *q)

@@ -249,6 +249,7 @@ static void node_shard_is_quiet(struct engine_call *call)
 static void node_settled(struct engine *e)
 {
     struct node *n = e->owner;
+    quorum_rest(e->quorum);
     n->quiet = true;
     n->stop_left = n->shards.count;
     node_call_each(n, n->stop_calls, node_shard_quiet, node_shard_is_quiet);
