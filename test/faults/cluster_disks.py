@@ -116,6 +116,18 @@ def fill(cluster, topic, limit_mb):
     return written, code
 
 
+def create_two(cluster, order):
+    """Topics `t` and `ballast`, of one partition led by the first of these."""
+    with Raw(cluster.nodes[0].bootstrap) as c:
+        for topic in ('t', 'ballast'):
+            answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
+                'name': topic, 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
+                'assignments': [{'partition_index': 0, 'broker_ids': order}]}]})
+            assert answer['topics'][0]['error_code'] == 0, answer
+    for topic in ('t', 'ballast'):
+        cluster.whole(topic)
+
+
 def full_follower(weir):
     """A follower's disk is full: it leaves the ISR when its lag says so, acks=all goes on, topics are still made and deleted;
     room is made and it comes back by itself, without a restart."""
@@ -123,14 +135,7 @@ def full_follower(weir):
         cluster = Three(weir, SETTINGS + ['log.segment.bytes=8000000', 'log.segment.delete.delay.ms=0'])
         move_data(cluster, 1, disk.folder)
         with cluster:
-            with Raw(cluster.nodes[0].bootstrap) as c:
-                for topic in ('t', 'ballast'):
-                    answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
-                        'name': topic, 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
-                        'assignments': [{'partition_index': 0, 'broker_ids': [2, 3, 1]}]}]})
-                    assert answer['topics'][0]['error_code'] == 0, answer
-            cluster.whole('t')
-            cluster.whole('ballast')
+            create_two(cluster, [2, 3, 1])
             controller_to(cluster, 1)
             with Load(cluster, 't', 1) as load:
                 moment = time.monotonic()
@@ -158,14 +163,7 @@ def full_leader(weir):
         cluster = Three(weir, SETTINGS + ['log.segment.bytes=8000000', 'log.segment.delete.delay.ms=0'])
         move_data(cluster, 1, disk.folder)
         with cluster:
-            with Raw(cluster.nodes[0].bootstrap) as c:
-                for topic in ('t', 'ballast'):
-                    answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
-                        'name': topic, 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
-                        'assignments': [{'partition_index': 0, 'broker_ids': [1, 2, 3]}]}]})
-                    assert answer['topics'][0]['error_code'] == 0, answer
-            cluster.whole('t')
-            cluster.whole('ballast')
+            create_two(cluster, [1, 2, 3])
             with Load(cluster, 't', 1) as load:
                 written, code = fill(cluster, 'ballast', 220)
                 assert code in (5, 6, 7, 19, 20, 56), 'error %d after %d MB' % (code, written / 1e6)
