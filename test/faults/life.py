@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from harness import Background, Closed, Node, Raw, Skip, batch, timed, until
+from server import free_port
 
 
 def producer(node, topic, acknowledged):
@@ -89,6 +90,22 @@ def stop_at_once(weir):
                 # before it listens for the signal it may die of it: nothing has begun then
                 assert code in (0, -15), 'exit code %s: %s' % (code, node.log()[-400:])
                 node.start()
+
+
+def stop_before_joining(weir):
+    """A member of a cluster that has no majority yet, with one shard and with two, stops at a word."""
+    for shards in ('1', '2'):
+        with tempfile.TemporaryDirectory(prefix='weir-faults-') as folder:
+            peers = ','.join('%d@127.0.0.1:%d' % (node, free_port()) for node in (1, 2))
+            commands = [[weir, 'server', '--id', str(node), '--peers', peers, '--listen', '127.0.0.1:%d' % free_port(), '--data',
+                         os.path.join(folder, str(node)), '--shards', shards] for node in (1, 2)]
+            for lives in (commands, commands[:1]):
+                processes = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in lives]
+                time.sleep(1.5)
+                for process in processes:
+                    process.terminate()
+                codes = [process.wait(20) for process in processes]
+                assert not any(codes), '%s shards, %d nodes: exit codes %s' % (shards, len(lives), codes)
 
 
 def refusals(weir):
@@ -208,4 +225,4 @@ def disk_full(weir):
         os.rmdir(mount)
 
 
-CASES = [stop_under_load, stop_twice, stop_at_once, refusals, locked_folder, foreign_folder, unwritable_folder, disk_full]
+CASES = [stop_under_load, stop_twice, stop_at_once, stop_before_joining, refusals, locked_folder, foreign_folder, unwritable_folder, disk_full]
