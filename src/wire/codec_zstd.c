@@ -15,6 +15,8 @@ struct zstd {
     };
     bool begun; // between a frame's first byte and its end
     bool any;   // a frame was seen
+    unsigned long long declared; // content bytes of this frame, or what ZSTD_getFrameContentSize() says instead
+    uint64_t content;            // bytes of it read so far
     uint8_t window[CODEC_WINDOW_BYTES];
 };
 
@@ -56,17 +58,34 @@ static void zstd_reader_again(struct codec_reader *r)
     z->begun = z->any = false;
 }
 
+static void zstd_frame_start(struct zstd *z, struct bytes in)
+{
+    if (z->begun)
+        return;
+    z->declared = ZSTD_getFrameContentSize(in.p, in.n);
+    z->content = 0;
+}
+
+// The library compares a frame's size with the declared one only on some of its paths (not behind an empty last block),
+// and which it takes depends on the room for output.
+static bool zstd_is_misdeclared(const struct zstd *z)
+{
+    return z->declared < ZSTD_CONTENTSIZE_ERROR && z->content != z->declared;
+}
+
 static enum rc zstd_reader_next(struct codec_reader *r, size_t out_max, struct bytes *out)
 {
     struct zstd *z = r->state;
     ZSTD_outBuffer o = {.dst = z->window, .size = out_max};
     while (o.pos < o.size && (r->in.n > 0 || z->begun)) {
         size_t before = o.pos;
+        zstd_frame_start(z, r->in);
         ZSTD_inBuffer i = {.src = r->in.p, .size = r->in.n};
         size_t code = ZSTD_decompressStream(z->reader, &o, &i);
-        if (ZSTD_isError(code)) {
+        z->content += o.pos - before;
+        if (ZSTD_isError(code) || (code == 0 && zstd_is_misdeclared(z))) {
             *out = bytes_of(z->window, o.pos);
-            return zstd_rc(code);
+            return code == 0 ? RC_MALFORMED : zstd_rc(code);
         }
         r->in.p += i.pos;
         r->in.n -= i.pos;

@@ -345,6 +345,23 @@ Test(codec, zstd_formats_of_before_0_8_are_refused_wherever_they_stand)
     free(w);
 }
 
+Test(codec, a_zstd_frame_without_its_declared_bytes_is_refused_in_any_step)
+{
+    // 280 bytes are declared; an empty block that is not the last and an empty last one follow, which the library accepts
+    // when it decodes in steps.
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x50, 0x2f, 0x18, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00};
+    void *w = workspace();
+    for (size_t step = 1; step <= CODEC_WINDOW_BYTES; step *= 2) {
+        struct codec_reader r;
+        struct bytes piece;
+        enum rc rc = codec_reader_start(&r, CODEC_ZSTD, bytes_of(frame, sizeof(frame)), w, CODEC_WORKSPACE_BYTES);
+        while (rc == RC_OK)
+            rc = codec_reader_next(&r, step, &piece);
+        cr_assert(rc == RC_MALFORMED, "in steps of %zu: %s", step, rc_name(rc));
+    }
+    free(w);
+}
+
 Test(codec, every_zstd_level_fits_the_workspace)
 {
     void *w = workspace();
