@@ -33,7 +33,7 @@ class Three:
         end = time.monotonic() + 20
         while any(self.brokers(node) != 3 for node in self.cluster.nodes):
             if time.monotonic() > end:
-                sys.exit('no cluster: ' + self.cluster.log())
+                sys.exit('no cluster: ' + self.cluster.log_ends())
             time.sleep(0.05)
         return self
 

@@ -134,7 +134,7 @@ class ThreeBrokers(Cluster):
             self.kill()
             return '%s; see %s' % (error, self.folder)
         if died or any(codes):
-            return 'nodes ended with %s; %s; see %s' % ([node.process.returncode for node in self.nodes], self.log(), self.folder)
+            return 'nodes ended with %s; %s; see %s' % ([node.process.returncode for node in self.nodes], self.log_ends(), self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         return ''
 

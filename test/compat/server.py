@@ -145,6 +145,6 @@ class Cluster:
         """SIGTERM to all that run, one after the other as an administrator would; their exit codes."""
         return [node.stop(seconds) for node in self.alive()]
 
-    def log(self):
-        """What all of them said, the end of it."""
+    def log_ends(self):
+        """The end of what each said, for messages: what must have been said is looked for in the nodes' own logs."""
         return '\n'.join('node %d: %s' % (n + 1, node.log()[-1200:]) for n, node in enumerate(self.nodes) if os.path.exists(node.log_path))

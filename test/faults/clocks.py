@@ -41,13 +41,13 @@ def monotonic_apart(weir):
                 victim = cluster.controller()
                 time.sleep(0.5)
                 cluster.node(victim).kill()
-                until(lambda: cluster.controller() not in (victim, -1), 10, cluster.log)
+                until(lambda: cluster.controller() not in (victim, -1), 10, cluster.log_ends)
                 time.sleep(0.5)
                 cluster.node(victim).start()
                 cluster.registered(3)
                 cluster.whole('load', 3)
             time.sleep(3.5)         # longer than a session
-            assert not any('silent for' in node.log() for node in cluster.nodes), cluster.log()
+            assert not any('silent for' in node.log() for node in cluster.nodes), cluster.log_ends()
         count = load.check()
         pause = max(load.pauses().values())
     assert pause < 2, 'a pause of %.1f s' % pause
@@ -93,13 +93,13 @@ def wall_jumps(weir):
                         time.sleep(0.8)
                     clock.set(0)
                 time.sleep(0.5)
-                assert not any('silent for' in node.log() for node in cluster.nodes), cluster.log()
+                assert not any('silent for' in node.log() for node in cluster.nodes), cluster.log_ends()
             count = load.check()
             pause = max(load.pauses().values())
             reports = [line for node in cluster.nodes for line in node.log().splitlines() if 'the wall clock jumped' in line]
             cluster.stop()
         assert pause < 1, 'a pause of %.1f s' % pause
-        assert reports, 'nobody said a word about the clocks: %s' % cluster.log()
+        assert reports, 'nobody said a word about the clocks: %s' % cluster.log_ends()
         return '%d records, longest pause %.2f s; %d lines, such as: %s' % (count, pause, len(reports), reports[0].split('warning: ')[-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -39,7 +39,7 @@ def fail_under_load(weir, role):
                 code = cluster.node(1).process.wait(15)
                 ended = time.monotonic() - moment
                 others = [n.bootstrap for n in cluster.nodes[1:]]
-                until(lambda: all(p[0] in (2, 3) for p in topic_state(others, 'load')[1].values()), 10, cluster.log)
+                until(lambda: all(p[0] in (2, 3) for p in topic_state(others, 'load')[1].values()), 10, cluster.log_ends)
                 led = time.monotonic() - moment
                 time.sleep(0.5)
                 disk.heal()
@@ -62,7 +62,7 @@ def controller_to(cluster, number):
             return True
         cluster.admin('quorum', 'transfer', str(number))
         return False
-    until(there, 15, cluster.log)
+    until(there, 15, cluster.log_ends)
 
 
 def controller_disk_fails(weir):
@@ -142,7 +142,7 @@ def full_follower(weir):
                 written, code = fill(cluster, 'ballast', 220)
                 assert code == 0, 'with a full follower: error %d after %d MB' % (code, written / 1e6)
                 full = time.monotonic() - moment
-                until(lambda: 1 not in cluster.state('ballast')[2], LAG_S * 4, cluster.log)
+                until(lambda: 1 not in cluster.state('ballast')[2], LAG_S * 4, cluster.log_ends)
                 assert cluster.node(1).process.poll() is None
                 cluster.create('meanwhile', 1, factor=2)
                 time.sleep(1)

@@ -94,7 +94,7 @@ def first_acknowledged(cluster, numbers, topic, seconds):
                 return produced(c, topic, b'probe %d x' % time.monotonic_ns()) == 0
         except (OSError, Closed):
             return False
-    until(accepted, seconds, lambda: 'nothing acknowledged: %s; %s' % (cluster.state(topic), cluster.log()))
+    until(accepted, seconds, lambda: 'nothing acknowledged: %s; %s' % (cluster.state(topic), cluster.log_ends()))
     return time.monotonic() - begin
 
 
@@ -304,7 +304,7 @@ def leader_behind(weir):
         cluster.hand_controller_to(5)
         network.cut([1], [5])
         cluster.node(2).process.kill()
-        until(lambda: topic_state([cluster.node(5).bootstrap], 't')[1][0][0] == 1, SESSION_S, cluster.log)
+        until(lambda: topic_state([cluster.node(5).bootstrap], 't')[1][0][0] == 1, SESSION_S, cluster.log_ends)
         shares = [busy(cluster.node(n).process, 1) for n in (1, 3)]
         took = first_acknowledged(cluster, [3, 4, 5], 't', SESSION_S * 3)
         network.heal()

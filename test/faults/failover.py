@@ -38,11 +38,11 @@ class Three(Cluster):
         return self
 
     def __exit__(self, kind, *_):
-        said = self.log()
+        said = self.log_ends()
         try:
             if kind is None:
                 codes = self.stop()
-                assert not any(codes), 'exit codes %s: %s' % (codes, self.log())
+                assert not any(codes), 'exit codes %s: %s' % (codes, self.log_ends())
             else:
                 print(said)
         finally:
@@ -77,7 +77,7 @@ class Three(Cluster):
                 except (OSError, Closed):
                     return False
             return True
-        until(all_know, seconds, lambda: 'never %d brokers everywhere: %s' % (count, self.log()))
+        until(all_know, seconds, lambda: 'never %d brokers everywhere: %s' % (count, self.log_ends()))
 
     def state(self, topic, partition=0):
         """(leader, replicas, isr) as a node that runs says."""
@@ -96,7 +96,7 @@ class Three(Cluster):
         """Waits until every ISR of a topic is full; the seconds that took."""
         begin = time.monotonic()
         until(lambda: all(len(self.state(topic, n)[2]) == size for n in range(partitions)), seconds,
-              lambda: 'ISR of %s: %s; %s' % (topic, [self.state(topic, n) for n in range(partitions)], self.log()))
+              lambda: 'ISR of %s: %s; %s' % (topic, [self.state(topic, n) for n in range(partitions)], self.log_ends()))
         return time.monotonic() - begin
 
     def equal(self, topic):
@@ -189,7 +189,7 @@ def coordinator_killed(weir):
             def sent():         # as a client would: asked again while a leadership moves
                 with Raw(cluster.node(cluster.state('t')[0]).bootstrap) as c:
                     return produced(c, 't', text) == 0
-            until(sent, 10, cluster.log)
+            until(sent, 10, cluster.log_ends)
 
         send(b'one')
         assert consume() == ['one']
@@ -201,13 +201,13 @@ def coordinator_killed(weir):
                 coordinator = c.call('FindCoordinator', 1, {'key': 'g', 'key_type': 0})['node_id']
             cluster.node(coordinator).kill()
             killed.append(coordinator)
-            until(lambda: cluster.state('t')[0] not in (coordinator, -1), 10, cluster.log)
+            until(lambda: cluster.state('t')[0] not in (coordinator, -1), 10, cluster.log_ends)
             send(text.encode())
             took, got = timed(consume)
             assert got == [text], 'the group read %s, not %s' % (got, text)
             cluster.node(coordinator).start()
             cluster.registered(3)
-            until(lambda: all(len(p[2]) == 3 for p in topic_state(cluster.listening(), '__consumer_offsets')[1].values()), 15, cluster.log)
+            until(lambda: all(len(p[2]) == 3 for p in topic_state(cluster.listening(), '__consumer_offsets')[1].values()), 15, cluster.log_ends)
     return 'coordinators %s killed; the group read on in %.1f s' % (killed, took)
 
 
@@ -219,7 +219,7 @@ def fewer_replicas(weir):
         leader, replicas, _ = cluster.state('t')
         followers = [n for n in replicas if n != leader]
         cluster.node(followers[0]).kill()
-        until(lambda: len(cluster.state('t')[2]) == 2, 10, cluster.log)
+        until(lambda: len(cluster.state('t')[2]) == 2, 10, cluster.log_ends)
         with cluster.raw(leader) as c:
             assert produced(c, 't', b'a', acks=1) == 0
             c.send('Produce', 7, {'acks': 0, 'timeout_ms': 1000, 'topic_data': [
@@ -227,7 +227,7 @@ def fewer_replicas(weir):
             assert produced(c, 't', b'c') == 0
         cluster.node(followers[1]).kill()
         own = [cluster.node(leader).bootstrap]       # the leader itself, which may learn it later than others
-        until(lambda: len(topic_state(own, 't')[1][0][2]) == 1, 10, cluster.log)
+        until(lambda: len(topic_state(own, 't')[1][0][2]) == 1, 10, cluster.log_ends)
         with cluster.raw(leader) as c:
             assert produced(c, 't', b'd') == 19, 'acks=all is NOT_ENOUGH_REPLICAS'
             assert produced(c, 't', b'e', acks=1) == 0
@@ -262,7 +262,7 @@ def two_of_three_gone(weir):
                     return produced(c, 't', b'after') == 0
             except (OSError, Closed):
                 return False
-        took = timed(until, accepted, 15, cluster.log)[0]
+        took = timed(until, accepted, 15, cluster.log_ends)[0]
     return 'refused with %d; accepted %.1f s after one returned' % (code, took)
 
 

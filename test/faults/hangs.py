@@ -47,7 +47,7 @@ def gone(cluster, how, back, hold_s, limit_s, again_s):
         assert produced(before, 't', b'probe 0 x') == 0
         moment = time.monotonic()
         how()
-        until(lambda: led_by_another(cluster, 1), limit_s * 3, cluster.log)
+        until(lambda: led_by_another(cluster, 1), limit_s * 3, cluster.log_ends)
         elected = time.monotonic() - moment
         time.sleep(max(0.5, moment + hold_s - time.monotonic()))
         back()

@@ -148,14 +148,14 @@ def replaced(weir):
         cluster.hand_controller_to(3)
         old = cluster.node(2)
         network.unplug(2)
-        until(lambda: sorted(topic_state([cluster.node(3).bootstrap], 't')[1][0][2]) == [1, 3], 10, cluster.log)
+        until(lambda: sorted(topic_state([cluster.node(3).bootstrap], 't')[1][0][2]) == [1, 3], 10, cluster.log_ends)
         network.add(12, network.address(2))
         new = Server(weir, os.path.join(cluster.folder, 'new'), ['memory=64MiB'], ['--id', '2', '--peers', ','.join(peers_of(cluster))],
                      old.port, old.host, network.prefix(12))
         os.mkdir(os.path.join(cluster.folder, 'new'))
         new.begin()
         try:
-            until(lambda: sorted(topic_state([cluster.node(3).bootstrap], 't')[1][0][2]) == [1, 2, 3], 20, lambda: new.log() + cluster.log())
+            until(lambda: sorted(topic_state([cluster.node(3).bootstrap], 't')[1][0][2]) == [1, 2, 3], 20, lambda: new.log() + cluster.log_ends())
             with Raw(cluster.node(cluster.state('t')[0]).bootstrap) as c:
                 assert produced(c, 't', b'x') == 0
         finally:

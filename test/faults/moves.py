@@ -125,7 +125,7 @@ def drained(weir):
             else:
                 assert done.returncode == 1 and word in done.stderr, done.stderr
         cluster.node(4).kill()
-        until(lambda: len(shown(cluster, 'brokers', 'list', number=1)['brokers']) >= 3, 10, cluster.log)
+        until(lambda: len(shown(cluster, 'brokers', 'list', number=1)['brokers']) >= 3, 10, cluster.log_ends)
         done = subprocess.run([weir, 'admin', 'brokers', 'drain', '2', '-b', cluster.node(1).bootstrap, '--timeout', '5s', '--no-wait'],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode in (0, 1)
@@ -175,7 +175,7 @@ def round_trip(weir, command):
             names[name] = os.path.join(cluster.folder, name + '.json')
             with open(names[name], 'w') as file:
                 file.write(text)
-        until(lambda: replicas_of(cluster, 't', 2) == [p['replicas'] for p in json.loads(current)['partitions']], 5, cluster.log)
+        until(lambda: replicas_of(cluster, 't', 2) == [p['replicas'] for p in json.loads(current)['partitions']], 5, cluster.log_ends)
         out = run('--execute', '--reassignment-json-file', names['proposed'], '--throttle', '1000')
         assert 'Save this to use as the --reassignment-json-file option during rollback' in out, out
         assert 'The inter-broker throttle limit was set to 1000 B/s' in out, out

@@ -38,7 +38,7 @@ def ballast_whole(cluster, count):
             answer = c.call('Metadata', 7, {'topics': [{'name': BALLAST}], 'allow_auto_topic_creation': False})
         partitions = answer['topics'][0]['partitions']
         return len(partitions) == count and all(len(p['isr_nodes']) == 3 for p in partitions)
-    until(full, 60, lambda: 'the other partitions are not in sync: %s' % cluster.log())
+    until(full, 60, lambda: 'the other partitions are not in sync: %s' % cluster.log_ends())
 
 
 class Pauses:

@@ -71,7 +71,7 @@ def torn(weir):
                     journal.bytes[journal.end:journal.end + len(last)] = last[:len(last) - 8] + b'\0' * 8
                     journal.bytes[journal.end + 20] ^= 1
                 journal.write()
-                until(lambda: cluster.controller() != victim, 10, cluster.log)
+                until(lambda: cluster.controller() != victim, 10, cluster.log_ends)
                 goes_on(cluster)
                 node.start()
                 cluster.registered(3)
