@@ -74,29 +74,37 @@ void api_list_groups_begin(struct request *rq, const void *message)
 
 // ------------------------------------------------------------------------------------------------ describe
 
+// What the coordinators say of one group each, bytes of it, in the order of the request: op->count of them, shallow. NULL:
+// memory is short, and op is answered.
+static void *groups_gather(struct group_op *op, size_t bytes)
+{
+    api_answer_reserve(op->rq, (size_t)op->count * bytes);
+    uint8_t *all = arena_array(&op->rq->arena, op->count, bytes);
+    for (uint32_t i = 0; all && i < op->count; i++) {
+        const void *one = op->calls[i].group.response;
+        if (one)
+            memcpy(all + i * bytes, one, bytes);
+        else
+            all = NULL;
+    }
+    if (!all)
+        api_fail_memory(op->rq);
+    return all;
+}
+
 static void describe_answer(struct group_op *op)
 {
     const struct describe_groups_request *in = op->in;
-    struct request *rq = op->rq;
     struct describe_groups_response out;
     describe_groups_response_init(&out);
-    api_answer_reserve(rq, (size_t)op->count * sizeof(*out.groups));
-    out.groups = arena_array(&rq->arena, op->count, sizeof(*out.groups));
-    for (uint32_t i = 0; out.groups && i < op->count; i++) {
-        const struct describe_groups_response_group *from = op->calls[i].group.response;
-        if (!from) {
-            out.groups = NULL;
-            break;
-        }
-        struct describe_groups_response_group *g = &out.groups[out.groups_count++];
-        *g = *from;
-        if (in->include_authorized_operations && g->error_code == 0)
-            g->authorized_operations = GROUP_OPERATIONS;
-    }
-    if (out.groups)
-        group_op_answer(op, &out);
-    else
-        api_fail_memory(rq);
+    out.groups = groups_gather(op, sizeof(*out.groups));
+    if (!out.groups)
+        return;
+    out.groups_count = op->count;
+    for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
+        if (out.groups[i].error_code == 0)
+            out.groups[i].authorized_operations = GROUP_OPERATIONS;
+    group_op_answer(op, &out);
 }
 
 void api_describe_groups_begin(struct request *rq, const void *message)
@@ -113,26 +121,16 @@ void api_describe_groups_begin(struct request *rq, const void *message)
 static void consumer_describe_answer(struct group_op *op)
 {
     const struct consumer_group_describe_request *in = op->in;
-    struct request *rq = op->rq;
     struct consumer_group_describe_response out;
     consumer_group_describe_response_init(&out);
-    api_answer_reserve(rq, (size_t)op->count * sizeof(*out.groups));
-    out.groups = arena_array(&rq->arena, op->count, sizeof(*out.groups));
-    for (uint32_t i = 0; out.groups && i < op->count; i++) {
-        const struct consumer_group_describe_response_group *from = op->calls[i].group.response;
-        if (!from) {
-            out.groups = NULL;
-            break;
-        }
-        struct consumer_group_describe_response_group *g = &out.groups[out.groups_count++];
-        *g = *from;
-        if (in->include_authorized_operations && g->error_code == 0)
-            g->authorized_operations = GROUP_OPERATIONS;
-    }
-    if (out.groups)
-        group_op_answer(op, &out);
-    else
-        api_fail_memory(rq);
+    out.groups = groups_gather(op, sizeof(*out.groups));
+    if (!out.groups)
+        return;
+    out.groups_count = op->count;
+    for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
+        if (out.groups[i].error_code == 0)
+            out.groups[i].authorized_operations = GROUP_OPERATIONS;
+    group_op_answer(op, &out);
 }
 
 void api_consumer_group_describe_begin(struct request *rq, const void *message)
@@ -152,20 +150,11 @@ static void delete_answer(struct group_op *op)
 {
     struct delete_groups_response out;
     delete_groups_response_init(&out);
-    api_answer_reserve(op->rq, (size_t)op->count * sizeof(*out.results));
-    out.results = arena_array(&op->rq->arena, op->count, sizeof(*out.results));
-    for (uint32_t i = 0; out.results && i < op->count; i++) {
-        const struct delete_groups_response_result *r = op->calls[i].group.response;
-        if (!r) {
-            out.results = NULL;
-            break;
-        }
-        out.results[out.results_count++] = *r;
-    }
-    if (out.results)
-        group_op_answer(op, &out);
-    else
-        api_fail_memory(op->rq);
+    out.results = groups_gather(op, sizeof(*out.results));
+    if (!out.results)
+        return;
+    out.results_count = op->count;
+    group_op_answer(op, &out);
 }
 
 void api_delete_groups_begin(struct request *rq, const void *message)
