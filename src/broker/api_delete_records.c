@@ -14,45 +14,39 @@ struct delete_records_op {
     const struct delete_records_request *in;
 };
 
+PARTITION_ASK_TOPIC_CHECK(struct delete_records_request_topic, partitions);
+PARTITION_ASK_TOPIC_CHECK(struct delete_records_response_topic, partitions);
+
+static bool delete_records_fill(struct request *rq, const struct partition_query *q, const void *asked, void *answer)
+{
+    (void)rq;
+    const struct delete_records_request_partition *in = asked;
+    struct delete_records_response_partition *out = answer;
+    delete_records_response_partition_init(out);
+    out->partition_index = in->partition_index;
+    out->error_code = kerr_of(q->rc);
+    out->low_watermark = q->rc == RC_OK ? q->start.offset : LOW_WATERMARK_NONE;
+    return true;
+}
+
 static void delete_records_done(struct partition_ask *ask)
 {
-    struct delete_records_op *op = container_of(ask, struct delete_records_op, ask);
-    struct request *rq = ask->rq;
-    const struct delete_records_request *in = op->in;
+    const struct delete_records_request *in = container_of(ask, struct delete_records_op, ask)->in;
     struct delete_records_response out;
     delete_records_response_init(&out);
-    out.topics = arena_array(&rq->arena, in->topics_count, sizeof(*out.topics));
-    const struct partition_query *q = ask->queries;
-    for (uint32_t i = 0; out.topics && i < in->topics_count; i++) {
-        const struct delete_records_request_topic *from = &in->topics[i];
-        struct delete_records_response_topic *t = &out.topics[out.topics_count++];
-        delete_records_response_topic_init(t);
-        t->name = from->name;
-        t->partitions = arena_array(&rq->arena, from->partitions_count, sizeof(*t->partitions));
-        if (!t->partitions) {
-            out.topics = NULL;
-            break;
-        }
-        for (uint32_t j = 0; j < from->partitions_count; j++, q++) {
-            struct delete_records_response_partition *p = &t->partitions[t->partitions_count++];
-            delete_records_response_partition_init(p);
-            p->partition_index = from->partitions[j].partition_index;
-            p->error_code = kerr_of(q->rc);
-            p->low_watermark = q->rc == RC_OK ? q->start.offset : LOW_WATERMARK_NONE;
-        }
-    }
+    out.topics = partition_ask_topics(ask, in->topics, in->topics_count, sizeof(*in->topics->partitions),
+                                      sizeof(*out.topics->partitions), delete_records_fill);
+    out.topics_count = in->topics_count;
     if (out.topics)
-        request_answer(rq, &out);
+        request_answer(ask->rq, &out);
     else
-        api_fail_memory(rq);
+        api_fail_memory(ask->rq);
 }
 
 void api_delete_records_begin(struct request *rq, const void *message)
 {
     const struct delete_records_request *in = message;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < in->topics_count; i++)
-        count += in->topics[i].partitions_count;
+    uint32_t count = partition_ask_count(in->topics, in->topics_count);
     api_answer_reserve(rq,
                        (size_t)count * (sizeof(struct partition_query) + sizeof(struct partition_start) + 96) + 4096);
     struct delete_records_op *op = request_alloc(rq, sizeof(*op));

@@ -44,54 +44,43 @@ static bool list_offsets_known(int64_t timestamp, int16_t version)
     }
 }
 
-static void list_offsets_fill(const struct partition_query *q, int16_t version,
-                              struct list_offsets_response_partition *out)
+PARTITION_ASK_TOPIC_CHECK(struct list_offsets_request_topic, partitions);
+PARTITION_ASK_TOPIC_CHECK(struct list_offsets_response_topic, partitions);
+
+static bool list_offsets_fill(struct request *rq, const struct partition_query *q, const void *asked, void *answer)
 {
+    const struct list_offsets_request_partition *in = asked;
+    struct list_offsets_response_partition *out = answer;
+    list_offsets_response_partition_init(out);
+    out->partition_index = in->partition_index;
     // Clients before version 5 do not know OFFSET_NOT_AVAILABLE (KIP-207).
-    bool unknown = q->rc == RC_OFFSET_NOT_AVAILABLE && version < NOT_AVAILABLE_VERSION;
+    bool unknown = q->rc == RC_OFFSET_NOT_AVAILABLE && rq->version < NOT_AVAILABLE_VERSION;
     out->error_code = kerr_of(unknown ? RC_LEADER_NOT_AVAILABLE : q->rc);
     if (q->rc != RC_OK)
-        return;
-    if (version <= OLD_STYLE_VERSION_MAX) {
+        return true;
+    if (rq->version <= OLD_STYLE_VERSION_MAX) {
         out->old_style_offsets = q->before.offsets;
         out->old_style_offsets_count = q->before.count;
-        return;
+        return true;
     }
     out->offset = q->offset.offset;
     out->timestamp = q->offset.timestamp;
     out->leader_epoch = q->offset.leader_epoch;
+    return true;
 }
 
 static void list_offsets_done(struct partition_ask *ask)
 {
-    struct list_offsets_op *op = container_of(ask, struct list_offsets_op, ask);
-    struct request *rq = ask->rq;
-    const struct list_offsets_request *in = op->in;
+    const struct list_offsets_request *in = container_of(ask, struct list_offsets_op, ask)->in;
     struct list_offsets_response out;
     list_offsets_response_init(&out);
-    out.topics = arena_array(&rq->arena, in->topics_count, sizeof(*out.topics));
-    const struct partition_query *q = ask->queries;
-    for (uint32_t i = 0; out.topics && i < in->topics_count; i++) {
-        const struct list_offsets_request_topic *from = &in->topics[i];
-        struct list_offsets_response_topic *t = &out.topics[out.topics_count++];
-        list_offsets_response_topic_init(t);
-        t->name = from->name;
-        t->partitions = arena_array(&rq->arena, from->partitions_count, sizeof(*t->partitions));
-        if (!t->partitions) {
-            out.topics = NULL;
-            break;
-        }
-        for (uint32_t j = 0; j < from->partitions_count; j++, q++) {
-            struct list_offsets_response_partition *p = &t->partitions[t->partitions_count++];
-            list_offsets_response_partition_init(p);
-            p->partition_index = from->partitions[j].partition_index;
-            list_offsets_fill(q, rq->version, p);
-        }
-    }
+    out.topics = partition_ask_topics(ask, in->topics, in->topics_count, sizeof(*in->topics->partitions),
+                                      sizeof(*out.topics->partitions), list_offsets_fill);
+    out.topics_count = in->topics_count;
     if (out.topics)
-        request_answer(rq, &out);
+        request_answer(ask->rq, &out);
     else
-        api_fail_memory(rq);
+        api_fail_memory(ask->rq);
 }
 
 static enum rc list_offsets_add(struct list_offsets_op *op, const struct image *image, struct bytes topic,
@@ -120,9 +109,7 @@ static enum rc list_offsets_add(struct list_offsets_op *op, const struct image *
 void api_list_offsets_begin(struct request *rq, const void *message)
 {
     const struct list_offsets_request *in = message;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < in->topics_count; i++)
-        count += in->topics[i].partitions_count;
+    uint32_t count = partition_ask_count(in->topics, in->topics_count);
     api_answer_reserve(rq, (size_t)count * (sizeof(struct partition_query) + 128) +
                                in->topics_count * sizeof(struct list_offsets_response_topic) + 4096);
     struct list_offsets_op *op = request_alloc(rq, sizeof(*op));

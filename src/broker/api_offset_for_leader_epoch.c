@@ -14,46 +14,40 @@ struct epoch_op {
     const struct offset_for_leader_epoch_request *in;
 };
 
+PARTITION_ASK_TOPIC_CHECK(struct offset_for_leader_epoch_request_topic, partitions);
+PARTITION_ASK_TOPIC_CHECK(struct offset_for_leader_epoch_response_topic, partitions);
+
+static bool epoch_fill(struct request *rq, const struct partition_query *q, const void *asked, void *answer)
+{
+    (void)rq;
+    const struct offset_for_leader_epoch_request_partition *in = asked;
+    struct offset_for_leader_epoch_response_partition *out = answer;
+    offset_for_leader_epoch_response_partition_init(out);
+    out->partition = in->partition;
+    out->error_code = kerr_of(q->rc);
+    out->leader_epoch = q->rc == RC_OK ? q->epoch.leader_epoch : LEADER_EPOCH_NONE;
+    out->end_offset = q->rc == RC_OK ? q->epoch.end_offset : OFFSET_NONE;
+    return true;
+}
+
 static void epoch_done(struct partition_ask *ask)
 {
-    struct epoch_op *op = container_of(ask, struct epoch_op, ask);
-    struct request *rq = ask->rq;
-    const struct offset_for_leader_epoch_request *in = op->in;
+    const struct offset_for_leader_epoch_request *in = container_of(ask, struct epoch_op, ask)->in;
     struct offset_for_leader_epoch_response out;
     offset_for_leader_epoch_response_init(&out);
-    out.topics = arena_array(&rq->arena, in->topics_count, sizeof(*out.topics));
-    const struct partition_query *q = ask->queries;
-    for (uint32_t i = 0; out.topics && i < in->topics_count; i++) {
-        const struct offset_for_leader_epoch_request_topic *from = &in->topics[i];
-        struct offset_for_leader_epoch_response_topic *t = &out.topics[out.topics_count++];
-        offset_for_leader_epoch_response_topic_init(t);
-        t->topic = from->topic;
-        t->partitions = arena_array(&rq->arena, from->partitions_count, sizeof(*t->partitions));
-        if (!t->partitions) {
-            out.topics = NULL;
-            break;
-        }
-        for (uint32_t j = 0; j < from->partitions_count; j++, q++) {
-            struct offset_for_leader_epoch_response_partition *p = &t->partitions[t->partitions_count++];
-            offset_for_leader_epoch_response_partition_init(p);
-            p->partition = from->partitions[j].partition;
-            p->error_code = kerr_of(q->rc);
-            p->leader_epoch = q->rc == RC_OK ? q->epoch.leader_epoch : LEADER_EPOCH_NONE;
-            p->end_offset = q->rc == RC_OK ? q->epoch.end_offset : OFFSET_NONE;
-        }
-    }
+    out.topics = partition_ask_topics(ask, in->topics, in->topics_count, sizeof(*in->topics->partitions),
+                                      sizeof(*out.topics->partitions), epoch_fill);
+    out.topics_count = in->topics_count;
     if (out.topics)
-        request_answer(rq, &out);
+        request_answer(ask->rq, &out);
     else
-        api_fail_memory(rq);
+        api_fail_memory(ask->rq);
 }
 
 void api_offset_for_leader_epoch_begin(struct request *rq, const void *message)
 {
     const struct offset_for_leader_epoch_request *in = message;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < in->topics_count; i++)
-        count += in->topics[i].partitions_count;
+    uint32_t count = partition_ask_count(in->topics, in->topics_count);
     api_answer_reserve(rq, (size_t)count * (sizeof(struct partition_query) + 96) + 4096);
     struct epoch_op *op = request_alloc(rq, sizeof(*op));
     enum rc rc = op ? partition_ask_init(&op->ask, rq, PARTITION_EPOCH_END, count, epoch_done) : RC_NOMEM;

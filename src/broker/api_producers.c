@@ -64,9 +64,15 @@ struct describe_producers_op {
     const struct describe_producers_request *in;
 };
 
-static bool describe_producers_fill(struct request *rq, const struct partition_query *q,
-                                    struct describe_producers_response_partition *out)
+PARTITION_ASK_TOPIC_CHECK(struct describe_producers_request_topic, partition_indexes);
+PARTITION_ASK_TOPIC_CHECK(struct describe_producers_response_topic, partitions);
+
+static bool describe_producers_fill(struct request *rq, const struct partition_query *q, const void *asked,
+                                    void *answer)
 {
+    struct describe_producers_response_partition *out = answer;
+    describe_producers_response_partition_init(out);
+    out->partition_index = *(const int32_t *)asked;
     out->error_code = kerr_of(q->rc);
     if (q->rc != RC_OK) {
         out->error_message = bytes_str(rc_text(q->rc));
@@ -89,50 +95,26 @@ static bool describe_producers_fill(struct request *rq, const struct partition_q
     return out->active_producers;
 }
 
-static bool describe_producers_topic(struct request *rq, const struct describe_producers_request_topic *in,
-                                     const struct partition_query *q, struct describe_producers_response_topic *out)
-{
-    describe_producers_response_topic_init(out);
-    out->name = in->name;
-    out->partitions = arena_array(&rq->arena, in->partition_indexes_count, sizeof(*out->partitions));
-    for (uint32_t i = 0; out->partitions && i < in->partition_indexes_count; i++) {
-        struct describe_producers_response_partition *p = &out->partitions[out->partitions_count++];
-        describe_producers_response_partition_init(p);
-        p->partition_index = in->partition_indexes[i];
-        if (!describe_producers_fill(rq, &q[i], p))
-            return false;
-    }
-    return out->partitions;
-}
-
 static void describe_producers_done(struct partition_ask *ask)
 {
-    struct describe_producers_op *op = container_of(ask, struct describe_producers_op, ask);
-    struct request *rq = ask->rq;
-    const struct describe_producers_request *in = op->in;
+    const struct describe_producers_request *in = container_of(ask, struct describe_producers_op, ask)->in;
     struct describe_producers_response out;
     describe_producers_response_init(&out);
-    out.topics = arena_array(&rq->arena, in->topics_count, sizeof(*out.topics));
-    bool whole = out.topics;
-    const struct partition_query *q = ask->queries;
-    for (uint32_t i = 0; whole && i < in->topics_count; i++) {
-        whole = describe_producers_topic(rq, &in->topics[i], q, &out.topics[out.topics_count++]);
-        q += in->topics[i].partition_indexes_count;
-    }
+    out.topics = partition_ask_topics(ask, in->topics, in->topics_count, sizeof(*in->topics->partition_indexes),
+                                      sizeof(*out.topics->partitions), describe_producers_fill);
+    out.topics_count = in->topics_count;
     for (uint32_t i = 0; i < ask->count; i++)
         free(ask->queries[i].producers.list);
-    if (whole)
-        request_answer(rq, &out);
+    if (out.topics)
+        request_answer(ask->rq, &out);
     else
-        api_fail_memory(rq);
+        api_fail_memory(ask->rq);
 }
 
 void api_describe_producers_begin(struct request *rq, const void *message)
 {
     const struct describe_producers_request *in = message;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < in->topics_count; i++)
-        count += in->topics[i].partition_indexes_count;
+    uint32_t count = partition_ask_count(in->topics, in->topics_count);
     api_answer_reserve(rq, (size_t)count * (sizeof(struct partition_query) + 128) + 4096);
     struct describe_producers_op *op = request_alloc(rq, sizeof(*op));
     enum rc rc = op ? partition_ask_init(&op->ask, rq, PARTITION_PRODUCERS, count, describe_producers_done) : RC_NOMEM;

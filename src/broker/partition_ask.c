@@ -5,6 +5,15 @@
 
 #include <stdlib.h>
 
+uint32_t partition_ask_count(const void *topics, uint32_t topic_count)
+{
+    const struct partition_ask_topic *t = topics;
+    uint32_t count = 0; // of elements that all lie in one frame
+    for (uint32_t i = 0; i < topic_count; i++)
+        count += t[i].count;
+    return count;
+}
+
 enum rc partition_ask_init(struct partition_ask *ask, struct request *rq, enum partition_question question,
                            uint32_t count, partition_ask_fn done)
 {
@@ -93,4 +102,24 @@ enum rc partition_ask_start(struct partition_ask *ask)
     if (--ask->pending == 0)
         ask->done(ask);
     return RC_OK;
+}
+
+void *partition_ask_topics(const struct partition_ask *ask, const void *topics, uint32_t topic_count,
+                           size_t asked_bytes, size_t answer_bytes, partition_ask_fill fill)
+{
+    const struct partition_ask_topic *in = topics;
+    struct partition_ask_topic *out = arena_array(&ask->rq->arena, topic_count, sizeof(*out));
+    const struct partition_query *q = ask->queries;
+    for (uint32_t i = 0; out && i < topic_count; i++) {
+        const uint8_t *asked = in[i].partitions;
+        uint8_t *answer = arena_array(&ask->rq->arena, in[i].count, answer_bytes);
+        out[i] = (struct partition_ask_topic){.name = in[i].name, .partitions = answer, .count = in[i].count};
+        if (!answer)
+            return NULL;
+        for (uint32_t j = 0; j < in[i].count; j++, q++, asked += asked_bytes, answer += answer_bytes)
+            if (!fill(ask->rq, q, asked, answer))
+                return NULL;
+    }
+    ASSERT(!out || q == ask->queries + ask->count);
+    return out;
 }
