@@ -6,11 +6,12 @@
 //
 //   consumer_heartbeat.c  requests into decisions       consumer_apply.c      records into state
 //   consumer_member.c     what becomes of a member      partition_set.c       sets of partitions
-//   consumer_plan.c       a decision and its records
-//   consumer_target.c     topics, assignor, targets     consumer_store.c      snapshot, tombstones, free
-//   consumer_reconcile.c  one member's next step        consumer_leave.c      leave, time-outs
-//   consumer_regex.c      expressions into topics       consumer_describe.c   describe, state, may it commit
-//   consumer_classic.c    members of the old protocol   consumer_convert.c    a group from one to the other and back
+//   consumer_plan.c       a decision and its records    consumer_find.c       who is in the group
+//   consumer_target.c     topics, assignor, targets     consumer_held.c       who holds which partition
+//   consumer_reconcile.c  one member's next step        consumer_store.c      snapshot, tombstones, free
+//   consumer_regex.c      expressions into topics       consumer_leave.c      leave, time-outs
+//   consumer_classic.c    members of the old protocol   consumer_describe.c   describe, state, may it commit
+//   consumer_convert.c    a group from one to the other and back
 #pragma once
 
 #include "group/core.h"
@@ -126,11 +127,18 @@ static inline bool consumer_is_classic(const struct consumer_member *m)
     return m->sub && m->sub->classic_member_metadata;
 }
 
+// Anybody a record speaks of, member (yet, any more) or not.
+struct consumer_member *consumer_member_any(const struct consumer_group *cg, struct bytes id);
+// Members only.
 struct consumer_member *consumer_member_find(const struct consumer_group *cg, struct bytes id);
 struct consumer_member *consumer_instance_find(const struct consumer_group *cg, struct bytes instance_id);
 struct consumer_regex *consumer_regex_find(const struct consumer_group *cg, struct bytes pattern);
 // Who holds it; NULL: nobody.
 struct consumer_member *consumer_owner(const struct consumer_group *cg, struct uuid topic, int32_t partition);
+// m holds the partitions of s, whose numbers are 0 to PARTITIONS_PER_TOPIC_MAX - 1. RC_NOMEM: it holds some of them.
+enum rc consumer_claim(struct consumer_group *cg, struct consumer_member *m, const struct partition_set *s);
+// m holds none of them any more; those that others hold stay theirs.
+void consumer_release(struct consumer_group *cg, const struct consumer_member *m, const struct partition_set *s);
 
 // Iteration: for (m = consumer_member_first(cg); m; m = consumer_member_next(cg, m)); with a subscription only.
 struct consumer_member *consumer_member_first(const struct consumer_group *cg);

@@ -9,85 +9,6 @@
 
 #include "model/limits.h"
 
-// ------------------------------------------------------------------------------------------------ lookups
-
-static bool member_eq(const struct map_node *n, const void *key)
-{
-    return bytes_eq(consumer_member_id(container_of(n, struct consumer_member, by_id)), *(const struct bytes *)key);
-}
-
-static bool instance_eq(const struct map_node *n, const void *key)
-{
-    const struct consumer_member *m = container_of(n, struct consumer_member, by_instance);
-    return bytes_eq(m->sub->instance_id, *(const struct bytes *)key);
-}
-
-static bool regex_eq(const struct map_node *n, const void *key)
-{
-    return bytes_eq(consumer_regex_pattern(container_of(n, struct consumer_regex, node)), *(const struct bytes *)key);
-}
-
-static bool held_eq(const struct map_node *n, const void *key)
-{
-    return uuid_eq(container_of(n, struct consumer_held, node)->topic_id, *(const struct uuid *)key);
-}
-
-static struct consumer_member *member_any(const struct consumer_group *cg, struct bytes id)
-{
-    struct map_node *n = map_find(&cg->members, map_hash_bytes(id), member_eq, &id);
-    return n ? container_of(n, struct consumer_member, by_id) : NULL;
-}
-
-struct consumer_member *consumer_member_find(const struct consumer_group *cg, struct bytes id)
-{
-    struct consumer_member *m = member_any(cg, id);
-    return m && m->sub ? m : NULL;
-}
-
-struct consumer_member *consumer_instance_find(const struct consumer_group *cg, struct bytes instance_id)
-{
-    struct map_node *n = map_find(&cg->instances, map_hash_bytes(instance_id), instance_eq, &instance_id);
-    return n ? container_of(n, struct consumer_member, by_instance) : NULL;
-}
-
-struct consumer_regex *consumer_regex_find(const struct consumer_group *cg, struct bytes pattern)
-{
-    struct map_node *n = map_find(&cg->regexes, map_hash_bytes(pattern), regex_eq, &pattern);
-    return n ? container_of(n, struct consumer_regex, node) : NULL;
-}
-
-static struct consumer_held *held_find(const struct consumer_group *cg, struct uuid topic)
-{
-    struct map_node *n = map_find(&cg->held, map_hash_bytes(bytes_of(topic.b, sizeof(topic.b))), held_eq, &topic);
-    return n ? container_of(n, struct consumer_held, node) : NULL;
-}
-
-struct consumer_member *consumer_owner(const struct consumer_group *cg, struct uuid topic, int32_t partition)
-{
-    const struct consumer_held *h = held_find(cg, topic);
-    return h && partition >= 0 && (uint32_t)partition < h->room ? h->owners[partition] : NULL;
-}
-
-static struct consumer_member *with_sub(const struct consumer_group *cg, struct map_node *n)
-{
-    for (; n; n = map_next(&cg->members, n)) {
-        struct consumer_member *m = container_of(n, struct consumer_member, by_id);
-        if (m->sub)
-            return m;
-    }
-    return NULL;
-}
-
-struct consumer_member *consumer_member_first(const struct consumer_group *cg)
-{
-    return with_sub(cg, map_first(&cg->members));
-}
-
-struct consumer_member *consumer_member_next(const struct consumer_group *cg, const struct consumer_member *m)
-{
-    return with_sub(cg, map_next(&cg->members, &m->by_id));
-}
-
 // ------------------------------------------------------------------------------------------------ decoded values
 
 // Decodes a stored value into one allocation: the struct, what it points to, and the bytes its strings are views of.
@@ -118,12 +39,23 @@ static enum rc stored_value(const struct schema_message *m, struct bytes in, voi
     return RC_OK;
 }
 
-static enum rc stored_key(const struct schema_message *m, struct bytes in, struct arena *a, void *out)
+static enum rc stored_key(const struct schema_message *m, struct bytes in, void *out)
 {
-    group_stored_arena(a, in);
-    enum rc rc = group_stored_decode(m, in, a, out, NULL);
-    arena_deinit(a); // keys have strings only, views of in
+    struct arena a;
+    group_stored_arena(&a, in);
+    enum rc rc = group_stored_decode(m, in, &a, out, NULL);
+    arena_deinit(&a); // keys have strings only, views of in
     return rc;
+}
+
+// A record's key into *k, whose strings are views of it, and its value as stored_value() says: *v is the caller's to
+// free.
+static enum rc stored_record(const struct schema_message *key_message, struct bytes key, void *k,
+                             const struct schema_message *value_message, struct bytes value, void **v)
+{
+    *v = NULL;
+    enum rc rc = stored_key(key_message, key, k);
+    return rc == RC_OK ? stored_value(value_message, value, v) : rc;
 }
 
 // ------------------------------------------------------------------------------------------------ group and members
@@ -171,7 +103,7 @@ static void member_drop_if_bare(struct consumer_group *cg, struct consumer_membe
 static struct consumer_member *member_make(struct group *gr, struct bytes id)
 {
     struct consumer_group *cg = gr->consumer;
-    struct consumer_member *m = member_any(cg, id);
+    struct consumer_member *m = consumer_member_any(cg, id);
     if (m)
         return m;
     m = calloc(1, sizeof(*m) + id.n + 1);
@@ -203,31 +135,50 @@ static enum rc out_of_memory(struct group *gr)
     return RC_NOMEM;
 }
 
+// Finds what a record of a group is about; *cg NULL with RC_OK: a tombstone of nobody.
+static enum rc group_of(struct groups *g, struct bytes id, bool make, struct group **gr, struct consumer_group **cg)
+{
+    *cg = NULL;
+    *gr = group_find(g, id);
+    if (make) {
+        *cg = group_make(g, id, gr);
+        return *cg ? RC_OK : out_of_memory(*gr);
+    }
+    if (*gr && (*gr)->type == GROUP_CONSUMER)
+        *cg = (*gr)->consumer;
+    return RC_OK;
+}
+
+// The same of a member.
+static enum rc member_of(struct groups *g, struct bytes group, struct bytes id, bool make, struct group **gr,
+                         struct consumer_member **m)
+{
+    struct consumer_group *cg;
+    enum rc rc = group_of(g, group, make, gr, &cg);
+    *m = !cg ? NULL : make ? member_make(*gr, id) : consumer_member_any(cg, id);
+    return cg && make && !*m ? out_of_memory(*gr) : rc;
+}
+
 static enum rc apply_epoch(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_metadata_key k;
-    enum rc rc = stored_key(&consumer_group_metadata_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_metadata_value_message, value, &v);
+    void *v;
+    enum rc rc =
+        stored_record(&consumer_group_metadata_key_message, key, &k, &consumer_group_metadata_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
-    struct group *gr = group_find(g, k.group_id);
-    if (!v) {
-        if (gr && gr->type == GROUP_CONSUMER) {
-            consumer_free(gr);
-            group_drop_if_unused(gr);
-        }
-        return RC_OK;
-    }
-    struct consumer_group *cg = group_make(g, k.group_id, &gr);
-    if (cg) {
+    struct group *gr;
+    struct consumer_group *cg;
+    rc = group_of(g, k.group_id, v != NULL, &gr, &cg);
+    if (cg && v) {
         cg->epoch = ((struct consumer_group_metadata_value *)v)->epoch;
         cg->epoch_stored = true;
+    } else if (cg) {
+        consumer_free(gr);
+        group_drop_if_unused(gr);
     }
     free(v);
-    return cg ? RC_OK : out_of_memory(gr);
+    return rc;
 }
 
 static int name_order(const void *a, const void *b)
@@ -238,21 +189,18 @@ static int name_order(const void *a, const void *b)
 
 static enum rc apply_topics(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_partition_metadata_key k;
-    enum rc rc = stored_key(&consumer_group_partition_metadata_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_partition_metadata_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_partition_metadata_key_message, key, &k,
+                               &consumer_group_partition_metadata_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
-    struct group *gr = group_find(g, k.group_id);
-    if (!v && (!gr || gr->type != GROUP_CONSUMER))
-        return RC_OK;
-    struct consumer_group *cg = group_make(g, k.group_id, &gr);
+    struct group *gr;
+    struct consumer_group *cg;
+    rc = group_of(g, k.group_id, v != NULL, &gr, &cg);
     if (!cg) {
         free(v);
-        return out_of_memory(gr);
+        return rc;
     }
     free(cg->topics);
     cg->topics = v;
@@ -313,30 +261,12 @@ static enum rc member_set_sub(struct consumer_member *m, consumer_sub *sub)
     return instance_put(cg, m);
 }
 
-// Finds what a record of a member is about; *m NULL with RC_OK: a tombstone of nobody.
-static enum rc member_of(struct groups *g, struct bytes group, struct bytes id, bool make, struct group **gr,
-                         struct consumer_member **m)
-{
-    *m = NULL;
-    *gr = group_find(g, group);
-    if (!make) {
-        if (*gr && (*gr)->type == GROUP_CONSUMER)
-            *m = member_any((*gr)->consumer, id);
-        return RC_OK;
-    }
-    if (!group_make(g, group, gr) || !(*m = member_make(*gr, id)))
-        return out_of_memory(*gr);
-    return RC_OK;
-}
-
 static enum rc apply_member(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_member_metadata_key k;
-    enum rc rc = stored_key(&consumer_group_member_metadata_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_member_metadata_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_member_metadata_key_message, key, &k,
+                               &consumer_group_member_metadata_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
     struct group *gr;
@@ -353,34 +283,29 @@ static enum rc apply_member(struct groups *g, struct bytes key, struct bytes val
 
 static enum rc apply_assignment_epoch(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_target_assignment_metadata_key k;
-    enum rc rc = stored_key(&consumer_group_target_assignment_metadata_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_target_assignment_metadata_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_target_assignment_metadata_key_message, key, &k,
+                               &consumer_group_target_assignment_metadata_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
-    struct group *gr = group_find(g, k.group_id);
-    if (!v && (!gr || gr->type != GROUP_CONSUMER))
-        return RC_OK;
-    struct consumer_group *cg = group_make(g, k.group_id, &gr);
+    struct group *gr;
+    struct consumer_group *cg;
+    rc = group_of(g, k.group_id, v != NULL, &gr, &cg);
     if (cg) {
         cg->assignment_epoch = v ? ((struct consumer_group_target_assignment_metadata_value *)v)->assignment_epoch : 0;
         cg->assignment_stored = v != NULL;
     }
     free(v);
-    return cg ? RC_OK : out_of_memory(gr);
+    return rc;
 }
 
 static enum rc apply_target(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_target_assignment_member_key k;
-    enum rc rc = stored_key(&consumer_group_target_assignment_member_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_target_assignment_member_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_target_assignment_member_key_message, key, &k,
+                               &consumer_group_target_assignment_member_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
     struct group *gr;
@@ -401,67 +326,7 @@ static enum rc apply_target(struct groups *g, struct bytes key, struct bytes val
     return RC_OK;
 }
 
-// ------------------------------------------------------------------------------------------------ who holds what
-
-static void release(struct consumer_group *cg, const struct consumer_member *m, const struct partition_set *s)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct consumer_held *h = held_find(cg, s->topics[i].topic_id);
-        for (uint32_t k = 0; h && k < s->topics[i].count; k++) {
-            uint32_t p = (uint32_t)s->topics[i].partitions[k];
-            if (p < h->room && h->owners[p] == m) {
-                h->owners[p] = NULL;
-                h->held--;
-            }
-        }
-        if (h && h->held == 0) {
-            map_remove(&cg->held, &h->node);
-            free(h->owners);
-            free(h);
-        }
-    }
-}
-
-static struct consumer_held *held_make(struct consumer_group *cg, const struct partition_topic *t)
-{
-    struct consumer_held *h = held_find(cg, t->topic_id);
-    uint32_t room = (uint32_t)t->partitions[t->count - 1] + 1;
-    if (!h) {
-        h = calloc(1, sizeof(*h));
-        if (!h)
-            return NULL;
-        h->topic_id = t->topic_id;
-        if (map_insert(&cg->held, &h->node, map_hash_bytes(bytes_of(t->topic_id.b, sizeof(t->topic_id.b)))) != RC_OK) {
-            free(h);
-            return NULL;
-        }
-    }
-    if (room > h->room) {
-        struct consumer_member **owners = realloc(h->owners, room * sizeof(struct consumer_member *));
-        if (!owners)
-            return NULL;
-        memset(owners + h->room, 0, (room - h->room) * sizeof(struct consumer_member *));
-        h->owners = owners;
-        h->room = room;
-    }
-    return h;
-}
-
-static enum rc claim(struct consumer_group *cg, struct consumer_member *m, const struct partition_set *s)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct consumer_held *h = held_make(cg, &s->topics[i]);
-        if (!h)
-            return RC_NOMEM;
-        for (uint32_t k = 0; k < s->topics[i].count; k++) {
-            struct consumer_member **owner = &h->owners[s->topics[i].partitions[k]];
-            VERIFY(!*owner || *owner == m || m->gr->groups->loading);
-            h->held += *owner == NULL;
-            *owner = m;
-        }
-    }
-    return RC_OK;
-}
+// ------------------------------------------------------------------------------------------------ what a member has
 
 static bool partitions_sane(const struct partition_set *s)
 {
@@ -491,14 +356,14 @@ static enum rc member_set_current(struct consumer_member *m, struct consumer_gro
     struct consumer_group *cg = m->gr->consumer;
     struct groups *g = m->gr->groups;
     struct consumer_current old = consumer_current_of(m);
-    release(cg, m, &old.assigned);
-    release(cg, m, &old.revoking);
+    consumer_release(cg, m, &old.assigned);
+    consumer_release(cg, m, &old.revoking);
     free(m->current);
     m->current = v;
     struct consumer_current now = consumer_current_of(m);
-    enum rc rc = claim(cg, m, &now.assigned);
+    enum rc rc = consumer_claim(cg, m, &now.assigned);
     if (rc == RC_OK)
-        rc = claim(cg, m, &now.revoking);
+        rc = consumer_claim(cg, m, &now.revoking);
     if (!g->loading && m->sub)
         consumer_arm_rebalance(g, m);
     return rc;
@@ -506,12 +371,10 @@ static enum rc member_set_current(struct consumer_member *m, struct consumer_gro
 
 static enum rc apply_current(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_current_member_assignment_key k;
-    enum rc rc = stored_key(&consumer_group_current_member_assignment_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_current_member_assignment_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_current_member_assignment_key_message, key, &k,
+                               &consumer_group_current_member_assignment_value_message, value, &v);
     if (rc == RC_OK && v && !current_order(v))
         rc = RC_MALFORMED;
     struct group *gr;
@@ -555,32 +418,34 @@ static enum rc regex_set(struct consumer_group *cg, struct bytes pattern, consum
     return RC_OK;
 }
 
+static void regex_drop(struct consumer_group *cg, struct bytes pattern)
+{
+    struct consumer_regex *r = consumer_regex_find(cg, pattern);
+    if (!r)
+        return;
+    map_remove(&cg->regexes, &r->node);
+    free(r->matches);
+    free(r);
+}
+
 static enum rc apply_regex(struct groups *g, struct bytes key, struct bytes value)
 {
-    struct arena a;
     struct consumer_group_regular_expression_key k;
-    enum rc rc = stored_key(&consumer_group_regular_expression_key_message, key, &a, &k);
-    void *v = NULL;
-    if (rc == RC_OK)
-        rc = stored_value(&consumer_group_regular_expression_value_message, value, &v);
+    void *v;
+    enum rc rc = stored_record(&consumer_group_regular_expression_key_message, key, &k,
+                               &consumer_group_regular_expression_value_message, value, &v);
     if (rc != RC_OK)
         return rc;
-    struct group *gr = group_find(g, k.group_id);
-    if (v) {
-        struct consumer_group *cg = group_make(g, k.group_id, &gr);
-        rc = cg ? regex_set(cg, k.regular_expression, v) : out_of_memory(gr);
-        if (rc != RC_OK)
-            free(v);
-        return rc;
-    }
-    struct consumer_regex *r =
-        gr && gr->type == GROUP_CONSUMER ? consumer_regex_find(gr->consumer, k.regular_expression) : NULL;
-    if (r) {
-        map_remove(&gr->consumer->regexes, &r->node);
-        free(r->matches);
-        free(r);
-    }
-    return RC_OK;
+    struct group *gr;
+    struct consumer_group *cg;
+    rc = group_of(g, k.group_id, v != NULL, &gr, &cg);
+    if (cg && v)
+        rc = regex_set(cg, k.regular_expression, v);
+    else if (cg)
+        regex_drop(cg, k.regular_expression);
+    if (rc != RC_OK)
+        free(v);
+    return rc;
 }
 
 enum rc consumer_apply(struct groups *g, int16_t key_version, struct bytes key, struct bytes value)
