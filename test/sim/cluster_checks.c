@@ -187,7 +187,8 @@ static void look_leader(struct cluster_world *w, struct cluster_node *c, const s
     if (p->high_watermark > plog_written_end(&p->log))
         sim_fail(&w->sim, "%s-%u: node %u has high watermark %lld and ends at %lld", p->topic->name, k, c->index + 1,
                  (long long)p->high_watermark, (long long)plog_written_end(&p->log));
-    if ((p->replica && !p->replica->begun) || p->high_watermark <= part->watermark || p->leader_epoch <= part->risk_epoch)
+    if ((p->replica && !p->replica->begun) || p->high_watermark <= part->watermark ||
+        !cluster_end_stands(w, part, p->high_watermark, c->index))
         return;
     part->watermark = p->high_watermark;
     part->watermark_index = engine_image(p->es)->index;

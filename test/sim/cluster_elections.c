@@ -12,7 +12,7 @@ void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, 
         (known->isr & was->isr) >> (was->leader - 1) & 1)
         cluster_count(w, CLUSTER_GIVEN_BACK, 1);
     bool elected = known->leader >= 1 && known->leader_epoch > was->leader_epoch;
-    if (!w->unclean || !known->recovering || !elected || was->recovering)
+    if (!w->unclean || !known->recovering || !elected || (was->recovering && was->isr >> (known->leader - 1) & 1))
         return;
     int64_t ends[CLUSTER_NODES_MAX];
     for (uint32_t i = 0; i < CLUSTER_NODES_MAX; i++)

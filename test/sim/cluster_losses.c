@@ -4,9 +4,24 @@
 // fewer than min.insync.replicas of the nodes that held it have lost it with their page cache or their disk and have not
 // been refilled since; with flush.messages=1 lost page caches alone are no loss, however many. Kept from the faults alone;
 // who held what and who has it back is looked up in the logs.
+//
+// The account of a partition follows one rule:
+//
+//     A loss beyond the guarantee (too many have lost what they held, or an election that nobody in the ISR or the ELR won)
+//     is a risk: what it may have taken is forgotten, the rest stands as before.
+//     What anybody says afterwards (a record read, a high watermark, a latest offset) is taken down, and held against every
+//     later answer, when it cannot go again within the guarantee and did not go already:
+//       - the guarantee covers that offset at that moment (cluster_covered()), and
+//       - it is part of the history that goes on. Of what was appended before the risk, or in the epoch in which it
+//         came, that is what the log of the newest leader holds: others may hold what was lost, and show it until they
+//         have heard of that leader and cut their logs to its (cluster_stands()). What was appended in later epochs began
+//         in that history and needs no leader's word.
+//
+// An answer of acks=all needs neither: what is acknowledged to a request sent after the risk was appended after it.
 #include "cluster_world.h"
 
 #include "engine/partition.h"
+#include "engine/replica.h"
 
 // min.insync.replicas; nobody has set another for __consumer_offsets, which is the last account.
 static int32_t enough_of(const struct cluster_world *w, const struct cluster_part *part)
@@ -40,6 +55,39 @@ bool cluster_covered(const struct cluster_world *w, const struct cluster_part *p
             emptied |= part->emptied >> i & 1;
         }
     return without < enough_of(w, part) || (w->synced && !emptied);
+}
+
+const struct partition *cluster_newest_leader(const struct cluster_world *w, const struct cluster_part *part, uint32_t *node)
+{
+    const struct cluster_topic *topic = &w->topics[part->model.topic];
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = cluster_serving(&w->nodes[i]);
+        const struct partition *p = n ? cluster_partition(n, topic->id, (int32_t)part->model.partition) : NULL;
+        if (p && p->leads && p->state == PARTITION_ONLINE && (!p->replica || p->replica->begun) &&
+            p->leader_epoch >= part->epoch_max && p->leader_epoch >= part->risk_epoch) {
+            *node = i;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+bool cluster_stands(const struct cluster_world *w, const struct cluster_part *part, int64_t offset, int32_t epoch)
+{
+    uint32_t leader;
+    if (!cluster_covered(w, part, offset))
+        return false;
+    if (!part->risks || epoch > part->risk_epoch)
+        return true;
+    const struct partition *p = cluster_newest_leader(w, part, &leader);
+    return p && cluster_epoch_at(w, leader, &p->log, offset) == epoch;
+}
+
+bool cluster_end_stands(const struct cluster_world *w, const struct cluster_part *part, int64_t end, uint32_t node)
+{
+    uint32_t leader;
+    return cluster_covered(w, part, end - 1) &&
+           (!part->risks || (cluster_newest_leader(w, part, &leader) && leader == node));
 }
 
 void cluster_node_lost(struct cluster_node *n, bool disk)

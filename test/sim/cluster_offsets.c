@@ -48,7 +48,7 @@ static void judge(struct cluster_asker *a, const struct list_offsets_response_pa
     if (!a->earliest && p->offset < a->least)
         sim_fail(&w->sim, "%s: the latest offset was %lld and is %lld", part->model.name, (long long)a->least,
                  (long long)p->offset);
-    if (!a->earliest && p->offset > part->model.end_seen && cluster_covered(w, part, p->offset - 1))
+    if (!a->earliest && p->offset > part->model.end_seen && cluster_end_stands(w, part, p->offset, a->node))
         part->model.end_seen = p->offset;
 }
 

@@ -28,6 +28,7 @@ struct cluster_reader {
     struct fetch_request_topic in_topic;
     struct fetch_request_partition in_partition;
     int64_t position, end; // end: of the pass
+    int64_t end_then;      // how far the partition was known to go when it asked
 };
 
 static void reader_tick(struct shard_timer *t);
@@ -71,7 +72,7 @@ static void take_records(struct cluster_reader *c, struct bytes records)
                 return;
             }
             memcpy(&tag, record.value.p, sizeof(tag));
-            if (cluster_covered(w, read_part(c), record.offset))
+            if (cluster_stands(w, read_part(c), record.offset, h.leader_epoch))
                 model_part_seen(part, &w->sim, &w->eras, c->era, record.offset, &tag);
             c->position++;
         }
@@ -106,7 +107,7 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->end = p->high_watermark;
         return;
     case 1: // OFFSET_OUT_OF_RANGE
-        if (read_part(c)->risks != c->risks || c->position > read_part(c)->model.end_seen)
+        if (read_part(c)->risks != c->risks || c->position > c->end_then)
             reader_turn_to(c, c->topic, c->partition); // the log may be shorter now
         else if (cluster_leads_now(read_part(c), c->node))
             sim_fail(&w->sim, "%s: offset %lld was read up to, and is out of range", read_part(c)->model.name,
@@ -152,6 +153,7 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.fetch_offset = c->position;
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
     c->era = w->eras.now;
+    c->end_then = read_part(c)->model.end_seen;
     if (reads_near(c))
         c->in.rack_id = bytes_str(c->rack);
     if (sim_chance(&w->sim, 1, 50))

@@ -82,13 +82,34 @@ void cluster_facts_deinit(struct cluster_facts *f)
 
 enum { PRODUCERS_MAX = 64 };
 
+struct log_folder {
+    char name[64];
+    size_t bytes;
+};
+
+static struct log_folder log_folder_of(const struct plog *l)
+{
+    struct log_folder f;
+    int n = snprintf(f.name, sizeof(f.name), "data0/%s/", l->folder);
+    ASSERT(n > 0 && (size_t)n < sizeof(f.name));
+    f.bytes = (size_t)n;
+    return f;
+}
+
+static bool is_segment(const struct log_folder *f, const char *path, const struct sim_inode *i)
+{
+    while (*path == '/')
+        path++;
+    size_t n = strlen(path);
+    return !i->is_dir && strncmp(path, f->name, f->bytes) == 0 && n >= 4 && strcmp(path + n - 4, ".log") == 0;
+}
+
 struct scan {
     struct cluster_world *w;
     const struct cluster_node *c;
     const struct partition *p;
     struct cluster_part *part;
-    char folder[64];
-    size_t folder_bytes;
+    struct log_folder folder;
     bool answers; // what is below the watermark must be the committed
     int64_t next; // -1: the first batch says it
     int32_t epoch;
@@ -147,10 +168,7 @@ static void scan_batch(struct scan *s, const struct batch_header *h)
 static void scan_file(void *context, const char *path, struct sim_inode *i)
 {
     struct scan *s = context;
-    size_t n = strlen(path);
-    while (*path == '/')
-        path++, n--;
-    if (i->is_dir || strncmp(path, s->folder, s->folder_bytes) != 0 || n < 4 || strcmp(path + n - 4, ".log") != 0)
+    if (!is_segment(&s->folder, path, i))
         return;
     struct bytes left = bytes_of(i->p, i->bytes);
     struct batch_header h;
@@ -186,9 +204,7 @@ static void scan_log(struct cluster_world *w, struct cluster_node *c, const stru
         return;
     s = (struct scan){.w = w, .c = c, .p = p, .part = part, .next = -1, .epoch = LEADER_EPOCH_NONE};
     s.answers = w->newest_index >= part->watermark_index && cluster_answers_for(w, part, c);
-    int n = snprintf(s.folder, sizeof(s.folder), "data0/%s/", l->folder);
-    ASSERT(n > 0 && (size_t)n < sizeof(s.folder));
-    s.folder_bytes = (size_t)n;
+    s.folder = log_folder_of(l);
     sim_disk_walk(&c->machine->disk, scan_file, &s);
     if (w->sim.failed)
         return;
@@ -211,4 +227,37 @@ void cluster_scan(struct cluster_world *w)
             }
     }
     w->result->checks++;
+}
+
+// ------------------------------------------------------------------------------------------------ one offset
+
+struct epoch_search {
+    struct log_folder folder;
+    int64_t offset;
+    int32_t epoch;
+};
+
+static void search_file(void *context, const char *path, struct sim_inode *i)
+{
+    struct epoch_search *s = context;
+    if (!is_segment(&s->folder, path, i))
+        return;
+    struct bytes left = bytes_of(i->p, i->bytes);
+    struct batch_header h;
+    while (left.n && batch_header_read(left, &h) == RC_OK) {
+        if (h.base_offset <= s->offset && s->offset <= batch_last_offset(&h))
+            s->epoch = h.leader_epoch;
+        left = bytes_of(left.p + batch_bytes(&h), left.n - batch_bytes(&h));
+    }
+}
+
+int32_t cluster_epoch_at(const struct cluster_world *w, uint32_t node, const struct plog *l, int64_t offset)
+{
+    struct epoch_search s = {.folder = log_folder_of(l), .offset = offset, .epoch = LEADER_EPOCH_NONE};
+    if (offset < plog_start_offset(l) || offset >= plog_written_end(l))
+        return LEADER_EPOCH_NONE;
+    if (l->state == PLOG_OPEN)
+        return epoch_cache_at(&l->epochs, offset);
+    sim_disk_walk(&w->nodes[node].machine->disk, search_file, &s);
+    return s.epoch;
 }

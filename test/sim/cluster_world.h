@@ -112,7 +112,7 @@ struct cluster_part {
     uint32_t unrefilled; // nodes (bits) that lost what they held and have not got it back
     uint32_t emptied;    // those of them that lost their disk
     int64_t lost_end[CLUSTER_NODES_MAX]; // below which they held everything
-    int32_t risk_epoch;  // leaders of this epoch and older ones prove nothing: too many had lost too much
+    int32_t risk_epoch;  // the newest when more was lost than the guarantee covers: what is of older ones may be gone
     uint32_t risks;      // how often that was so
 };
 
@@ -243,9 +243,15 @@ void cluster_groups_at_risk(struct cluster_world *w); // what groups have commit
 void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends);
 // A node lost what its page cache held, or its disk.
 void cluster_node_lost(struct cluster_node *n, bool disk);
-// Whether the guarantee covers what stands at an offset: what is read there counts only then. A reader that comes after the
-// loss proves nothing, for the one that still has the record may be lost next.
+// Whether the guarantee covers what stands at an offset now: of what it does not, who still has it may be lost next.
 bool cluster_covered(const struct cluster_world *w, const struct cluster_part *part, int64_t offset);
+// Whether a batch that somebody showed stays there: it is covered, and no loss of the past has taken it.
+bool cluster_stands(const struct cluster_world *w, const struct cluster_part *part, int64_t offset, int32_t epoch);
+// The same of an end (a high watermark, a latest offset) that a node gives.
+bool cluster_end_stands(const struct cluster_world *w, const struct cluster_part *part, int64_t end, uint32_t node);
+// Who leads in the newest epoch that anybody has led in, and its node; NULL: nobody, or not yet since more was lost than
+// the guarantee covers.
+const struct partition *cluster_newest_leader(const struct cluster_world *w, const struct cluster_part *part, uint32_t *node);
 // Who has got everything back that it lost.
 void cluster_refills(struct cluster_world *w);
 // cluster_checks.c
@@ -264,6 +270,8 @@ bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *
 // Reads every log there is from its files: batches have one place each, replicas agree below the watermark, and what was
 // derived from them is what this scan gives.
 void cluster_scan(struct cluster_world *w);
+// The leader epoch of what stands at an offset of a node's log, LEADER_EPOCH_NONE: nothing does. A log at rest is searched.
+int32_t cluster_epoch_at(const struct cluster_world *w, uint32_t node, const struct plog *l, int64_t offset);
 // The batch at (epoch, offset) has this checksum, as it ever had.
 bool cluster_fact_holds(struct cluster_facts *f, int32_t epoch, int64_t offset, uint32_t crc);
 void cluster_facts_clear(struct cluster_facts *f); // what is committed, where that may have been lost
