@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Partitions as the image wants them: made, given a new leader epoch or new settings, and removed.
-#include "engine/partition.h"
+// The life of a partition on its shard: made in the folder that has its files or should get them, removed when its topic
+// is gone or its replicas have moved.
 #include "engine/coordinator.h"
+#include "engine/partition_life.h"
 #include "engine/replica.h"
 
 #include <stdio.h>
@@ -13,95 +14,15 @@ enum {
     PATIENCE_NS = 2 * 1000 * 1000, // between two looks at what waits for the disk or another shard
 };
 
-// ------------------------------------------------------------------------------------------------ settings
-
-static void settings_unref(struct engine_settings *s)
-{
-    ASSERT(s->refs > 0);
-    if (--s->refs > 0)
-        return;
-    throttle_list_free(&s->leads);
-    throttle_list_free(&s->follows);
-    free(s);
-}
-
-static enum rc settings_throttles(struct engine_settings *s, const struct config_layers *l, int32_t node)
-{
-    static const char *const names[] = {"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"};
-    struct throttle_list *lists[] = {&s->leads, &s->follows};
-    enum rc rc = RC_OK;
-    for (size_t i = 0; i < ARRAY_COUNT(names) && rc == RC_OK; i++)
-        rc = throttle_list_read(lists[i], config_resolve(CONFIG_TOPIC, config_find(CONFIG_TOPIC, names[i]), l).value, node);
-    return rc;
-}
-
-static struct engine_settings *settings_make(const struct engine_shard *es, const struct image_topic *t)
-{
-    struct engine_settings *s = calloc(1, sizeof(*s));
-    if (!s)
-        return NULL;
-    s->refs = 1;
-    struct config_layers layers = engine_layers(es, t);
-    topic_config_resolve(&s->topic, &layers);
-    s->log = PLOG_CONFIG_DEFAULT;
-    s->log.segment_bytes = (uint32_t)s->topic.segment_bytes;
-    s->log.segment_ms = s->topic.segment_ms;
-    s->log.segment_jitter_ms = s->topic.segment_jitter_ms;
-    s->log.segment_index_bytes = (uint32_t)s->topic.segment_index_bytes;
-    s->log.index_interval_bytes = (uint32_t)s->topic.index_interval_bytes;
-    s->log.retention_ms = s->topic.retention_ms;
-    s->log.retention_bytes = s->topic.retention_bytes;
-    s->log.flush_messages = s->topic.flush_messages;
-    s->log.flush_ms = s->topic.flush_ms;
-    s->log.file_delete_delay_ms = s->topic.file_delete_delay_ms;
-    s->log.deletes = s->topic.cleanup_delete;
-    s->log.log_append_time = s->topic.log_append_time;
-    s->log.compacts = s->topic.cleanup_compact;
-    s->log.min_cleanable_dirty_ratio = s->topic.min_cleanable_dirty_ratio;
-    s->log.min_compaction_lag_ms = s->topic.min_compaction_lag_ms;
-    s->log.max_compaction_lag_ms = s->topic.max_compaction_lag_ms;
-    s->log.delete_retention_ms = s->topic.delete_retention_ms;
-    // What must be compacted by then has to leave the active segment before (KIP-354).
-    if (s->log.compacts && s->log.max_compaction_lag_ms < s->log.segment_ms)
-        s->log.segment_ms = s->log.max_compaction_lag_ms;
-    // Without memory for the lists nobody is held back.
-    (void)settings_throttles(s, &layers, es->engine->config.node_id);
-    return s;
-}
-
-static struct engine_settings *settings_ref(struct engine_settings *s)
-{
-    s->refs++;
-    return s;
-}
-
-// ------------------------------------------------------------------------------------------------ finding
-
 static bool partition_eq(const struct map_node *n, const void *key)
 {
     return topic_partition_eq(container_of(n, struct partition, node)->id, *(const struct topic_partition *)key);
 }
 
-static struct partition *partition_lookup(struct engine_shard *es, struct topic_partition id)
+struct partition *partition_peek(struct engine_shard *es, struct topic_partition id)
 {
     struct map_node *n = map_find(&es->partitions, topic_partition_hash(id), partition_eq, &id);
     return n ? container_of(n, struct partition, node) : NULL;
-}
-
-static bool topic_eq(const struct map_node *n, const void *key)
-{
-    return uuid_eq(container_of(n, struct engine_topic, node)->id, *(const struct uuid *)key);
-}
-
-static uint64_t topic_hash(struct uuid id)
-{
-    return map_hash_bytes(bytes_of(id.b, sizeof(id.b)));
-}
-
-static struct engine_topic *topic_find(struct engine_shard *es, struct uuid id)
-{
-    struct map_node *n = map_find(&es->topics, topic_hash(id), topic_eq, &id);
-    return n ? container_of(n, struct engine_topic, node) : NULL;
 }
 
 // ------------------------------------------------------------------------------------------------ making
@@ -225,7 +146,7 @@ static void partition_block(struct engine_shard *es, struct partition *p, struct
     list_push_front(&es->doomed, &d->doomed_link);
 }
 
-static struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id,
+struct partition *partition_create(struct engine_shard *es, struct engine_topic *t, struct topic_partition id,
                                           bool returns)
 {
     struct partition *p = calloc(1, sizeof(*p));
@@ -234,14 +155,14 @@ static struct partition *partition_create(struct engine_shard *es, struct engine
     p->es = es;
     p->topic = t;
     p->id = id;
-    p->settings = settings_ref(t->settings);
+    p->settings = engine_settings_ref(t->settings);
     p->returns = returns;
     p->leader_epoch = p->begun_epoch = LEADER_EPOCH_NONE;
     list_init(&p->appends);
     list_init(&p->committing);
     list_init(&p->watches);
     if (map_insert(&es->partitions, &p->node, topic_partition_hash(id)) != RC_OK) {
-        settings_unref(p->settings);
+        engine_settings_unref(p->settings);
         free(p);
         return NULL;
     }
@@ -253,16 +174,6 @@ static struct partition *partition_create(struct engine_shard *es, struct engine
     else
         partition_attach(p);
     return p;
-}
-
-static void topic_unlink_if_empty(struct engine_shard *es, struct engine_topic *t)
-{
-    if (t->partitions.count > 0)
-        return;
-    if (t->linked)
-        map_remove(&es->topics, &t->node);
-    settings_unref(t->settings);
-    free(t);
 }
 
 static void partition_free(struct partition *p)
@@ -278,9 +189,9 @@ static void partition_free(struct partition *p)
         list_remove(&es->dirty, &p->dirty_link);
     if (list_node_linked(&p->waiting_link))
         list_remove(&es->waiting, &p->waiting_link);
-    settings_unref(p->settings);
+    engine_settings_unref(p->settings);
     free(p);
-    topic_unlink_if_empty(es, t);
+    engine_topic_drop_if_empty(es, t);
 }
 
 // ------------------------------------------------------------------------------------------------ removing
@@ -333,9 +244,7 @@ static void partition_doomed_due(struct shard_timer *t)
         shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
 }
 
-// The topic is gone, or this node is no replica of it any more: nobody finds the partition here; its folder is renamed by
-// a paced job. Who waits is answered with rc.
-static void partition_doom(struct partition *p, enum rc rc)
+void partition_doom(struct partition *p, enum rc rc)
 {
     struct engine_shard *es = p->es;
     if (p->state == PARTITION_DOOMED)
@@ -364,178 +273,6 @@ static void partition_doom(struct partition *p, enum rc rc)
     replica_end(p);
     if (!es->doomed_job.started)
         shard_job_start(es->shard, &es->doomed_job, partition_doomed_job);
-}
-
-// ------------------------------------------------------------------------------------------------ following the image
-
-static struct engine_topic *topic_create(struct engine_shard *es, const struct image_topic *t)
-{
-    struct engine_topic *topic = calloc(1, sizeof(*topic) + t->name_bytes + 1u);
-    if (!topic)
-        return NULL;
-    topic->settings = settings_make(es, t);
-    if (!topic->settings || map_insert(&es->topics, &topic->node, topic_hash(t->id)) != RC_OK) {
-        if (topic->settings)
-            settings_unref(topic->settings);
-        free(topic);
-        return NULL;
-    }
-    topic->linked = true;
-    topic->id = t->id;
-    topic->name_bytes = t->name_bytes;
-    memcpy(topic->name, t->name, t->name_bytes);
-    topic->configs_index = t->configs_index;
-    topic->broker_configs_index = es->reader.image->broker_configs_index;
-    list_init(&topic->partitions);
-    return topic;
-}
-
-static enum rc topic_follow_settings(struct engine_shard *es, struct engine_topic *topic, const struct image *image,
-                                     const struct image_topic *t)
-{
-    if (topic->configs_index == t->configs_index && topic->broker_configs_index == image->broker_configs_index)
-        return RC_OK;
-    struct engine_settings *s = settings_make(es, t);
-    if (!s)
-        return RC_NOMEM;
-    for (struct list_node *n = list_first(&topic->partitions); n; n = list_next(&topic->partitions, n)) {
-        struct partition *p = list_entry(n, struct partition, topic_link);
-        settings_unref(p->settings);
-        p->settings = settings_ref(s);
-        if (p->log.state != PLOG_DETACHED)
-            plog_configure(&p->log, &s->log);
-    }
-    settings_unref(topic->settings);
-    topic->settings = s;
-    topic->configs_index = t->configs_index;
-    topic->broker_configs_index = image->broker_configs_index;
-    return RC_OK;
-}
-
-static void topic_doom(struct engine_shard *es, struct engine_topic *topic)
-{
-    map_remove(&es->topics, &topic->node); // its partitions keep it until they are buried
-    topic->linked = false;
-    for (struct list_node *n = list_first(&topic->partitions), *next; n; n = next) {
-        next = list_next(&topic->partitions, n);
-        partition_doom(list_entry(n, struct partition, topic_link), RC_UNKNOWN_TOPIC_OR_PARTITION);
-    }
-}
-
-static enum rc partition_follow(struct partition *p, const struct image *image, const struct image_partition *ip)
-{
-    bool anew = p->leader_epoch != ip->leader_epoch;
-    p->leader_epoch = ip->leader_epoch;
-    p->leads = ip->leader == p->es->engine->config.node_id;
-    if (!p->leads || anew)
-        partition_tell_anew(p);
-    enum rc rc = replica_follow(p, image, ip);
-    coordinator_follow(p);
-    return rc;
-}
-
-// Its replicas have moved and this node is none of them any more. That was committed when every one of them was in sync,
-// and this process has seen it while it held the partition: the data goes, as in Kafka after file.delete.delay.ms. A folder
-// that a start finds unassigned is another matter: it is kept as stray, for nobody knows what became of it.
-static void partition_leave(struct partition *p)
-{
-    const struct engine *e = p->es->engine;
-    trace_info(e->config.trace, "%s-%d: node %d is no replica any more; its data is deleted after file.delete.delay.ms=%lld",
-               p->topic->name, p->id.partition, e->config.node_id,
-               (long long)p->settings->topic.file_delete_delay_ms);
-    p->leads = false;
-    partition_doom(p, RC_NOT_LEADER_OR_FOLLOWER);
-}
-
-// The image wants it here, and somebody asks for it the first time.
-static struct partition *partition_make(struct engine_shard *es, struct topic_partition id)
-{
-    const struct image_topic *t = image_topic_by_id(es->reader.image, id.topic_id);
-    const struct image_partition *ip = t && id.partition >= 0 ? image_partition(t, id.partition) : NULL;
-    if (!ip || !image_has_replica(ip, es->engine->config.node_id))
-        return NULL;
-    ASSERT(engine_shard_of(es->engine, id) == es);
-    struct engine_topic *topic = topic_find(es, id.topic_id);
-    if (!topic && !(topic = topic_create(es, t)))
-        return NULL;
-    struct partition *p = partition_create(es, topic, id, ip->epoch > 0);
-    if (p)
-        partition_follow(p, es->reader.image, ip);
-    else
-        topic_unlink_if_empty(es, topic);
-    return p;
-}
-
-struct partition *partition_peek(struct engine_shard *es, struct topic_partition id)
-{
-    return partition_lookup(es, id);
-}
-
-struct partition *partition_find(struct engine_shard *es, struct topic_partition id)
-{
-    struct partition *p = partition_lookup(es, id);
-    return p || !es->booted ? p : partition_make(es, id);
-}
-
-// From partition p on the first one that differs from what it was.
-static int32_t topic_next_changed(const struct image_topic *before, const struct image_topic *t, int32_t p)
-{
-    while (before && p < t->partition_count && p < before->partition_count) {
-        uint32_t chunk = (uint32_t)p / IMAGE_CHUNK_PARTITIONS;
-        if (t->chunks[chunk] == before->chunks[chunk])
-            p = (int32_t)(chunk + 1) * IMAGE_CHUNK_PARTITIONS;
-        else if (image_partition(t, p) == image_partition(before, p))
-            p++;
-        else
-            break;
-    }
-    return p;
-}
-
-enum rc partition_follow_topic(struct engine_shard *es, struct uuid topic_id, const struct image *before,
-                               const struct image *image)
-{
-    struct engine *e = es->engine;
-    const struct image_topic *t = image_topic_by_id(image, topic_id);
-    const struct image_topic *was = before ? image_topic_by_id(before, topic_id) : NULL;
-    struct engine_topic *topic = topic_find(es, topic_id);
-    if (!t) {
-        if (topic)
-            topic_doom(es, topic);
-        return RC_OK;
-    }
-    if (topic) {
-        enum rc rc = topic_follow_settings(es, topic, image, t);
-        if (rc != RC_OK)
-            return rc;
-    }
-    if (was && was->configs_index != t->configs_index) // min.insync.replicas, for one
-        was = NULL;
-    for (int32_t i = topic_next_changed(was, t, 0); i < t->partition_count; i = topic_next_changed(was, t, i + 1)) {
-        struct topic_partition id = {.topic_id = topic_id, .partition = i};
-        const struct image_partition *ip = image_partition(t, i);
-        if (engine_shard_of(e, id) != es)
-            continue;
-        struct partition *p = partition_lookup(es, id);
-        if (!image_has_replica(ip, e->config.node_id)) {
-            if (p)
-                partition_leave(p);
-            continue;
-        }
-        // At boot everything is made, because it may have data; what is new later is made when it is first asked for,
-        // but for followers: nobody asks them.
-        if (!p && es->booted && (ip->replica_count <= 1 || ip->leader == e->config.node_id))
-            continue;
-        if (!topic && !(topic = topic_create(es, t)))
-            return RC_NOMEM;
-        if (!p && !(p = partition_create(es, topic, id, es->booted && ip->epoch > 0))) {
-            topic_unlink_if_empty(es, topic);
-            return RC_NOMEM;
-        }
-        if (partition_follow(p, image, ip) != RC_OK)
-            return RC_NOMEM;
-    }
-    return RC_OK;
 }
 
 // ------------------------------------------------------------------------------------------------ stop
