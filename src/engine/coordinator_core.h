@@ -2,7 +2,8 @@
 //
 // Private to the coordinator*.c files.
 //
-//   coordinator.c           the coordinators of a shard: life, calls, image, time
+//   coordinator.c           the coordinators of a shard: life, image, time
+//   coordinator_call.c      requests about groups        coordinator_host.c       what a core asks, its settings
 //   coordinator_append.c    what a core decides, into the log, and back when it is committed
 //   coordinator_load.c      log -> core                  coordinator_snapshot.c   core <-> the file beside the log
 #pragma once
@@ -66,12 +67,20 @@ struct group_time coordinator_now(const struct coordinator *co);
 const char *coordinator_name(const struct coordinator *co, char out[TOPIC_NAME_BYTES_MAX + 16]);
 // Looks after everything at the end of this turn.
 void coordinator_wake(struct coordinator *co);
-// RC_NOMEM.
-enum rc coordinator_core_begin(struct coordinator *co);
-void coordinator_core_end(struct coordinator *co);
 // The load is over.
 void coordinator_loaded(struct coordinator *co);
 void coordinator_end(struct coordinator *co);
+// The leader epoch is over or nothing of the partition can be served any more.
+bool coordinator_is_lost(const struct coordinator *co);
+bool coordinator_is_busy(const struct coordinator *co);
+
+// coordinator_host.c
+void coordinators_read_config(struct engine_shard *es); // from the image
+// That, and what one batch may have: the topic's limit, and never more than a segment.
+struct groups_config coordinator_config(const struct coordinator *co);
+// RC_NOMEM.
+enum rc coordinator_core_begin(struct coordinator *co);
+void coordinator_core_end(struct coordinator *co);
 
 // coordinator_append.c
 void coordinator_append_decisions(struct coordinator *co);
@@ -102,4 +111,3 @@ uint64_t coordinator_snapshot_block_hash(struct bytes records, uint64_t at);
 // Writes one when it is worth it, or, at a stop, when it is not up to date.
 void coordinator_save_consider(struct coordinator *co);
 void coordinator_save_stop(struct coordinator *co); // co->save may live on until its writes are back
-bool coordinator_is_busy(const struct coordinator *co);

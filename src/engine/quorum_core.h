@@ -218,10 +218,11 @@ void quorum_disk_want(struct quorum *q, const struct raft_effects *fx);
 void quorum_disk_write(struct quorum *q);
 void quorum_sends_take(struct quorum *q, const struct raft_effects *fx);
 // quorum_boot.c
-enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes); // after formatting: replays, begins Raft
 enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool begin, char *text, size_t text_bytes);
 enum rc quorum_format_end(struct quorum *q, char *text, size_t text_bytes);
 void quorum_draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1]);
+// quorum_replay.c
+enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes); // after formatting: replays, begins Raft
 // quorum_publish.c
 void quorum_publish(struct quorum *q, const struct image *fresh_owned);
 uint64_t quorum_seen_index(const struct quorum *q); // what every shard has seen
