@@ -5,11 +5,13 @@
     readme.py --weir FILE [--readme FILE]
 
 A fenced block of `sh` is run when the line before it is `<!-- tested -->`; with `<!-- tested: background -->` it is a server that
-runs until the end, and the next block waits until 127.0.0.1:9092 answers; `background 9192 9292` names other ports. The blocks share one working folder, a copy-free view of
+runs until the end, and the next block waits until 127.0.0.1:9092 answers; `background 9192 9292` names the ports of a cluster, whose
+nodes must all know as many brokers. The blocks share one working folder, a copy-free view of
 the repository: tools/run may build, data goes to a temporary folder by STATE_DIRECTORY. A ```text block right behind a tested one
 is what it prints."""
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -37,8 +39,16 @@ def answers(port):
         return False
 
 
+def brokers(weir, port):
+    """How many brokers the node at a port knows."""
+    done = subprocess.run([weir, 'admin', 'brokers', 'list', '--json', '-b', '127.0.0.1:%d' % port], capture_output=True, text=True,
+                          timeout=60)
+    return len(json.loads(done.stdout)['brokers']) if done.returncode == 0 else 0
+
+
 class Session:
     def __init__(self, weir):
+        self.weir = weir
         self.state = tempfile.mkdtemp(prefix='weir-readme-')
         self.environment = dict(os.environ, STATE_DIRECTORY=os.path.join(self.state, 'data'), TMPDIR=self.state,
                                 PATH=os.path.dirname(weir) + ':' + os.environ['PATH'])
@@ -55,6 +65,9 @@ class Session:
             for port in ports:
                 if not cases.retry(lambda port=port: answers(port), 120):
                     raise AssertionError('nothing answers on 127.0.0.1:%d' % port)
+            for port in ports if len(ports) > 1 else []:    # a person takes longer to go on than they do to register
+                if not cases.retry(lambda port=port: brokers(self.weir, port) == len(ports), 30):
+                    raise AssertionError('127.0.0.1:%d knows %d brokers' % (port, brokers(self.weir, port)))
             return 'answers'
         done = subprocess.run(['bash', '-e', '-o', 'pipefail', '-c', commands], cwd=REPOSITORY, env=self.environment,
                               capture_output=True, text=True, timeout=300)
