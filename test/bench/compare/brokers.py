@@ -221,6 +221,11 @@ class Kafka(Broker):
         return KAFKA_VERSION
 
 
+def version(weir):
+    done = subprocess.run([str(weir), 'version'], capture_output=True, text=True, check=True)
+    return done.stdout.split()[1]
+
+
 HEAPS = {'kafka-1g': '1g', 'kafka-256m': '256m'}        # its scripts' default, and one tuned small
 
 

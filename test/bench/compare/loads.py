@@ -22,6 +22,7 @@ class Load:
 
     title = ''
     keep, warm, nodes, fresh, down, network = True, True, 1, False, False, False
+    fixed_rate = False          # its latency stands beside an echo's at rows.LATENCY_RATE
 
     def __init__(self, sizes):
         self.sizes = sizes
@@ -32,6 +33,14 @@ class Load:
     def run(self, broker):
         """One run: {metric: number}."""
         raise NotImplementedError
+
+    def lasts(self):
+        """Seconds of a run, roughly."""
+        return self.sizes.seconds + 5
+
+    def prepares(self):
+        """Seconds before the first run, roughly."""
+        return 0
 
 
 def perf(broker, *words, seconds=600):
@@ -90,6 +99,9 @@ class Batches(Load):
         self.title = '%d KiB batches of %d-byte records at %d MB/s, acks=all' % (batch_bytes >> 10, record_bytes,
                                                                                rate_bytes // 1_000_000)
 
+    def lasts(self):
+        return self.seconds + self.sizes.bytes / 300e6 + 4
+
     def run(self, broker):
         topic = fresh_topic(broker, max_message_bytes=4 << 20)
         before = broker.cpu_s()
@@ -121,10 +133,13 @@ class FlatOut(Load):
 class Pairs(Load):
     """Records one by one, each read by a waiting consumer as it comes."""
 
-    def __init__(self, sizes, rate, samples, clients=4):
+    def __init__(self, sizes, rate, samples, clients=4, fixed_rate=False):
         super().__init__(sizes)
-        self.rate, self.samples, self.clients = rate, samples, clients
+        self.rate, self.samples, self.clients, self.fixed_rate = rate, samples, clients, fixed_rate
         self.title = '1 KiB records one a request at %d/s from %d connections, each fetched at once, acks=all' % (rate, clients)
+
+    def lasts(self):
+        return self.samples / self.rate + 5
 
     def run(self, broker):
         topic = fresh_topic(broker, self.clients)
@@ -220,6 +235,12 @@ class ColdBacklog(Load):
         perf(broker, 'produce', '--topic', 'backlog', '--rate', 150_000_000 // 1032, '--warmup', '0s', '--duration',
              '%ds' % seconds, seconds=seconds * 10 + 60)
 
+    def lasts(self):
+        return 2 * self.sizes.seconds + 10
+
+    def prepares(self):
+        return self.sizes.backlog_bytes / 120e6
+
     def small(self, broker):
         topic = fresh_topic(broker)
         sent = perf(broker, 'produce', '--topic', topic, '--record-bytes', '1k', '--batch-bytes', '1k', '--rate', 500,
@@ -248,6 +269,9 @@ class Idle(Load):
     title = 'a node just started, one topic, one record, after 10 s at rest'
     keep, warm, fresh = False, False, True
 
+    def lasts(self):
+        return 2 * self.sizes.rest + 3
+
     def run(self, broker):
         topic = fresh_topic(broker)
         perf(broker, 'produce', '--topic', topic, '--record-bytes', 100, '--batch-bytes', 100, '--rate', 10, '--warmup', '0s',
@@ -262,6 +286,9 @@ class Idle(Load):
 class ManyPartitionsMemory(Load):
     title = 'memory after 1 GB in and out through 100 partitions'
     keep, warm, fresh = False, False, True
+
+    def lasts(self):
+        return self.sizes.bytes / 100e6 + self.sizes.bytes / 300e6 + 4
 
     def run(self, broker):
         topic = fresh_topic(broker, 100)
@@ -282,6 +309,12 @@ class ColdStart(Load):
         self.partitions = partitions
         self.title = 'exec to the first acknowledged produce, cleanly stopped, %d partition%s' % (partitions,
                                                                                                 's' * (partitions > 1))
+
+    def lasts(self):
+        return 2
+
+    def prepares(self):
+        return self.partitions / 100
 
     def prepare(self, broker):
         left = self.partitions
@@ -307,6 +340,12 @@ class Restart(Load):
         return perf(broker, 'produce', '--topic', 'restart', '--rate', rate, '--warmup', '0s', '--duration',
                     '%dms' % (1000 * seconds), seconds=seconds * 10 + 60)
 
+    def lasts(self):
+        return 5
+
+    def prepares(self):
+        return self.sizes.restart_bytes / 120e6
+
     def prepare(self, broker):
         broker.create('restart', 10)
         wait_led(broker, 'restart', 10)
@@ -322,6 +361,9 @@ class ActivePartitions(Load):
     """The same batches through 10 partitions and through many; a row of weir against itself."""
 
     title = '64 KiB batches through 10,000 partitions against 10'
+
+    def lasts(self):
+        return 2 * self.sizes.bytes / 100e6 + 30
 
     def run(self, broker):
         cost = []

@@ -85,20 +85,25 @@ def drop_cache(folder):
             os.close(fd)
 
 
-def floor(programs, scratch, cores, seconds, rate, samples):
-    """What the same costs programs that do nothing with the bytes: floor.c, CPU time of the server's side; pace.c, the time
-    until an echo's answer at a rate of a latency row."""
-    def run(program, *words):
-        done = subprocess.run([str(programs / program)] + [str(w) for w in words], capture_output=True, text=True, timeout=600,
-                              check=True)
-        return json.loads(done.stdout)
+def run_json(program, *words):
+    done = subprocess.run([str(program)] + [str(w) for w in words], capture_output=True, text=True, timeout=1200, check=True)
+    return json.loads(done.stdout)
+
+
+def floor(programs, scratch, seconds):
+    """What the same costs programs that do nothing with the bytes: floor.c, CPU time of the server's side."""
+    def run(*words):
+        return run_json(programs / 'floor', *words)
     path = pathlib.Path(scratch) / 'floor'
-    out = {'echo_us_per_request': run('floor', 'echo', 16, 1200, seconds)['cpu_us_per_request'],
-           'in_cpu_s_per_gb': run('floor', 'in', path, 65536, 1000000000)['cpu_s_per_gb'],
-           'out_cpu_s_per_gb': run('floor', 'out', path, 1 << 20, 2000000000)['cpu_s_per_gb']}
+    out = {'echo_us_per_request': run('echo', 16, 1200, seconds)['cpu_us_per_request'],
+           'in_cpu_s_per_gb': run('in', path, 65536, 1000000000)['cpu_s_per_gb'],
+           'out_cpu_s_per_gb': run('out', path, 1 << 20, 2000000000)['cpu_s_per_gb']}
     path.unlink()
-    if samples:
-        pinned = (cores.broker[0], cores.clients[0]) if cores.pinned else (-1, -1)
-        paced = run('pace', 4, 1200, rate, samples / rate, *pinned)
-        out.update(echo_p50_ms=paced['p50'] / 1000, echo_p99_ms=paced['p99'] / 1000, echo_p99_9_ms=paced['p99.9'] / 1000)
     return out
+
+
+def pace(programs, cores, rate, samples):
+    """The time until an echo's answer at a rate (pace.c), the server on the broker's core."""
+    pinned = (cores.broker[0], cores.clients[0]) if cores.pinned else (-1, -1)
+    paced = run_json(programs / 'pace', 4, 1200, rate, samples / rate, *pinned)
+    return {'echo_p50_ms': paced['p50'] / 1000, 'echo_p99_ms': paced['p99'] / 1000, 'echo_p99_9_ms': paced['p99.9'] / 1000}

@@ -25,11 +25,16 @@ class GaveUp(Exception):
         self.rounds = rounds
 
 
-def take(names, run_one, wanted, watch_steal=machine.watch_steal):
+def take(names, run_one, wanted, watch_steal=machine.watch_steal, had=(), note=None, allows=None):
     """The rounds, each {'counted', 'runs': {name: figures}, 'steal', 'why'}: so many counted ones, in order, and the
-    void ones between them. run_one(name) runs the load once on that broker."""
-    rounds, again, counted = [], 0, -1          # -1: the round that is dropped
+    void ones between them. run_one(name) runs the load once on that broker. had: rounds of an earlier session, which count;
+    note(rounds) is told of every round; allows(seconds) says whether another round, as long as the longest so far, may begin."""
+    rounds, again, longest = list(had), 0, 0
+    counted, warm = sum(r['counted'] for r in rounds), False    # the first round of a session is dropped
     while counted < wanted:
+        if allows and longest and not allows(longest):
+            break
+        began = time.monotonic()
         stolen, runs, why = watch_steal(), {}, ''
         at = time.time()
         try:
@@ -41,10 +46,13 @@ def take(names, run_one, wanted, watch_steal=machine.watch_steal):
         except (Wrong, Unavailable) as void:
             share, why = None, str(void)
         good = not why
-        rounds.append({'counted': good and counted >= 0, 'runs': runs, 'steal': share, 'why': why or
-                       ('the first pair is dropped' if counted < 0 else ''), 'at': round(at, 3)})
+        rounds.append({'counted': good and warm, 'runs': runs, 'steal': share, 'why': why or
+                       ('' if warm else 'the first pair is dropped'), 'at': round(at, 3)})
+        longest = max(longest, time.monotonic() - began)
+        if note:
+            note(rounds)
         if good:
-            counted, again = counted + 1, 0
+            counted, again, warm = counted + warm, 0, True
             continue
         again += 1
         if again > AGAIN_MOST:

@@ -29,8 +29,11 @@ SMOKE = Sizes(bytes=30_000_000, records=100_000, seconds=1, samples=500, pairs=3
               restart_bytes=60_000_000, partitions=200)
 
 
-def sized(gb, backlog_gb, restart_gb):
-    usual = Sizes()
+BRIEF = {'seconds': 3, 'rest': 5}      # of a run that has so many minutes
+
+
+def sized(gb, backlog_gb, restart_gb, brief=False):
+    usual = Sizes(**(BRIEF if brief else {}))
     return dataclasses.replace(usual, bytes=int(gb * 1e9), records=int(gb * usual.records), restart_bytes=int(restart_gb * 1e9),
                                backlog_bytes=int(backlog_gb * 1e9) if backlog_gb else usual.backlog_bytes)
 
@@ -45,7 +48,7 @@ LOADS = {
     'flat-out': loads.FlatOut,
     'pairs': lambda s: loads.Pairs(s, 500, s.pairs),
     'pairs-rf3': lambda s: rf3(loads.Pairs(s, 200, s.pairs)),
-    'latency': lambda s: loads.Pairs(s, LATENCY_RATE, s.samples),
+    'latency': lambda s: loads.Pairs(s, LATENCY_RATE, s.samples, fixed_rate=True),
     'requests-16': lambda s: loads.Requests(s, 16),
     'fsync-1': lambda s: loads.Requests(s, 1, flush_messages=1),
     'fsync-8': lambda s: loads.Requests(s, 8, flush_messages=1),
@@ -87,6 +90,7 @@ class Row:
     less: bool = True
     alone: bool = False         # weir against itself: the goal's own bound decides
     floor: tuple = ()           # (figure of the floor, times it): a bound of weir's own figure
+    beside: tuple = ()          # (metric, what it is): other figures of weir's run that belong to this one
 
 
 ROWS = [
@@ -134,6 +138,17 @@ ROWS = [
     Row('active-partitions', 'CPU per GB, 10,000 active partitions against 10', 'x', 'active-partitions', 'cpu_ratio',
         Goal(1, 1, own=1.25), alone=True),
 ]
+
+# Of the loads, those that say most, in this order; a run that has so many minutes begins with them.
+FIRST = ['requests-16', 'batches-64k', 'records-100', 'idle', 'start', 'pairs', 'fsync-64', 'memory-100', 'latency',
+         'failover-killed-librdkafka', 'restart', 'cold-backlog', 'active-partitions']
+
+
+def in_turn(names):
+    """Loads, the most telling first."""
+    order = list(dict.fromkeys(FIRST + [row.load for row in ROWS]))
+    return sorted(names, key=order.index)
+
 
 # What the comparison does not hold, said in every report.
 NOT_BUILT = [

@@ -37,6 +37,9 @@ def run(command, seconds=600, **options):
 class Kcat(loads.Load):
     title = '100-byte records in and out by kcat at its defaults'
 
+    def lasts(self):
+        return self.sizes.records / 200e3 + 5
+
     def run(self, broker):
         if not shutil.which('kcat'):
             raise Unavailable('kcat is not installed')
@@ -59,6 +62,9 @@ class Kcat(loads.Load):
 
 class KafkaPerfTest(loads.Load):
     title = "100-byte records by kafka-producer-perf-test and kafka-consumer-perf-test at their defaults"
+
+    def lasts(self):
+        return self.sizes.records / 200e3 + 15
 
     def run(self, broker):
         topic = loads.fresh_topic(broker)
@@ -105,6 +111,9 @@ class Failover(loads.Load):
         super().__init__(sizes)
         self.client, self.how, self.network = client, how, how == 'gone'
         self.title = 'the longest pause of a %s producer, acks=all, leader %s, factor 3' % (client, how)
+
+    def lasts(self):
+        return 40 if self.client == 'java' else 30
 
     def leader(self, broker, topic):
         done = broker.ask('admin', 'topics', 'describe', topic, '--json')
