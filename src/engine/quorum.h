@@ -214,10 +214,10 @@ const struct image *quorum_image(const struct quorum *q);
 void quorum_rest(struct quorum *q);
 // The other nodes, for what is shown of them; NULL without peers.
 struct peers *quorum_peers(struct quorum *q);
-// Until when this node may take itself for the leader of what it leads: half a session after the last heartbeat that the
-// controller answered was sent, or after a majority followed this node as the controller. Later the cluster may have
-// fenced it and elected others: a new controller waits for half a session at least (monotonic; any shard; an atomic read).
-// UINT64_MAX without peers.
+// Until when this node may take itself for the leader of what it leads: half a session after the last heartbeat was sent
+// that the controller answered and of whose answer every shard has seen all that was committed then (engine/lease.h), or
+// after a majority followed this node as the controller. Later the cluster may have fenced it and elected others: a new
+// controller waits for half a session at least (monotonic; any shard; an atomic read). UINT64_MAX without peers.
 uint64_t quorum_lease_ns(const struct quorum *q);
 // Nodes whose process this one has seen die (their connection broke, and a new one is refused or not made yet) a session ago
 // at most, and that have not been met since: the controller may not have said so yet. Fills up to max of them; any shard.

@@ -88,7 +88,7 @@ static void begin(struct quorum *q, uint64_t now)
         if (!b)
             continue;
         b->heard_ns = heard;
-        b->applied = b->target = 0;
+        b->applied = b->target = b->lag_index = 0;
         b->hinted = false;
         if (p && p->dead)
             quorum_brokers_lost(q, node);
@@ -123,15 +123,19 @@ uint64_t quorum_brokers_work(struct quorum *q, uint64_t now)
             continue;
         if (b->heard_ns == 0)
             b->heard_ns = now; // unfenced by somebody else before
-        if (now - b->heard_ns >= q->session_ns) {
+        // One that is heard but applies nothing holds no lease either (lease.h), and others can lead.
+        const bool lags = b->lag_index && b->lag_ns < b->heard_ns;
+        const uint64_t since = lags ? b->lag_ns : b->heard_ns;
+        if (now - since >= q->session_ns) {
             if (!b->busy)
-                trace_warn(q->config.trace, "node %d has been silent for %llu ms: fenced", n->id,
-                           (unsigned long long)((now - b->heard_ns) / QUORUM_NS_PER_MS));
+                trace_warn(q->config.trace, "node %d %s %llu ms%s: fenced", n->id,
+                           lags ? "has not applied the metadata of" : "has been silent for",
+                           (unsigned long long)((now - since) / QUORUM_NS_PER_MS), lags ? " ago" : "");
             state_ask(q, b, n, true);
             if (!b->busy && b->retry_ns < next)
                 next = b->retry_ns;
-        } else if (b->heard_ns + q->session_ns < next) {
-            next = b->heard_ns + q->session_ns;
+        } else if (since + q->session_ns < next) {
+            next = since + q->session_ns;
         }
     }
     return next;
@@ -157,7 +161,8 @@ void quorum_brokers_lost(struct quorum *q, int32_t node)
 
 static void beat_answer(struct quorum *q, struct peer_route to, int32_t correlation, enum rc rc, bool fenced)
 {
-    struct broker_heartbeat_answer_request m = {.error_code = kerr_of(rc), .fenced = fenced};
+    struct broker_heartbeat_answer_request m = {
+        .error_code = kerr_of(rc), .fenced = fenced, .committed = (int64_t)q->raft.commit};
     (void)peers_answer(q->peers, to, &broker_heartbeat_answer_request_message, correlation, &m);
 }
 
@@ -175,6 +180,15 @@ static void beat_fenced(struct quorum *q, struct quorum_broker *b, const struct 
         return;
     b->target = 0;
     state_ask(q, b, n, false);
+}
+
+// Each mark is what was committed when the one before it was reached.
+static void beat_lag(struct quorum *q, struct quorum_broker *b)
+{
+    if (b->applied < b->lag_index)
+        return;
+    b->lag_index = q->raft.commit > b->applied ? q->raft.commit : 0;
+    b->lag_ns = shard_now_ns(q->shard);
 }
 
 void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f)
@@ -199,10 +213,11 @@ void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_ro
         struct quorum_broker *b = broker_get(q, m.node);
         if (b) {
             if (b->epoch != m.broker_epoch)
-                b->target = 0;
+                b->target = b->lag_index = 0;
             b->epoch = m.broker_epoch;
             b->heard_ns = shard_now_ns(q->shard);
             b->applied = (uint64_t)m.applied;
+            beat_lag(q, b);
             if (m.wall_ms)
                 quorum_met_clock(q, m.node, m.wall_ms);
             if (!n->fenced)

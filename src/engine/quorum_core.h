@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/assert.h"
+#include "engine/lease.h"
 #include "engine/quorum.h"
 #include "meta/snapshot.h"
 #include "store/journal.h"
@@ -94,6 +95,7 @@ struct quorum_broker {
     int64_t epoch;
     uint64_t heard_ns, applied;
     uint64_t target; // a fenced one is caught up once it has applied this; 0: not looked at
+    uint64_t lag_index, lag_ns; // committed then, and it has not said since that it applied it; 0: it has applied all
     uint64_t hint_at_ns[2]; // when it was last fenced by a mistaken hint
     bool hinted;     // fenced by a hint that is not proved yet
     uint64_t retry_ns; // when it may be asked for again
@@ -126,7 +128,7 @@ struct quorum_self {
     int32_t beat_correlation; // 0: none unanswered
     int32_t beat_to;          // the controller it went to
     uint64_t beat_sent_ns;
-    uint64_t lease_ns; // atomic; quorum_lease_ns()
+    struct lease lease;
     // leaving
     void (*left)(void *context);
     bool leaving;

@@ -205,13 +205,7 @@ static void beat(struct quorum *q, uint64_t now)
 
 uint64_t quorum_lease_ns(const struct quorum *q)
 {
-    return q->peers ? __atomic_load_n(&q->self.lease_ns, __ATOMIC_RELAXED) : UINT64_MAX;
-}
-
-static void lease_until(struct quorum *q, uint64_t at_ns)
-{
-    if (at_ns > q->self.lease_ns)
-        __atomic_store_n(&q->self.lease_ns, at_ns, __ATOMIC_RELAXED);
+    return q->peers ? lease_until_ns(&q->self.lease) : UINT64_MAX;
 }
 
 void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
@@ -222,11 +216,11 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
     arena_init(&a, 4096, NULL, 0);
     enum rc rc = broker_heartbeat_answer_request_decode(&d, f->version, &a, &m);
     arena_deinit(&a);
-    if (rc != RC_OK || f->correlation != q->self.beat_correlation)
+    if (rc != RC_OK || m.committed < 0 || f->correlation != q->self.beat_correlation)
         return;
     q->self.beat_correlation = 0;
     if (m.error_code == 0 && !m.fenced) // fenced, others may lead by now what it thinks it does
-        lease_until(q, q->self.beat_sent_ns + q->session_ns / 2);
+        lease_offer(&q->self.lease, (uint64_t)m.committed, q->self.beat_sent_ns + q->session_ns / 2);
     if (m.fenced && m.error_code == 0 && q->self.stage == QUORUM_SELF_SERVING && !q->self.leaving)
         q->self.beat_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS; // to be unfenced soon
     quorum_wake(q);
@@ -234,8 +228,10 @@ void quorum_self_beaten(struct quorum *q, const struct peer_frame *f)
 
 static uint64_t beat_work(struct quorum *q, uint64_t now)
 {
-    if (raft_leads(&q->raft) && raft_followed_ms(&q->raft))
-        lease_until(q, raft_followed_ms(&q->raft) * QUORUM_NS_PER_MS + q->session_ns / 2);
+    const struct image_node *n = image_node(q->image, q->config.node_id);
+    if (raft_leads(&q->raft) && raft_followed_ms(&q->raft) && n && !n->fenced)
+        lease_offer(&q->self.lease, q->raft.commit, raft_followed_ms(&q->raft) * QUORUM_NS_PER_MS + q->session_ns / 2);
+    lease_settle(&q->self.lease, quorum_seen_index(q));
     if (q->self.stage < QUORUM_SELF_REGISTERED || q->self.stage > QUORUM_SELF_SERVING || !leads_elsewhere(q))
         return UINT64_MAX;
     bool known = q->self.beat_to == q->raft.leader.node; // a new controller hears of this node at once

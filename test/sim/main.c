@@ -81,6 +81,9 @@ static const struct regression {
     {"lost-branch-says-the-latest", &scenario_cluster, 7300745, 50000, true},
     {"lost-branch-after-a-power-cut-of-all", &scenario_cluster, 40030039, 50000, true},
     {"watermark-nobody-covers", &scenario_cluster, 40014185, 50000, true},
+    {"lease-without-applying", &scenario_cluster, 40021076, 50000, true},
+    {"lease-without-applying-40018042", &scenario_cluster, 40018042, 50000, true},
+    {"lease-without-applying-11000588", &scenario_cluster, 11000588, 50000, true},
 };
 
 static struct {
