@@ -47,6 +47,9 @@ struct plog_recovery {
     uint32_t crc, crc_at; // position up to which it is computed
 };
 
+// Makes the log's state that of r->from, from the small files (recovery_load.c). *whole is false when the indexes of the
+// active segment have to be built again; r->rebuild_epochs when the leader epochs have to.
+enum rc plog_recovery_load(struct plog *l, struct plog_recovery *r, bool *whole);
 // Works until about deadline_ns (io_clock_ns()). RC_AGAIN: more to do. RC_OK: scanned to the end, torn tail cut.
 enum rc plog_scan_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
 // The same for the indexes to be rebuilt.
