@@ -60,13 +60,22 @@ const struct image_group *image_groups_find(const struct image_groups *list, str
 void image_groups_unref(struct image_groups *list);
 
 // image_apply.c
-// A partition as a record would make it; lists point into p, directories (room for replica_count) are filled.
-void image_partition_state(const struct image_partition *p, struct partitions_record_partition *s,
-                           struct uuid *directories);
 // Appends one record behind its length as a varint. RC_FULL: out->size_max would be passed; out is as it was.
 enum rc image_record_put(struct buf *out, const struct schema_message *m, const void *record);
+void image_note(struct image *w, enum image_change_kind kind, struct uuid topic_id);
+// Memory ran out half way: w is good for nothing any more. RC_NOMEM.
+enum rc image_poison(struct image *w);
 // image_shares.c: p comes (by 1) or goes (by -1). False: its replicas are on more nodes than there can be.
 bool image_shares_count(struct image *w, const struct image_partition *p, int by);
 
-// image_apply.c
-void image_note(struct image *w, enum image_change_kind kind, struct uuid topic_id);
+// image_apply_topics.c. RC_MALFORMED: the record does not fit; RC_NOMEM: poisoned.
+enum rc image_apply_topic(struct image *w, const struct topic_record *r);
+enum rc image_apply_topic_deleted(struct image *w, const struct topic_deleted_record *r);
+enum rc image_apply_partitions(struct image *w, const struct partitions_record *r);
+enum rc image_apply_partition_change(struct image *w, const struct partition_change_record *r);
+enum rc image_apply_elr_cleared(struct image *w, const struct elr_cleared_record *r);
+// A partition as a record would make it; lists point into p, directories (room for replica_count) are filled.
+void image_partition_state(const struct image_partition *p, struct partitions_record_partition *s,
+                           struct uuid *directories);
+// Another life of node: whatever it leads gets a new leader epoch.
+enum rc image_renew_leaders(struct image *w, int32_t node);
