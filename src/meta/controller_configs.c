@@ -194,15 +194,64 @@ static struct decision_error finish(struct decision *d, const struct target *t)
     return e;
 }
 
-static struct bytes resource_key(struct decision *d, int8_t type, struct bytes name)
+// How a resource begins in a request of either kind, and what is said of it.
+struct resource_asked {
+    int8_t type;
+    struct bytes name;
+};
+
+struct resource_answer {
+    int16_t error_code;
+    struct bytes error_message;
+    int8_t type;
+    struct bytes name;
+};
+
+#define ASKED_CHECK(message)                                                                                           \
+    _Static_assert(offsetof(struct message, resource_type) == offsetof(struct resource_asked, type) &&                 \
+                       offsetof(struct message, resource_name) == offsetof(struct resource_asked, name),               \
+                   "a resource whose configuration is to change")
+#define ANSWER_CHECK(message)                                                                                          \
+    _Static_assert(sizeof(struct message) == sizeof(struct resource_answer) &&                                         \
+                       offsetof(struct message, error_message) == offsetof(struct resource_answer, error_message) &&   \
+                       offsetof(struct message, resource_type) == offsetof(struct resource_answer, type) &&            \
+                       offsetof(struct message, resource_name) == offsetof(struct resource_answer, name),              \
+                   "what is said of a resource whose configuration was to change")
+ASKED_CHECK(alter_configs_request_resource);
+ASKED_CHECK(incremental_alter_configs_request_resource);
+ANSWER_CHECK(alter_configs_response_response);
+ANSWER_CHECK(incremental_alter_configs_response_response);
+
+typedef struct decision_error (*change_fn)(struct decision *d, const void *resource);
+
+// Changes each resource of a request, unless it stands there twice. Returns the answers, one a resource.
+static void *change_resources(struct decision *d, const void *resources, size_t resource_bytes, uint32_t count,
+                              change_fn change, uint32_t *answered)
 {
-    return decision_text(d, "%d %s", type, decision_string(d, name));
+    struct resource_answer *answers = decision_array(d, count, sizeof(*answers));
+    struct bytes *keys = decision_array(d, count, sizeof(*keys));
+    const uint8_t *all = resources;
+    for (uint32_t i = 0; keys && i < count; i++) {
+        const struct resource_asked *r = (const void *)(all + i * resource_bytes);
+        keys[i] = decision_text(d, "%d %s", r->type, decision_string(d, r->name));
+    }
+    const bool *twice = keys ? decision_duplicates(d, keys, count) : NULL;
+    for (uint32_t i = 0; twice && answers && i < count && d->rc == RC_OK; i++) {
+        const struct resource_asked *r = (const void *)(all + i * resource_bytes);
+        struct decision_error e = twice[i]
+                                      ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Each resource must appear at most once.")
+                                      : change(d, r);
+        answers[(*answered)++] = (struct resource_answer){
+            .error_code = kerr_of(e.rc), .error_message = e.text, .type = r->type, .name = r->name};
+    }
+    return answers;
 }
 
 // ---- AlterConfigs ----
 
-static struct decision_error replace_all(struct decision *d, const struct alter_configs_request_resource *in)
+static struct decision_error replace_all(struct decision *d, const void *resource)
 {
+    const struct alter_configs_request_resource *in = resource;
     struct target t;
     struct decision_error e = find_target(d, in->resource_type, in->resource_name, &t);
     if (e.rc != RC_OK)
@@ -225,23 +274,8 @@ void decide_alter_configs(struct decision *d, const struct alter_configs_request
 {
     alter_configs_response_init(out);
     d->dry = in->validate_only;
-    out->responses = decision_array(d, in->resources_count, sizeof(*out->responses));
-    struct bytes *keys = decision_array(d, in->resources_count, sizeof(*keys));
-    for (uint32_t i = 0; keys && i < in->resources_count; i++)
-        keys[i] = resource_key(d, in->resources[i].resource_type, in->resources[i].resource_name);
-    const bool *twice = keys ? decision_duplicates(d, keys, in->resources_count) : NULL;
-    for (uint32_t i = 0; twice && out->responses && i < in->resources_count && d->rc == RC_OK; i++) {
-        const struct alter_configs_request_resource *r = &in->resources[i];
-        struct decision_error e = twice[i]
-                                      ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Each resource must appear at most once.")
-                                      : replace_all(d, r);
-        struct alter_configs_response_response *o = &out->responses[out->responses_count++];
-        alter_configs_response_response_init(o);
-        o->error_code = kerr_of(e.rc);
-        o->error_message = e.text;
-        o->resource_type = r->resource_type;
-        o->resource_name = r->resource_name;
-    }
+    out->responses = change_resources(d, in->resources, sizeof(*in->resources), in->resources_count, replace_all,
+                                      &out->responses_count);
 }
 
 // ---- IncrementalAlterConfigs ----
@@ -309,9 +343,9 @@ static struct decision_error change_one(struct decision *d, struct target *t,
     return e;
 }
 
-static struct decision_error change_some(struct decision *d,
-                                         const struct incremental_alter_configs_request_resource *in)
+static struct decision_error change_some(struct decision *d, const void *resource)
 {
+    const struct incremental_alter_configs_request_resource *in = resource;
     struct target t;
     struct decision_error e = find_target(d, in->resource_type, in->resource_name, &t);
     if (e.rc != RC_OK)
@@ -338,21 +372,6 @@ void decide_incremental_alter_configs(struct decision *d, const struct increment
 {
     incremental_alter_configs_response_init(out);
     d->dry = in->validate_only;
-    out->responses = decision_array(d, in->resources_count, sizeof(*out->responses));
-    struct bytes *keys = decision_array(d, in->resources_count, sizeof(*keys));
-    for (uint32_t i = 0; keys && i < in->resources_count; i++)
-        keys[i] = resource_key(d, in->resources[i].resource_type, in->resources[i].resource_name);
-    const bool *twice = keys ? decision_duplicates(d, keys, in->resources_count) : NULL;
-    for (uint32_t i = 0; twice && out->responses && i < in->resources_count && d->rc == RC_OK; i++) {
-        const struct incremental_alter_configs_request_resource *r = &in->resources[i];
-        struct decision_error e = twice[i]
-                                      ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Each resource must appear at most once.")
-                                      : change_some(d, r);
-        struct incremental_alter_configs_response_response *o = &out->responses[out->responses_count++];
-        incremental_alter_configs_response_response_init(o);
-        o->error_code = kerr_of(e.rc);
-        o->error_message = e.text;
-        o->resource_type = r->resource_type;
-        o->resource_name = r->resource_name;
-    }
+    out->responses = change_resources(d, in->resources, sizeof(*in->resources), in->resources_count, change_some,
+                                      &out->responses_count);
 }
