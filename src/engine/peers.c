@@ -340,6 +340,15 @@ void peers_heard(struct peers *p, int32_t node)
         peers_retry_now(peer); // who speaks can be reached
 }
 
+void peers_met_anew(struct peers *p, const struct peer_hello *h)
+{
+    struct peer *peer = peers_find(p, h->node);
+    // Not inside this call, as in echoes(). A Hello that was on its way for long costs a connection, no more.
+    if (peer && peer->state == PEER_UP && !uuid_eq(peer->hello.incarnation, h->incarnation) &&
+        !shard_timer_is_set(&peer->timer))
+        arm(peer, 0);
+}
+
 // A network that was cut leaves connections behind on which TCP tries again too rarely, and what the other node sends on
 // its own says nothing about them. False: given up, a new one is made.
 static bool echoes(struct peer *peer)

@@ -218,6 +218,7 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
         peer->hello = h;
         p->config.hooks->changed(p->config.context, peer);
     }
+    peers_met_anew(p, &h);
 }
 
 static void inlet_frame(struct peer_link *l, const struct peer_frame *f)

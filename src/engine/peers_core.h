@@ -11,6 +11,9 @@ uint64_t peers_now_ns(const struct peers *p);
 void peers_retry_now(struct peer *peer);
 // That node said something on any connection.
 void peers_heard(struct peers *p, int32_t node);
+// It said Hello on one it made: what is open to an earlier process of it is given up, for a machine that lost its power
+// resets nothing, and who only waits would not notice.
+void peers_met_anew(struct peers *p, const struct peer_hello *h);
 
 // peers_accept.c
 void peers_on_accept(struct io_listener *l, int fd, const struct io_addr *from);

@@ -17,7 +17,7 @@ struct side {
     struct peer_address addresses[2];
     struct peer_hello says;
     bool refuses;
-    unsigned lost, messages, answers;
+    unsigned lost, fell, messages, answers;
     int64_t applied[MESSAGES_MAX];
 };
 
@@ -38,7 +38,8 @@ static enum rc on_judge(void *context, const struct peer_hello *theirs, char *wh
 
 static void on_changed(void *context, struct peer *p)
 {
-    (void)context, (void)p;
+    struct side *s = context;
+    s->fell += p->state != PEER_UP;
 }
 
 static void on_lost(void *context, struct peer *p)
@@ -223,6 +224,31 @@ Test(peers, a_node_is_found_where_it_says_it_is)
     cr_assert(peers_up(&a.peers, 2));
     side_close(&a);
     side_close(&b);
+}
+
+// The machine of node 2 lost its power: the connection to its last process stands, and says nothing. Its next process
+// connects.
+Test(peers, what_is_open_to_an_earlier_process_is_given_up)
+{
+    static struct side a, b, next;
+    uint16_t ports[2], elsewhere[2];
+    ports_find(ports);
+    ports_find(elsewhere);
+    elsewhere[0] = ports[0];
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    until_up(&a, &b);
+    turns(&a, &b, 50);
+    cr_assert_eq(a.fell, 0, "the same process on both connections");
+    side_open(&next, 2, elsewhere);
+    for (int i = 0; i < 4000 && !a.fell; i++)
+        turns(&a, &next, 1);
+    cr_assert_eq(a.fell, 1);
+    cr_assert_eq(a.lost, 0, "who made it is told by the answer to the next one");
+    until_up(&a, &b);
+    side_close(&a);
+    side_close(&b);
+    side_close(&next);
 }
 
 Test(peers, another_cluster_is_told_why)
