@@ -40,6 +40,7 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     bs->shard = es->shard;
     es->owner = bs;
     b->engine->adopt_replica = session_adopt_replica;
+    b->engine->end_readers = session_cut_readers;
     pool_init(&bs->session_pool, sizeof(struct session), SLAB_BYTES / sizeof(struct session), b->config.connections_max);
     // As many as the shares let in.
     pool_init(&bs->request_pool, sizeof(struct request), SLAB_BYTES / sizeof(struct request), SIZE_MAX);

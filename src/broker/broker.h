@@ -84,6 +84,7 @@ enum broker_close_cause {
     BROKER_CLOSE_FAILED,    // a produce with acks=0 that failed
     BROKER_CLOSE_DISK,
     BROKER_CLOSE_STALLED,
+    BROKER_CLOSE_CUT, // bytes of a log that is to be cut were not sent yet
     BROKER_CLOSE_LIMIT,
     BROKER_CLOSE_STOP,
     BROKER_CLOSE_CAUSES
@@ -96,6 +97,13 @@ struct broker_counters {
     uint64_t request_bytes, response_bytes;
     uint64_t produce_batches, produce_bytes, fetch_waits;
     uint64_t fetch_inline_bytes, fetch_file_bytes, fetch_cold; // record bytes by how they were sent; cold reads
+};
+
+// Ends the connections of all shards that stand in the way of a cut, one shard after the other; see session_cut.c.
+struct session_cut {
+    struct engine_call call;
+    struct topic_partition id;
+    uint32_t next; // shard; 0: none is under way
 };
 
 struct broker_shard {
@@ -111,6 +119,7 @@ struct broker_shard {
     struct list ready;          // sessions that used up their share of the turn
     struct shard_job ready_job; // gives them the next one
     struct shard_timer stop_timer;
+    struct session_cut cut;
     struct shard_timer sweep;   // idle and stalled connections; set only while there are connections
     struct rx_slab *rx;
     struct buf tx_scratch;  // one answer is encoded here, then sent or kept

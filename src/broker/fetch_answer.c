@@ -57,6 +57,18 @@ static bool fetch_answer_unpin(struct request *rq)
     return --op->pending == 0;
 }
 
+bool fetch_holds(const struct request *rq, const struct topic_partition *id)
+{
+    if (rq->state != REQUEST_READY || rq->unpin != fetch_answer_unpin)
+        return false;
+    const struct fetch_op *op = rq->op;
+    for (uint32_t i = 0; i < op->leg_count; i++)
+        for (const struct fetch_pin *pin = op->legs[i].pins; pin; pin = pin->next)
+            if (topic_partition_eq(pin->id, *id))
+                return true;
+    return false;
+}
+
 // ------------------------------------------------------------------------------------------------ answer
 
 // Copies a short range into the scratch behind `used`; false: send it from the file.
@@ -157,6 +169,7 @@ static void fetch_pin_take(struct fetch_op *op, struct fetch_item *item, struct 
             pin->next = op->legs[i].pins;
             op->legs[i].pins = pin;
         }
+    pin->id = item->read.id;
     pin->slice = item->read.slice;
     struct io_file *file = plog_slice_file(&pin->slice);
     pin->range = (struct request_range){

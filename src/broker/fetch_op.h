@@ -13,6 +13,7 @@ struct fetch_op;
 // A range on its way to the client. The session may be read anew before it has gone.
 struct fetch_pin {
     struct plog_slice slice;
+    struct topic_partition id;
     struct request_range range;
     struct fetch_pin *next;
 };
@@ -64,6 +65,8 @@ void fetch_read(struct fetch_op *op);
 void fetch_wait(struct fetch_op *op);
 // Answers with what was read; the pins go when it has been sent or dropped.
 void fetch_answer(struct fetch_op *op);
+// Whether rq, answered and not sent yet, is a Fetch that holds bytes of this partition's log.
+bool fetch_holds(const struct request *rq, const struct topic_partition *id);
 // Unpins every leg, then calls what comes next: through pending, since other shards answer later.
 void fetch_unpin(struct fetch_op *op, engine_call_fn done);
 // The request's callbacks: its connection is gone; nobody waits for more any longer, so it answers with what there is.

@@ -81,6 +81,9 @@ void session_accept(struct io_listener *l, int fd, const struct io_addr *peer);
 // Takes a connection of the peer port over which another node fetches: nothing but Fetch is served on it.
 void session_adopt_replica(struct engine_shard *es, int fd, const struct io_addr *peer, int32_t node,
                            int64_t broker_epoch);
+// Ends the connections, on every shard, with unsent bytes of this partition's log. One such walk at a time: does nothing
+// while another one that began here is under way.
+void session_cut_readers(struct engine_shard *es, const struct topic_partition *id);
 // Ends the connection once what is queued has been sent (cause and text go to the log unless text is NULL).
 void session_close(struct session *s, enum broker_close_cause cause, const char *text);
 // Ends it now.

@@ -152,6 +152,9 @@ struct engine {
     // Takes a connection over which another node fetches; the broker's, on shard 0.
     void (*adopt_replica)(struct engine_shard *es, int fd, const struct io_addr *from, int32_t node,
                           int64_t broker_epoch);
+    // Ends the connections with unsent bytes of a partition's log, which can be cut then; the broker's, on the partition's
+    // shard. It may be busy with another one: whoever cuts asks until it can.
+    void (*end_readers)(struct engine_shard *es, const struct topic_partition *id);
     void *owner;
     bool metadata_dir_failed; // atomic: the node must stop, it may not vote on state it cannot keep
     struct engine_join *joins;     // while joining a cluster, one a shard

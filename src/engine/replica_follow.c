@@ -9,7 +9,7 @@
 #include "model/kerr.h"
 #include "wire/batch.h"
 
-enum { AGAIN_MS = 10 };
+enum { AGAIN_MS = 10, READERS_PATIENCE = 3 }; // that many times they are waited for: 140 ms
 
 // One batch of an answer on its way into the log.
 struct replica_batch {
@@ -220,15 +220,24 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+// Readers hold what is to go, or the recovery point has to go back first; asked again, the leader answers the same. Who has
+// not been sent its bytes by then may be slow, or gone: its connection ends.
+static void cut_again(struct replica *r)
+{
+    struct partition *p = r->p;
+    struct engine *e = p->es->engine;
+    if (r->follower.failures >= READERS_PATIENCE && e->end_readers && plog_is_pinned(&p->log))
+        e->end_readers(p->es, &p->id);
+    repl_follower_failed(&r->follower, shard_now_ns(p->es->shard));
+}
+
 static void truncate(struct replica *r, int64_t offset)
 {
     struct partition *p = r->p;
     int64_t before = plog_written_end(&p->log);
     enum rc rc = plog_is_idle(&p->log) ? plog_truncate(&p->log, offset) : RC_AGAIN;
-    if (rc == RC_AGAIN) { // readers hold what is to go; asked again, the leader answers the same
-        repl_follower_failed(&r->follower, shard_now_ns(p->es->shard));
-        return;
-    }
+    if (rc == RC_AGAIN)
+        cut_again(r);
     if (rc != RC_OK)
         return;
     coordinator_snapshot_truncate(p, offset);
@@ -261,7 +270,7 @@ static void restart(struct replica *r, int64_t offset)
     struct partition *p = r->p;
     enum rc rc = plog_is_idle(&p->log) ? plog_reset(&p->log, offset) : RC_AGAIN;
     if (rc == RC_AGAIN)
-        repl_follower_failed(&r->follower, shard_now_ns(p->es->shard));
+        cut_again(r);
     if (rc != RC_OK)
         return;
     coordinator_snapshot_truncate(p, 0); // of what came before

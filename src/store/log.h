@@ -390,6 +390,8 @@ bool plog_retention_step(struct plog *l, int64_t bound, int64_t wall_ms);
 // The wall time at which retention by time may have something to do, INT64_MAX when never. Costs nothing.
 int64_t plog_retention_due_ms(const struct plog *l);
 
+// Slices of it are out.
+bool plog_is_pinned(const struct plog *l);
 // Cuts the log so that it ends at offset or at the start of the batch that holds it (followers; the log must be idle).
 // RC_AGAIN: slices that reach beyond are out (shut their connections), or the recovery point that goes back first is on
 // its way to the shard that owns the folder; call again when the log is idle.

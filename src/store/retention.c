@@ -258,6 +258,11 @@ static bool plog_is_pinned_from(const struct plog *l, int64_t base_offset)
     return false;
 }
 
+bool plog_is_pinned(const struct plog *l)
+{
+    return plog_is_pinned_from(l, INT64_MIN);
+}
+
 // Drops every segment from ordinal on; the active one too.
 static void plog_drop_last(struct plog *l, uint32_t ordinal)
 {
@@ -276,7 +281,7 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     const struct log_dir_mark at = {.offset = offset, .segment_base = offset, .leader_epoch = LEADER_EPOCH_NONE};
     compact_cancel(l);
     ASSERT(plog_is_idle(l));
-    if (plog_is_pinned_from(l, INT64_MIN))
+    if (plog_is_pinned(l))
         return RC_AGAIN;
     enum rc rc = plog_put_reset(l, &at, wait);
     if (rc == RC_AGAIN)

@@ -30,24 +30,6 @@ class Apart(Three):
         super().__init__(weir, settings, count, network.places())
         self.network = network
 
-    def create_led_by(self, topic, replicas):
-        """One partition, led by the first of its replicas; full."""
-        with Raw(self.nodes[0].bootstrap) as c:
-            answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
-                'name': topic, 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
-                'assignments': [{'partition_index': 0, 'broker_ids': replicas}]}]})
-        assert answer['topics'][0]['error_code'] == 0, answer
-        self.whole(topic, size=len(replicas))
-        assert self.state(topic)[0] == replicas[0], self.state(topic)
-
-    def hand_controller_to(self, number):
-        def is_there():
-            if self.controller() == number:
-                return True
-            self.admin('quorum', 'transfer', str(number))
-            return False
-        until(is_there, 15, self.log)
-
     def knows(self, number):
         """What a node answers about all topics and brokers."""
         with Raw(self.node(number).bootstrap, 3) as c:

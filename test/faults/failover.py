@@ -92,6 +92,24 @@ class Three(Cluster):
         assert code == 0, 'create %s: error %d' % (topic, code)
         until(lambda: all(self.state(topic, n)[0] > 0 for n in range(partitions)), 5, 'no leaders')
 
+    def create_led_by(self, topic, replicas):
+        """One partition, led by the first of its replicas; full."""
+        with Raw(self.nodes[0].bootstrap) as c:
+            answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
+                'name': topic, 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
+                'assignments': [{'partition_index': 0, 'broker_ids': replicas}]}]})
+        assert answer['topics'][0]['error_code'] == 0, answer
+        self.whole(topic, size=len(replicas))
+        assert self.state(topic)[0] == replicas[0], self.state(topic)
+
+    def hand_controller_to(self, number):
+        def is_there():
+            if self.controller() == number:
+                return True
+            self.admin('quorum', 'transfer', str(number))
+            return False
+        until(is_there, 15, self.log_ends)
+
     def whole(self, topic, partitions=1, size=3, seconds=15):
         """Waits until every ISR of a topic is full; the seconds that took."""
         begin = time.monotonic()

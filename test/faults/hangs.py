@@ -9,7 +9,7 @@ import time
 from cuts import HEALED_S, SESSION_S, SETTINGS, Apart
 from failover import Three, produced
 from failover_load import Load, topic_state
-from harness import Closed, Raw, until
+from harness import Closed, Raw, fetch_body, until
 from network import Network, on_a_network
 
 DEFAULT_SESSION_S = 9
@@ -110,5 +110,43 @@ def controller_gone_for_long(weir):
     return three_ways(weir, True, DEFAULT_SESSION_S, 30, [])
 
 
-CASES = [controller_gone]
+def cut_under_a_reader(weir):
+    """A consumer takes nothing of 16 MB that it asked the leader for, who then has to cut what only it has: the consumer's connection
+    ends and the replica is whole again, at once."""
+    with Three(weir, SETTINGS) as cluster:
+        cluster.create_led_by('t', [1, 2, 3])
+        cluster.hand_controller_to(2)
+        old, others = cluster.node(1).process, [cluster.node(n).process for n in (2, 3)]
+        with cluster.raw(1) as c, cluster.raw(1) as slow:
+            for _ in range(16):
+                assert produced(c, 't', b'x' * 1000000) == 0
+            slow.send('Fetch', 11, fetch_body('t', 0, max_bytes=1 << 25, partition_max_bytes=1 << 24))
+            time.sleep(0.3)
+            for process in others:
+                process.send_signal(signal.SIGSTOP)
+            # The first goes to the fetches that wait, the others to nobody.
+            assert [produced(c, 't', b'lost %d' % n, acks=1) for n in range(5)] == [0] * 5
+            old.send_signal(signal.SIGSTOP)
+            for process in others:
+                process.send_signal(signal.SIGCONT)
+            until(lambda: led_by_another(cluster, 1), SESSION_S * 4, cluster.log_ends)
+            with cluster.raw(topic_state([cluster.node(2).bootstrap], 't')[1][0][0]) as d:
+                assert produced(d, 't', b'kept', acks=1) == 0
+            begin = time.monotonic()
+            old.send_signal(signal.SIGCONT)
+            until(lambda: 't-0: cut from' in cluster.node(1).log(), 10, cluster.node(1).log)
+            took = time.monotonic() - begin
+            assert 'records that are cut off' in cluster.node(1).log(), cluster.node(1).log()
+            cluster.whole('t', seconds=HEALED_S)
+            try:
+                slow.read('Fetch', 11)
+                raise AssertionError('the records were sent in full')
+            except (OSError, Closed):
+                pass
+        cluster.stop()
+        cluster.equal('t')
+        return 'cut after %.2f s' % took
+
+
+CASES = [cut_under_a_reader, controller_gone]
 CAMPAIGN = [leader_gone, leader_gone_for_long, controller_gone_for_long]
