@@ -356,8 +356,7 @@ void cluster_fault_run(struct sim *sim, struct sim_event *e)
     uint32_t total = 0, at = 0;
     if (w->draining || !w->faults_left)
         return;
-    uint64_t spacing = w->options->events / (w->options->faults + 1) * 300 * SIM_US;
-    sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), cluster_fault_run);
+    sim_fault_again(sim, e, w->options, 300 * SIM_US, cluster_fault_run);
     struct cluster_node *n = &w->nodes[sim_between(sim, 0, w->node_count - 1)];
     if (!n->process.running)
         return;

@@ -325,24 +325,10 @@ void classic_member_act(struct group_member *m)
     member_send(m, &heartbeat_request_message, in, INT16_MAX, 1000, heartbeat_done);
 }
 
-static void leave_done(struct client_request *r, enum rc rc, struct bytes body)
-{
-    struct group_member *m = container_of(r, struct group_member, request);
-    struct group_world *w = m->w;
-    (void)rc, (void)body;
-    w->requests_answered++;
-    if (member_is_stale(m))
-        return;
-    member_rejoin(m, false);
-    m->state = MEMBER_AWAY;
-    m->back_ns = w->sim->now_ns + sim_between(w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
-}
-
 void classic_member_leave(struct group_member *m)
 {
     struct leave_group_request *in = &m->in.leave;
-    m->owned = 0;
-    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
+    member_let_go(m);
     leave_group_request_init(in);
     leave_group_request_member_init(&m->leaver);
     in->group_id = bytes_str(member_model(m)->name);
@@ -352,5 +338,5 @@ void classic_member_leave(struct group_member *m)
     in->members = &m->leaver;
     in->members_count = 1;
     member_send(m, &leave_group_request_message, in, m->fixed ? INT16_MAX : sim_chance(m->w->sim, 1, 3) ? 2 : INT16_MAX,
-                1000, leave_done);
+                1000, member_left);
 }

@@ -166,19 +166,6 @@ void consumer_member_beat(struct group_member *m)
     member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, beat_done);
 }
 
-static void leave_done(struct client_request *r, enum rc rc, struct bytes body)
-{
-    struct group_member *m = container_of(r, struct group_member, request);
-    struct group_world *w = m->w;
-    (void)rc, (void)body;
-    w->requests_answered++;
-    if (member_is_stale(m))
-        return;
-    member_rejoin(m, false);
-    m->state = MEMBER_AWAY;
-    m->back_ns = w->sim->now_ns + sim_between(w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
-}
-
 void consumer_member_leave(struct group_member *m)
 {
     struct consumer_group_heartbeat_request *in = &m->in.beat;
@@ -187,7 +174,6 @@ void consumer_member_leave(struct group_member *m)
     in->member_id = bytes_str(m->id);
     in->member_epoch = m->fixed ? MEMBER_EPOCH_LEAVE_FIXED : MEMBER_EPOCH_LEAVE;
     in->instance_id = m->fixed ? bytes_str(m->instance) : bytes_of(NULL, 0);
-    m->owned = 0;
-    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
-    member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, leave_done);
+    member_let_go(m);
+    member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, member_left);
 }

@@ -89,6 +89,25 @@ void member_rejoin(struct group_member *m, bool keep_id)
     member_wake_in(m, sim_latency(m->w->sim, 5 * SIM_MS));
 }
 
+void member_let_go(struct group_member *m)
+{
+    m->owned = 0;
+    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
+}
+
+void member_left(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct group_member *m = container_of(r, struct group_member, request);
+    struct group_world *w = m->w;
+    (void)rc, (void)body;
+    w->requests_answered++;
+    if (member_is_stale(m))
+        return;
+    member_rejoin(m, false);
+    m->state = MEMBER_AWAY;
+    m->back_ns = w->sim->now_ns + sim_between(w->sim, SIM_MS, 2 * GROUP_SESSION_MS * SIM_MS);
+}
+
 void member_assigned(struct group_member *m)
 {
     struct group_world *w = m->w;

@@ -197,6 +197,10 @@ void member_send(struct group_member *m, const struct schema_message *message, c
 bool member_is_stale(const struct group_member *m);
 // It is no member any more and begins anew, keep_id: under its id.
 void member_rejoin(struct group_member *m, bool keep_id);
+// It is about to leave: it holds nothing any more.
+void member_let_go(struct group_member *m);
+// The answer to that: it is away for a while, whatever the coordinator said.
+void member_left(struct client_request *r, enum rc rc, struct bytes body);
 void member_lost_coordinator(struct group_member *m);
 uint64_t member_lease_ns(const struct group_member *m);
 uint32_t member_all_mask(const struct group_world *w);

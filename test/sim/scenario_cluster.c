@@ -62,9 +62,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     struct cluster_world *w = &world;
     *w = (struct cluster_world){.options = options, .result = result, .faults_left = options->faults};
     struct sim *sim = &w->sim;
-    sim_init(sim, options->seed);
-    sim->tracing = options->tracing;
-    sim->mutation = options->mutation;
+    sim_begin(sim, options);
     cluster_figures_name(result);
     build(w);
     while (!sim->failed && (sim->event_count < options->events || w->faults_left))
@@ -79,11 +77,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     cluster_two_emptied(w);
     if (!sim->failed && result->figures[CLUSTER_TWO_EMPTIED].value == ended)
         cluster_clean_stops(w);
-    result->failed = sim->failed;
-    memcpy(result->why, sim->failure, sizeof(result->why));
-    result->trace_hash = sim->trace_hash;
-    result->events = sim->event_count;
-    result->simulated_ns = sim->now_ns;
+    sim_report(sim, result);
     cluster_count(w, CLUSTER_RAFT_ELECTIONS, w->raft.elections);
     for (uint32_t i = 0; i < w->node_count; i++)
         if (w->nodes[i].process.running)

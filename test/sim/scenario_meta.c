@@ -321,10 +321,8 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     struct meta_world *w = container_of(e, struct meta_world, restart);
     sim_node_power_on(w->node);
     w->node->faults = (struct sim_disk_faults){0};
-    if (w->faults_left && !w->draining && !w->options->whole_starts && sim_chance(sim, 1, 4)) {
-        w->faults_left--;
-        sim_node_die_in(w->node, sim_between(sim, 1, 100), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
-    }
+    if (!w->draining)
+        sim_fault_at_start(sim, w->node, w->options, &w->faults_left, 100);
     sim_process_start(&w->process, w->node, &program, 1);
 }
 
@@ -358,20 +356,14 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     struct meta_world *w = container_of(e, struct meta_world, fault);
     if (w->draining || !w->faults_left)
         return;
-    uint64_t spacing = w->options->events / (w->options->faults + 1) * 100 * SIM_US;
-    sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), fault_run);
+    sim_fault_again(sim, e, w->options, 100 * SIM_US, fault_run);
     if (!w->process.running)
         return;
     w->faults_left--;
-    uint64_t dice = sim_between(sim, 0, 99);
-    sim_note(sim, SIM_NOTE_FAULT, w->node, dice, 0);
-    enum sim_death how = sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER;
-    w->result->other_faults += dice >= 85;
-    if (dice < 25)
-        sim_process_end(&w->process, how);
-    else if (dice < 85) // in the middle of a write; restart_run() does it to starts
-        sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 100), how);
-    else if (dice < 90)
+    uint64_t dice = sim_fault_draw(sim, &w->process, 25, 85, 100, w->result);
+    if (dice < 85)
+        return;
+    if (dice < 90)
         w->node->faults.sync_errors++;
     else if (dice < 95)
         w->node->faults.write_errors++;
@@ -406,9 +398,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     struct meta_world *w = &world;
     *w = (struct meta_world){.options = options, .result = result, .faults_left = options->faults};
     struct sim *sim = &w->sim;
-    sim_init(sim, options->seed);
-    sim->tracing = options->tracing;
-    sim->mutation = options->mutation;
+    sim_begin(sim, options);
     w->node = sim_node_create(sim, "node", UINT64_C(1) << 30);
     w->process.user = w;
     sim_schedule_in(sim, &w->restart, 0, restart_run);
@@ -425,11 +415,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     }
     if (!sim->failed)
         settle(w);
-    result->failed = sim->failed;
-    memcpy(result->why, sim->failure, sizeof(result->why));
-    result->trace_hash = sim->trace_hash;
-    result->events = sim->event_count;
-    result->simulated_ns = sim->now_ns;
+    sim_report(sim, result);
     if (w->process.running)
         sim_process_end(&w->process, SIM_DEATH_KILL);
     sim_deinit(sim);

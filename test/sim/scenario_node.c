@@ -18,11 +18,8 @@ static void restart_run(struct sim *sim, struct sim_event *e)
         return;
     sim_node_power_on(w->node);
     w->faults_seen = node_faults_taken(w);
-    if (w->faults_left && !w->draining && !w->options->whole_starts &&
-        sim_chance(sim, 1, 4)) { // in the middle of recovery
-        w->faults_left--;
-        sim_node_die_in(w->node, sim_between(sim, 1, 200), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
-    }
+    if (!w->draining)
+        sim_fault_at_start(sim, w->node, w->options, &w->faults_left, 200);
     group_figures_end(w);
     w->lives++;
     w->groups.lives[0] = (uint16_t)w->lives;
@@ -149,8 +146,7 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     struct sim_disk_faults *f = &w->node->faults;
     if (w->draining || !w->faults_left)
         return;
-    uint64_t spacing = w->options->events / (w->options->faults + 1) * (w->group_count ? 250 : 150) * SIM_US;
-    sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), fault_run);
+    sim_fault_again(sim, e, w->options, (w->group_count ? 250 : 150) * SIM_US, fault_run);
     if (!w->broker.running)
         return;
     w->faults_left--;
@@ -164,15 +160,10 @@ static void fault_run(struct sim *sim, struct sim_event *e)
         f->stalls++;
         return;
     }
-    uint64_t dice = sim_between(sim, 0, 99);
-    sim_note(sim, SIM_NOTE_FAULT, w->node, dice, 0);
-    enum sim_death how = sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER;
-    w->result->other_faults += dice >= 55;
-    if (dice < 20)
-        sim_process_end(&w->broker, how);
-    else if (dice < 55) // between two calls of one turn; restart_run() does it to recoveries
-        sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 300), how);
-    else if (dice < 80)
+    uint64_t dice = sim_fault_draw(sim, &w->broker, 20, 55, 300, w->result);
+    if (dice < 55)
+        return;
+    if (dice < 80)
         network_fault(w);
     else if (dice < 82)
         f->write_errors++;
@@ -375,9 +366,7 @@ static void run_world(const struct sim_options *options, struct sim_result *resu
     struct node_world *w = &world;
     *w = (struct node_world){.options = options, .result = result, .faults_left = options->faults};
     struct sim *sim = &w->sim;
-    sim_init(sim, options->seed);
-    sim->tracing = options->tracing;
-    sim->mutation = options->mutation;
+    sim_begin(sim, options);
     if (groups)
         build_groups(w);
     build(w);
@@ -393,11 +382,7 @@ static void run_world(const struct sim_options *options, struct sim_result *resu
     if (!sim->failed)
         clean_stop(w);
     group_figures_end(w);
-    result->failed = sim->failed;
-    memcpy(result->why, sim->failure, sizeof(result->why));
-    result->trace_hash = sim->trace_hash;
-    result->events = sim->event_count;
-    result->simulated_ns = sim->now_ns;
+    sim_report(sim, result);
     if (w->broker.running)
         sim_process_end(&w->broker, SIM_DEATH_KILL);
     sim_process_end(&w->clients, SIM_DEATH_KILL);

@@ -190,9 +190,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     w->result = result;
     w->faults_left = options->faults;
     struct sim *sim = &w->sim;
-    sim_init(sim, options->seed);
-    sim->tracing = options->tracing;
-    sim->mutation = options->mutation;
+    sim_begin(sim, options);
     w->sink = (struct trace_sink){.level_min = TRACE_INFO, .write = sink_write};
     worlds_begin(w);
     for (uint32_t i = 0; i < w->node_count; i++)
@@ -210,11 +208,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
         settle(w); // from what the disks hold
     if (!sim->failed && sim_chance(sim, 1, 4))
         qw_lose_majority(w);
-    result->failed = sim->failed;
-    memcpy(result->why, sim->failure, sizeof(result->why));
-    result->trace_hash = sim->trace_hash;
-    result->events = sim->event_count;
-    result->simulated_ns = sim->now_ns;
+    sim_report(sim, result);
     for (uint32_t i = 0; i < w->node_count; i++)
         qw_member_end(&w->members[i], SIM_DEATH_KILL);
     sim_deinit(sim);

@@ -57,11 +57,8 @@ static void restart_run(struct sim *sim, struct sim_event *e)
     sim_node_power_on(w->node);
     w->faults_seen = store_faults_taken(w);
     w->swap_hit = false;
-    if (w->faults_left && !w->draining && !w->options->whole_starts &&
-        sim_chance(sim, 1, 4)) { // in the middle of recovery
-        w->faults_left--;
-        sim_node_die_in(w->node, sim_between(sim, 1, 200), sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER);
-    }
+    if (!w->draining)
+        sim_fault_at_start(sim, w->node, w->options, &w->faults_left, 200);
     sim_process_start(&w->process, w->node, &store_program_calls, 1);
 }
 
@@ -143,20 +140,14 @@ static void fault_run(struct sim *sim, struct sim_event *e)
     struct sim_disk_faults *f = &w->node->faults;
     if (w->draining || !w->faults_left)
         return;
-    uint64_t spacing = w->options->events / (w->options->faults + 1) * 100 * SIM_US;
-    sim_schedule_in(sim, e, sim_between(sim, spacing / 4, spacing), fault_run);
+    sim_fault_again(sim, e, w->options, 100 * SIM_US, fault_run);
     if (!w->process.running)
         return;
     w->faults_left--;
-    uint64_t dice = sim_between(sim, 0, 99);
-    sim_note(sim, SIM_NOTE_FAULT, w->node, dice, 0);
-    enum sim_death how = sim_chance(sim, 1, 2) ? SIM_DEATH_KILL : SIM_DEATH_POWER;
-    w->result->other_faults += dice >= 75;
-    if (dice < 25)
-        sim_process_end(&w->process, how);
-    else if (dice < 75) // between two calls of one turn; restart_run() does it to recoveries
-        sim_node_die_in(w->node, sim_between(sim, 1, sim_chance(sim, 1, 2) ? 8 : 200), how);
-    else if (dice < 79)
+    uint64_t dice = sim_fault_draw(sim, &w->process, 25, 75, 200, w->result);
+    if (dice < 75)
+        return;
+    if (dice < 79)
         f->write_errors++;
     else if (dice < 83)
         f->sync_errors++;
@@ -249,9 +240,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
     struct store_world *w = &world;
     *w = (struct store_world){.options = options, .result = result, .faults_left = options->faults};
     struct sim *sim = &w->sim;
-    sim_init(sim, options->seed);
-    sim->tracing = options->tracing;
-    sim->mutation = options->mutation;
+    sim_begin(sim, options);
     w->capacity_bytes = UINT64_C(1) << 30;
     w->node = sim_node_create(sim, "node", w->capacity_bytes);
     w->process.user = w;
@@ -269,11 +258,7 @@ static void run(const struct sim_options *options, struct sim_result *result)
         settle(w);
     if (!sim->failed)
         last_deaths(w);
-    result->failed = sim->failed;
-    memcpy(result->why, sim->failure, sizeof(result->why));
-    result->trace_hash = sim->trace_hash;
-    result->events = sim->event_count;
-    result->simulated_ns = sim->now_ns;
+    sim_report(sim, result);
     if (w->process.running)
         sim_process_end(&w->process, SIM_DEATH_KILL);
     for (uint32_t k = 0; k < w->slot_count; k++) {
