@@ -2,6 +2,7 @@
 //
 // One node of the cluster scenario.
 #include "cluster_world.h"
+#include "node_program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,19 +87,10 @@ static void boot(struct sim_process *p)
         config.peer_port = CLUSTER_PEER_PORT;
     }
     struct broker_config *b = &config.broker;
-    b->listener_count = 1;
-    snprintf(b->listeners[0].name, sizeof(b->listeners[0].name), "PLAINTEXT");
-    memcpy(b->listeners[0].listen.ip, c->machine->ip, sizeof(c->machine->ip));
-    b->listeners[0].listen.port = CLUSTER_PORT;
-    snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", c->machine->name);
-    b->listeners[0].advertised_port = CLUSTER_PORT;
+    node_program_listen(b, c->machine, CLUSTER_PORT);
     b->memory_bytes = CLUSTER_MEMORY_BYTES * w->shard_count;
     b->connections_max = 512; // those of crashed members are noticed late
-    b->request_bytes_max = 4 << 20;
-    b->idle_ms_max = 600000;
     b->fetch_sessions_max = 32;
-    b->fetch_bytes_max = 1 << 20;
-    b->delete_topics = true;
     struct node *n = NULL;
     c->ready = c->wants_restart = c->stopping = false;
     c->raft_seen = (struct model_raft_seen){0};
@@ -114,10 +106,7 @@ static void boot(struct sim_process *p)
         p->boot_failed = true;
         return;
     }
-    n->owner = p;
-    n->changed = changed;
-    p->program = n;
-    p->shards = &n->shards;
+    node_program_adopt(p, n, changed);
 }
 
 static bool turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)

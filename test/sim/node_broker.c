@@ -2,6 +2,7 @@
 //
 // The broker's process of the node scenario: the product's own node_create() over simulated ios, as `weir server` runs
 // it over real ones.
+#include "node_program.h"
 #include "node_world.h"
 
 #include <stdio.h>
@@ -79,19 +80,10 @@ static void boot(struct sim_process *p)
                                         w->groups_lossless ? ARRAY_COUNT(lossless_properties) : 0);
     }
     struct broker_config *b = &config.broker;
-    b->listener_count = 1;
-    snprintf(b->listeners[0].name, sizeof(b->listeners[0].name), "PLAINTEXT");
-    memcpy(b->listeners[0].listen.ip, w->node->ip, sizeof(w->node->ip));
-    b->listeners[0].listen.port = NODE_PORT;
-    snprintf(b->listeners[0].advertised_host, sizeof(b->listeners[0].advertised_host), "%s", w->node->name);
-    b->listeners[0].advertised_port = NODE_PORT;
+    node_program_listen(b, w->node, NODE_PORT);
     b->memory_bytes = NODE_MEMORY_BYTES;
     b->connections_max = w->group_count ? 512 : 64; // those of crashed members are noticed late
-    b->request_bytes_max = 4 << 20;
-    b->idle_ms_max = 600000;
     b->fetch_sessions_max = 16;
-    b->fetch_bytes_max = 1 << 20;
-    b->delete_topics = true;
     struct node *n = NULL;
     w->ready = w->wants_restart = w->stopping = false;
     enum rc rc = node_create(&n, &config, p->ios, p->lane_count, text, sizeof(text));
@@ -103,10 +95,7 @@ static void boot(struct sim_process *p)
         p->boot_failed = true;
         return;
     }
-    n->owner = p;
-    n->changed = changed;
-    p->program = n;
-    p->shards = &n->shards;
+    node_program_adopt(p, n, changed);
 }
 
 static void died(struct sim_process *p, enum sim_death how)
