@@ -3,6 +3,7 @@
 report, one JSON line a case. The clients in other languages follow the same tables (README.md)."""
 
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -105,6 +106,14 @@ class Report:
         if self.plain:
             print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped))
         sys.exit(1 if self.failed else 0)
+
+    def end_in(self, folder, keep, seed):
+        """The same; the folder of the run goes, unless it is to be kept or something failed."""
+        if keep or self.failed:
+            print('left behind: %s (seed %d)' % (folder, seed), file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.end()
 
     def run(self, case, function, *arguments, **more):
         """Runs one case; its return value is the detail. `more` goes into the line (topic, codec)."""

@@ -11,7 +11,6 @@ the beginning must give that table each time, in the order of the offsets."""
 import argparse
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -200,11 +199,7 @@ def main():
         finally:
             if table.server.process and table.server.process.poll() is None:
                 table.server.kill()
-    if arguments.keep or report.failed:
-        print('left behind: %s (seed %d)' % (folder, arguments.seed), file=sys.stderr)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    report.end()
+    report.end_in(folder, arguments.keep, arguments.seed)
 
 
 if __name__ == '__main__':

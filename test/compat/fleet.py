@@ -170,6 +170,12 @@ class Group:
         assert not wrong, '%s: %d records came again though committed: %s %s' % (self.name, len(wrong), wrong[:5], self.errors[-3:])
         return len(again)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
     def end(self):
         for program in list(self.programs):
             program.kill()

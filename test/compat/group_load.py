@@ -70,8 +70,7 @@ def static_members(server, arguments):
     """Restarted one after another within the session timeout: nobody notices."""
     count = 50 if arguments.long else 16
     create(server, 100)
-    crew = Crew(server, 'static', 100, CLASSIC[1:] + ['session.timeout.ms=45000'], processes=2)
-    try:
+    with Crew(server, 'static', 100, CLASSIC[1:] + ['session.timeout.ms=45000'], processes=2) as crew:
         for i in range(count):
             crew.join('s%d' % i, 'group.instance.id=instance-%d' % i)
         crew.settle(90)
@@ -92,32 +91,26 @@ def static_members(server, arguments):
         assert not after, after[:5]
         assert described_events(server, arguments, 'static') == told, 'describe tells of a rebalance that the log does not have'
         return '%d members restarted in %.0f s, no rebalance (%d to form the group)' % (count, took, len(before))
-    finally:
-        crew.end()
 
 
 def joins_within_the_delay(server, arguments):
     """Members that come within the initial rebalance delay form the group in at most two rebalances."""
     count = 50 if arguments.long else 20
     create(server, 100)
-    crew = Crew(server, 'delayed', 100, COOPERATIVE, processes=2)
-    try:
+    with Crew(server, 'delayed', 100, COOPERATIVE, processes=2) as crew:
         for i in range(count):
             crew.join('d%d' % i)
         took = crew.settle(60)
         found = crew.rebalances()
         assert 1 <= len(found) <= 2, '%d rebalances: %s' % (len(found), found[:5])
         return '%d members settled after %.1f s in %d rebalances' % (count, took, len(found))
-    finally:
-        crew.end()
 
 
 def rolling_restart(server, arguments):
     """Cooperative members replaced one by one: two rebalances a leave or join, and what is taken from somebody goes to another."""
     count = 10 if arguments.long else 5
     create(server, 30)
-    crew = Crew(server, 'rolling', 30, COOPERATIVE, processes=2)
-    try:
+    with Crew(server, 'rolling', 30, COOPERATIVE, processes=2) as crew:
         for i in range(count):
             crew.join('r%d' % i)
         crew.settle()
@@ -137,8 +130,6 @@ def rolling_restart(server, arguments):
                     assert what == '+' or not kept, '%s lost %s and got it back' % (name, kept)
                 most, steps = max(most, len(found)), steps + 1
         return '%d leaves and joins, at most %d rebalances each; nobody lost what did not move' % (steps, most)
-    finally:
-        crew.end()
 
 
 HEARTBEAT_MS, SESSION_MS = 5000, 6000
@@ -149,8 +140,7 @@ def nine_hundred_partitions(server, arguments):
     session timeout more."""
     limit = 2 * HEARTBEAT_MS / 1000 + 1
     create(server, 900)
-    crew = Crew(server, 'many', 900, ['group.protocol=consumer'], processes=2)
-    try:
+    with Crew(server, 'many', 900, ['group.protocol=consumer'], processes=2) as crew:
         for i in range(9):
             crew.join('n%d' % i, program=crew.programs[0])
         crew.settle(60)
@@ -170,8 +160,6 @@ def nine_hundred_partitions(server, arguments):
         killed = crew.settle(limit + SESSION_MS / 1000)
         return 'a join settled after %.1f s, a leave after %.1f s (limit %.0f s), a kill after %.1f s (limit %.0f s)' % (
             joined, left, limit, killed, limit + SESSION_MS / 1000)
-    finally:
-        crew.end()
 
 
 def flood(server, arguments):

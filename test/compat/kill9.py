@@ -14,7 +14,6 @@ import argparse
 import multiprocessing
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from server import Server                                                       
 TOPIC, PARTITIONS, WINDOW = 'kill9', 4, 5
 PAUSE_S = 0.004             # between sends: enough load to be hit in the middle, little enough to read back soon
 RETRIABLE = (3, 5, 6, 7, 56)
+RETRY_S = 0.01
 
 
 def journal(pipe, path):
@@ -40,7 +40,10 @@ def journal(pipe, path):
 
 
 class Producer:
-    """One producer with up to five batches in flight; writes what is acknowledged into the pipe."""
+    """One producer with up to five batches in flight; writes what is acknowledged into the pipe. Against many brokers
+    where() and noted() are another's."""
+
+    topic, retriable, patience_s = TOPIC, RETRIABLE, 5
 
     def __init__(self, bootstrap, pipe, number, partition, idempotent, seed):
         self.bootstrap, self.pipe, self.name = bootstrap, pipe, b'%c%d' % (b'i' if idempotent else b'p', number)
@@ -55,20 +58,26 @@ class Producer:
         """One line, atomically: it is shorter than PIPE_BUF."""
         os.write(self.pipe, line.encode())
 
+    def where(self):
+        """The address to write to; None: it is not known now."""
+        return self.bootstrap
+
     def connect(self):
         """Until it works: the broker may be dead."""
         while True:
+            bootstrap = self.where()
             try:
-                self.connection = Raw(self.bootstrap, 5)
-                if self.idempotent and self.producer_id < 0:
-                    answer = self.connection.call('InitProducerId', 1, {'transactional_id': None, 'transaction_timeout_ms': 60000})
-                    if answer['error_code']:
-                        raise Closed()
-                    self.producer_id = answer['producer_id']
-                return
+                if bootstrap:
+                    self.connection = Raw(bootstrap, self.patience_s)
+                    if self.idempotent and self.producer_id < 0:
+                        answer = self.connection.call('InitProducerId', 1, {'transactional_id': None, 'transaction_timeout_ms': 60000})
+                        if answer['error_code']:
+                            raise Closed()
+                        self.producer_id = answer['producer_id']
+                    return
             except (OSError, Closed):
                 self.drop()
-                time.sleep(0.01)
+            time.sleep(RETRY_S)
 
     def drop(self):
         if self.connection:
@@ -78,7 +87,7 @@ class Producer:
     def send(self, first, values):
         options = dict(producer_id=self.producer_id, producer_epoch=0, base_sequence=first) if self.idempotent else {}
         records = batches.build(values, timestamp_ms=int(time.time() * 1000), **options)
-        self.connection.send('Produce', 7, produce_body(TOPIC, records, -1 if self.idempotent else 1, self.partition))
+        self.connection.send('Produce', 7, produce_body(self.topic, records, -1 if self.idempotent else 1, self.partition))
 
     def fresh(self):
         """The next batch: a few records, now and then a large one."""
@@ -92,8 +101,18 @@ class Producer:
         """Takes the answer to one batch; its error code. An acknowledged one is journalled."""
         part = self.connection.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
         if part['error_code'] == 0:
-            self.say('a %s %d %d %d\n' % (self.name.decode(), first, len(values), part['base_offset']))
+            self.say('a %s %d %d %d%s\n' % (self.name.decode(), first, len(values), part['base_offset'], self.noted()))
         return part['error_code']
+
+    def noted(self):
+        """What else the journal says of an acknowledgement that has just come."""
+        return ''
+
+    def refused(self, behind):
+        """The first of the window was refused for now: takes the answers to what was sent behind it."""
+        for first, values in behind:
+            if self.answer(first, values) == 0 and self.idempotent:
+                self.say('e %s %d accepted behind a gap\n' % (self.name.decode(), first))
 
     def answers(self, down_to):
         """Takes answers until so many are out. After a refusal the rest of the window is taken too, then sent again."""
@@ -102,11 +121,9 @@ class Producer:
             if code == 0:
                 self.unanswered.pop(0)
                 continue
-            if code not in RETRIABLE:
+            if code not in self.retriable:
                 self.say('e %s %d error %d\n' % (self.name.decode(), self.unanswered[0][0], code))
-            for first, values in self.unanswered[1:]:
-                if self.answer(first, values) == 0 and self.idempotent:
-                    self.say('e %s %d accepted behind a gap\n' % (self.name.decode(), first))
+            self.refused(self.unanswered[1:])
             raise Closed()
 
     def run(self, stop):
@@ -297,11 +314,7 @@ def main():
     finally:
         if campaign.server.process and campaign.server.process.poll() is None:
             campaign.server.kill()
-    if arguments.keep or report.failed:
-        print('left behind: %s (seed %d)' % (folder, arguments.seed), file=sys.stderr)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    report.end()
+    report.end_in(folder, arguments.keep, arguments.seed)
 
 
 if __name__ == '__main__':

@@ -11,11 +11,10 @@ import random
 import subprocess
 import time
 
-from harness import Closed, Raw, batches     # before kill9: it says where that lies
+from harness import Closed, Raw     # before kill9: it says where that lies
 import kill9                                                                        # noqa: E402
 
 CACHE = os.environ.get('WEIR_CLIENT_CACHE') or os.path.expanduser('~/.cache/weir-clients')
-RETRY_S = 0.01
 RETRIABLE = (3, 5, 6, 7, 9, 19, 20, 56, 74)
 
 
@@ -40,47 +39,20 @@ class Producer(kill9.Producer):
         super().__init__(bootstraps[0], pipe, number, partition, idempotent, seed)
         self.nodes, self.bootstraps, self.topic = list(bootstraps), list(known), topic
 
-    def connect(self):
-        while True:
-            self.bootstraps.append(self.bootstraps.pop(0))      # a node that hangs is not asked first again
-            _, partitions = topic_state(self.bootstraps, self.topic)
-            leader = partitions.get(self.partition, (-1,))[0]
-            try:
-                if leader > 0:
-                    self.connection = Raw(self.nodes[leader - 1], 3)
-                    if self.idempotent and self.producer_id < 0:
-                        answer = self.connection.call('InitProducerId', 1, {'transactional_id': None, 'transaction_timeout_ms': 60000})
-                        if answer['error_code']:
-                            raise Closed()
-                        self.producer_id = answer['producer_id']
-                    return
-            except (OSError, Closed):
-                self.drop()
-            time.sleep(RETRY_S)
+    retriable, patience_s = RETRIABLE, 3
 
-    def send(self, first, values):
-        sequence = dict(producer_id=self.producer_id, producer_epoch=0, base_sequence=first) if self.idempotent else {}
-        records = batches.build(values, timestamp_ms=int(time.time() * 1000), **sequence)
-        self.connection.send('Produce', 7, kill9.produce_body(self.topic, records, -1 if self.idempotent else 1, self.partition))
+    def where(self):
+        self.bootstraps.append(self.bootstraps.pop(0))      # a node that hangs is not asked first again
+        leader = topic_state(self.bootstraps, self.topic)[1].get(self.partition, (-1,))[0]
+        return self.nodes[leader - 1] if leader > 0 else None
 
-    def answer(self, first, values):
-        part = self.connection.read('Produce', 7)[1]['responses'][0]['partition_responses'][0]
-        if part['error_code'] == 0:
-            self.say('a %s %d %d %d %.6f\n' % (self.name.decode(), first, len(values), part['base_offset'], time.monotonic()))
-        return part['error_code']
+    def noted(self):
+        return ' %.6f' % time.monotonic()
 
-    def answers(self, down_to):
-        while len(self.unanswered) > down_to:
-            code = self.answer(*self.unanswered[0])
-            if code == 0:
-                self.unanswered.pop(0)
-                continue
-            if code not in RETRIABLE:
-                self.say('e %s %d error %d\n' % (self.name.decode(), self.unanswered[0][0], code))
-            for first, values in self.unanswered[1:]:
-                self.answer(first, values)      # may be accepted: what was refused may have arrived before, from an earlier leader
-            time.sleep(RETRY_S)
-            raise Closed()
+    def refused(self, behind):
+        for first, values in behind:
+            self.answer(first, values)      # may be accepted: what was refused may have arrived before, from an earlier leader
+        time.sleep(kill9.RETRY_S)
 
 
 def raw_load(stop, *arguments):
