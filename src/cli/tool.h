@@ -37,6 +37,12 @@ enum { TOOL_WRONG = 1, TOOL_TIMEOUT_MS = 30000 };
         .name = option, .kind = CLI_NUMBER, .offset = offsetof(options, member), .value_name = value,                  \
         .initial = start, .help = text                                                                                 \
     }
+// --timeout, which Kafka's own tools call by other names or do not have.
+#define TOOL_WAIT(options, member)                                                                                     \
+    {                                                                                                                  \
+        .name = "timeout", .kind = CLI_NUMBER, .offset = offsetof(options, member), .value_name = "MS",                \
+        .initial = TOOL_TIMEOUT_MS, .least = 1, .bounded = true, .help = "longest wait for an answer"                  \
+    }
 // --bootstrap-server and --command-config, of a struct whose first member is a struct tool_common.
 extern const struct cli_option tool_connection_options[];
 

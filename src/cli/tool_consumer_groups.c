@@ -13,16 +13,10 @@
     }
 
 static const struct cli_option options[] = {
-    {.name = "bootstrap-server",
-     .kind = CLI_TEXT,
-     .offset = PLACE(tool.common.bootstrap),
-     .value_name = "HOST:PORT[,...]",
-     .help = "REQUIRED: the server to connect to"},
-    {.name = "command-config",
-     .kind = CLI_TEXT,
-     .offset = PLACE(tool.command_config),
-     .value_name = "FILE",
-     .help = "properties for the connection"},
+    TOOL_TEXT(struct tool_consumer_groups_options, "bootstrap-server", tool.common.bootstrap, "HOST:PORT[,...]",
+              "REQUIRED: the server to connect to"),
+    TOOL_TEXT(struct tool_consumer_groups_options, "command-config", tool.command_config, "FILE",
+              "properties for the connection"),
     SWITCH("list", list, "list all consumer groups"),
     SWITCH("describe", describe, "describe a group and list its lag"),
     SWITCH("reset-offsets", reset, "move the offsets of a group that has no members"),
@@ -86,14 +80,7 @@ static const struct cli_option options[] = {
      .offset = PLACE(from_file),
      .value_name = "FILE",
      .help = "reset to what this CSV file says"},
-    {.name = "timeout",
-     .kind = CLI_NUMBER,
-     .offset = PLACE(tool.common.timeout_ms),
-     .value_name = "MS",
-     .initial = 30000,
-     .least = 1,
-     .bounded = true,
-     .help = "longest wait for an answer"},
+    TOOL_WAIT(struct tool_consumer_groups_options, tool.common.timeout_ms),
     {0},
 };
 

@@ -35,14 +35,7 @@ static const struct cli_option options[] = {
      .kind = CLI_FLAG,
      .offset = PLACE(exclude_internal),
      .help = "without those of the broker itself"},
-    {.name = "timeout",
-     .kind = CLI_NUMBER,
-     .offset = PLACE(tool.common.timeout_ms),
-     .value_name = "MS",
-     .initial = 30000,
-     .least = 1,
-     .bounded = true,
-     .help = "longest wait for an answer"},
+    TOOL_WAIT(struct get_offsets_options, tool.common.timeout_ms),
     {0},
 };
 

@@ -18,16 +18,10 @@ enum { GROUPS_COLUMN = 20 };
 #define PLACE(member) offsetof(struct tool_groups_options, member)
 
 static const struct cli_option options[] = {
-    {.name = "bootstrap-server",
-     .kind = CLI_TEXT,
-     .offset = PLACE(tool.common.bootstrap),
-     .value_name = "HOST:PORT[,...]",
-     .help = "REQUIRED: the server to connect to"},
-    {.name = "command-config",
-     .kind = CLI_TEXT,
-     .offset = PLACE(tool.command_config),
-     .value_name = "FILE",
-     .help = "properties for the connection"},
+    TOOL_TEXT(struct tool_groups_options, "bootstrap-server", tool.common.bootstrap, "HOST:PORT[,...]",
+              "REQUIRED: the server to connect to"),
+    TOOL_TEXT(struct tool_groups_options, "command-config", tool.command_config, "FILE",
+              "properties for the connection"),
     {.name = "list", .kind = CLI_FLAG, .offset = PLACE(list), .help = "list the groups"},
     {.name = "group-type",
      .kind = CLI_TEXT,
@@ -42,14 +36,7 @@ static const struct cli_option options[] = {
     {.name = "consumer", .kind = CLI_FLAG, .offset = PLACE(consumer), .help = "only consumer groups of either type"},
     {.name = "share", .kind = CLI_FLAG, .offset = PLACE(share), .help = "only share groups"},
     {.name = "streams", .kind = CLI_FLAG, .offset = PLACE(streams), .help = "only streams groups"},
-    {.name = "timeout",
-     .kind = CLI_NUMBER,
-     .offset = PLACE(tool.common.timeout_ms),
-     .value_name = "MS",
-     .initial = 30000,
-     .least = 1,
-     .bounded = true,
-     .help = "longest wait for an answer"},
+    TOOL_WAIT(struct tool_groups_options, tool.common.timeout_ms),
     {0},
 };
 

@@ -15,14 +15,7 @@ static const struct cli_option connection[] = {
      .offset = offsetof(struct cli_common, bootstrap),
      .value_name = "HOST1:PORT1[,HOST2:PORT2[...]]",
      .help = "the old name of the same"},
-    {.name = "timeout",
-     .kind = CLI_NUMBER,
-     .offset = offsetof(struct cli_common, timeout_ms),
-     .value_name = "MS",
-     .initial = 30000,
-     .least = 1,
-     .bounded = true,
-     .help = "longest wait for an answer"},
+    TOOL_WAIT(struct cli_common, timeout_ms),
     {0},
 };
 
