@@ -394,68 +394,61 @@ static void classic_answer(struct client *c, struct rig_call *call)
     }
 }
 
-static void classic_turn(struct client *c)
+static void any_again(struct client *c, uint64_t ms)
 {
-    uint64_t now = s.r.now.now_ns;
-    if (c->call && c->call->back) {
-        struct rig_call *call = c->call;
-        c->call = NULL;
-        if (!c->lose)
-            classic_answer(c, call);
-        else if (c->leaving)
-            c->running = false;
-        else
-            classic_again(c, 500);
-        rig_call_free(call);
-        return;
-    }
-    if (c->call && now < c->give_up_ns)
-        return;
-    if (c->call) {
+    if (c->classic)
+        classic_again(c, ms);
+    else
+        client_again(c, ms);
+}
+
+// Takes the answer to its call, or gives the call up. True: there is nothing else to do in this turn.
+static bool client_waits(struct client *c)
+{
+    struct rig_call *call = c->call;
+    if (!call)
+        return false;
+    if (!call->back) {
+        if (s.r.now.now_ns < c->give_up_ns)
+            return true;
         client_forget_call(c);
-        classic_again(c, 100);
+        any_again(c, 100);
+        return false;
     }
-    if (now >= c->next_ns)
-        classic_send(c);
+    c->call = NULL;
+    if (!c->lose && c->classic)
+        classic_answer(c, call);
+    else if (!c->lose)
+        client_answer(c, call->call.response);
+    else if (c->leaving)
+        c->running = false;
+    else
+        any_again(c, 500);
+    rig_call_free(call);
+    return true;
 }
 
 static void client_turn(struct client *c)
 {
-    if (c->running && c->classic) {
-        classic_turn(c);
-        return;
-    }
     uint64_t now = s.r.now.now_ns;
     if (!c->running) {
         if (now >= c->next_ns && (s.calm || chance(1, 3)))
             client_start(c);
         return;
     }
-    if (c->call && c->call->back) {
-        struct rig_call *call = c->call;
-        c->call = NULL;
-        if (!c->lose)
-            client_answer(c, call->call.response);
-        else if (c->leaving)
-            c->running = false;
-        else
-            client_again(c, 500);
-        rig_call_free(call);
+    if (client_waits(c))
         return;
-    }
-    if (c->call && now < c->give_up_ns)
-        return;
-    if (c->call) {
-        client_forget_call(c);
-        client_again(c, 100);
-    }
-    if (c->revoke_ns && now >= c->revoke_ns) {
+    if (!c->classic && c->revoke_ns && now >= c->revoke_ns) {
         c->revoke_ns = 0;
         c->owned = c->assigned; // revoked, then taken
         c->report = true;
         c->next_ns = now;
     }
-    if (now >= c->next_ns)
+    if (now < c->next_ns)
+        return;
+    if (c->classic)
+        classic_send(c);
+    else
         client_send(c);
 }
 
