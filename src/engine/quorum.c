@@ -19,6 +19,7 @@ void quorum_dead(struct quorum *q, enum rc rc, const char *text)
     if (q->dead)
         return;
     q->dead = true;
+    quorum_draft_drop(q);
     trace_error(q->config.trace, "metadata: %s (%s); this node cannot go on", text, rc_text(rc));
     if (q->config.failed)
         q->config.failed(q->config.context, rc, text);
@@ -93,13 +94,21 @@ static uint64_t answer_landed(struct quorum *q, uint64_t now)
     return next;
 }
 
+// The op leaves the queue undecided.
+static void withdraw(struct quorum *q, struct list *l, struct quorum_op *op)
+{
+    if (op == q->draft.op)
+        quorum_draft_drop(q);
+    list_remove(l, &op->link);
+}
+
 static uint64_t expire(struct quorum *q, struct list *l, uint64_t now, uint64_t next)
 {
     for (struct list_node *n = l->head.next; n != &l->head;) {
         struct quorum_op *op = container_of(n, struct quorum_op, link);
         n = n->next;
         if (op->deadline_ns && op->deadline_ns <= now) {
-            list_remove(l, &op->link);
+            withdraw(q, l, op);
             quorum_finish(q, op, RC_TIMED_OUT);
         } else if (op->deadline_ns && op->deadline_ns < next) {
             next = op->deadline_ns;
@@ -109,45 +118,6 @@ static uint64_t expire(struct quorum *q, struct list *l, uint64_t now, uint64_t 
 }
 
 // ---- deciding ----
-
-static void new_uuid(void *context, struct uuid *out)
-{
-    struct quorum *q = context;
-    io_random(q->shard->io, out->b, sizeof(out->b));
-}
-
-static int32_t voter(void *context, uint32_t i)
-{
-    const struct quorum *q = context;
-    const struct raft_voters *v = raft_voters(&q->raft);
-    return i < v->count ? v->ids[i].node : NODE_ID_NONE;
-}
-
-// Decides what is queued into b, in order, until it is full. Requests that fail as a whole are answered at once.
-static void decide_queue(struct quorum *q, struct controller_batch *b)
-{
-    struct controller_env env = {.prng = &q->shard->prng,
-                                 .self = q->config.node_id,
-                                 .properties = q->config.properties,
-                                 .new_uuid = new_uuid,
-                                 .voter = voter,
-                                 .context = q,
-                                 .trace = q->config.trace};
-    while (!list_empty(&q->queue)) {
-        struct quorum_op *op = container_of(q->queue.head.next, struct quorum_op, link);
-        enum controller_kind kind = (enum controller_kind)op->kind;
-        enum rc rc = controller_decide(b, &env, kind, op->request, op->answer, &op->progress, op->arena);
-        if (rc == RC_FULL || rc == RC_AGAIN)
-            return; // it, or the rest of it, goes into the next batch
-        list_remove(&q->queue, &op->link);
-        // What adds no record rests on what is applied, or on earlier records of this batch.
-        op->index = b->record_count > 0 ? b->index : q->image->index;
-        if (rc != RC_OK)
-            quorum_finish(q, op, rc);
-        else
-            list_push_back(&q->flying, &op->link);
-    }
-}
 
 // What is no decision of the controller leaves the queue here.
 static void asked_of_raft(struct quorum *q)
@@ -162,18 +132,10 @@ static void asked_of_raft(struct quorum *q)
     }
 }
 
-static void land(struct quorum *q)
-{
-    while (!list_empty(&q->flying)) {
-        struct quorum_op *op = container_of(list_pop_front(&q->flying), struct quorum_op, link);
-        op->landed_ns = shard_now_ns(q->shard);
-        list_push_back(&q->landed, &op->link);
-    }
-}
-
 static void pump(struct quorum *q)
 {
-    if (q->batch_index || list_empty(&q->queue) || q->dead || q->forming)
+    if (q->batch_index || list_empty(&q->queue) || q->dead || q->forming ||
+        (q->draft.op && q->draft.turn == q->shard->counters.turns + 1))
         return;
     if (!raft_leads(&q->raft)) {
         // Without any leader known they wait for one, until their deadlines.
@@ -184,18 +146,22 @@ static void pump(struct quorum *q)
     asked_of_raft(q);
     if (list_empty(&q->queue))
         return;
-    if (q->image->index < q->raft.commit || raft_hands_over(&q->raft))
+    if (q->image->index < q->raft.commit || raft_hands_over(&q->raft)) {
+        quorum_draft_drop(q);
         return; // acts only on what is applied, and not while another is to lead
+    }
     struct controller_batch b;
-    if (controller_batch_begin(&b, q->image, raft_last_index(&q->raft) + 1, q->raft.hard.term) != RC_OK) {
+    enum rc rc = quorum_decide(q, &b);
+    if (rc == RC_AGAIN)
+        return; // the next turn goes on with it
+    if (rc != RC_OK) {
         quorum_finish_all(q, &q->queue, RC_NOMEM);
         return;
     }
-    decide_queue(q, &b);
     if (b.record_count == 0) {
         if (!list_empty(&q->queue))
             quorum_wake(q); // part of a large request that only checks
-        land(q);
+        quorum_land(q);
         controller_batch_end(&b);
         quorum_wake(q);
         return;
@@ -203,47 +169,6 @@ static void pump(struct quorum *q)
     q->batch_index = b.index;
     quorum_feed(q, &(struct raft_event){.kind = RAFT_PROPOSE, .payload = buf_bytes(&b.records)});
     controller_batch_end(&b);
-}
-
-// ---- applying ----
-
-static enum rc apply_entry(struct image *w, const struct raft_entry *e)
-{
-    if (e->type == RAFT_ENTRY_DATA)
-        return image_apply_entry(w, e->payload, e->index, e->term);
-    w->index = e->index;
-    w->term = e->term;
-    return RC_OK;
-}
-
-static void apply_committed(struct quorum *q, uint64_t commit)
-{
-    if (commit <= q->image->index || q->dead)
-        return;
-    struct image *w = image_begin(q->image);
-    enum rc rc = w ? RC_OK : RC_NOMEM;
-    for (uint64_t i = q->image->index + 1; rc == RC_OK && i <= commit; i++) {
-        struct raft_entry e;
-        bool there = raft_entry_get(&q->raft, i, &e);
-        ASSERT(there);
-        rc = apply_entry(w, &e);
-    }
-    if (rc != RC_OK) {
-        image_unref(w);
-        quorum_dead(q, rc,
-                    rc == RC_NOMEM ? "out of memory while applying"
-                                   : "a committed record is unknown to this version or cannot be applied");
-        return;
-    }
-    // Answers of this batch are due once the image is out.
-    if (q->batch_index && q->batch_index <= commit) {
-        q->batch_index = 0;
-        land(q);
-    }
-    quorum_self_image(q, w);
-    quorum_publish(q, w);
-    quorum_feed(q, &(struct raft_event){.kind = RAFT_APPLIED, .index = commit});
-    quorum_snapshot_consider(q);
 }
 
 // ---- stepping ----
@@ -255,6 +180,7 @@ static void role_moved(struct quorum *q)
     // What was sent to the leader before is still its to answer; only the end of that connection ends it here.
     if (q->raft.role == RAFT_LEADER)
         return;
+    quorum_draft_drop(q);
     batch_lost(q, RC_NOT_CONTROLLER);
     for (struct list_node *n = q->queue.head.next; n != &q->queue.head;) {
         struct quorum_op *op = container_of(n, struct quorum_op, link);
@@ -273,6 +199,7 @@ static void install(struct quorum *q)
     struct image *w = q->arrival.image;
     ASSERT(w && q->fx.installed.index == q->arrival.mark.index);
     q->arrival.image = NULL;
+    quorum_apply_drop(q);
     w->index = q->fx.installed.index;
     w->term = q->fx.installed.term;
     w->changes.everything = true;
@@ -301,7 +228,7 @@ enum rc quorum_step(struct quorum *q, struct raft_event *ev, uint64_t *index)
     }
     if (moved)
         role_moved(q);
-    apply_committed(q, commit); // may step again; q->fx is no longer read
+    quorum_apply(q, commit); // may step again; q->fx is no longer read
     quorum_wake(q);
     return rc;
 }
@@ -352,6 +279,8 @@ static void on_work(struct shard_task *t)
 {
     struct quorum *q = container_of(t, struct quorum, work);
     uint64_t now = shard_now_ns(q->shard), next = UINT64_MAX;
+    if (quorum_applies(q))
+        quorum_apply(q, 0);
     if (q->dead) {
         quorum_finish_all(q, &q->queue, RC_NOT_CONTROLLER);
         quorum_finish_all(q, &q->changes, RC_NOT_CONTROLLER);
@@ -373,6 +302,8 @@ static void on_work(struct shard_task *t)
     struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         next = expire(q, lists[i], now, next);
+    if (quorum_applies(q) || q->draft.op)
+        next = now; // the next turn
     uint64_t raft_ms = q->dead || q->forming ? UINT64_MAX : raft_deadline_ms(&q->raft);
     if (raft_ms != UINT64_MAX)
         next = sooner(next, raft_ms * 1000000);

@@ -384,6 +384,8 @@ void quorum_destroy(struct quorum *q)
     if (!q)
         return;
     quiesce(q);
+    quorum_apply_drop(q);
+    quorum_draft_drop(q);
     struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         abandon(lists[i]);

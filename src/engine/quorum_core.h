@@ -152,6 +152,24 @@ struct quorum_tend {
     struct controller_tend request;
 };
 
+// The next image, while committed entries are applied to it.
+struct quorum_applying {
+    struct image *image; // NULL: none begun
+    uint64_t commit;     // what is committed
+    uint64_t index;      // the last entry that is in the image as a whole
+    size_t at;           // bytes of the next one that are
+    uint64_t turn;       // no more in this one
+};
+
+// A batch whose only decision takes several turns.
+struct quorum_draft {
+    struct quorum_op *op; // NULL: none
+    struct controller_batch batch;
+    const struct image *base; // what it rests on; counted
+    struct controller_progress before;
+    uint64_t turn; // no more in this one
+};
+
 struct quorum {
     struct quorum_config config;
     struct quorum_identity identity;
@@ -202,6 +220,8 @@ struct quorum {
     int32_t correlation;
     uint64_t session_ns, beat_every_ns;
     struct quorum_tend tend;
+    struct quorum_applying applying;
+    struct quorum_draft draft;
     struct quorum_met met[PEERS_MAX];
     uint32_t met_count; // atomic
 };
@@ -215,6 +235,15 @@ void quorum_dead(struct quorum *q, enum rc rc, const char *text);
 void quorum_finish(struct quorum *q, struct quorum_op *op, enum rc rc);
 void quorum_finish_all(struct quorum *q, struct list *l, enum rc rc);
 void quorum_take(struct quorum *q, struct quorum_op *op); // submitted on the quorum's own shard
+// quorum_decide.c: begins b and decides into it what is queued, in order, until it is full; requests that fail as a whole
+// are answered at once. RC_AGAIN: b is kept, the next turn goes on. RC_NOMEM: no batch was begun.
+enum rc quorum_decide(struct quorum *q, struct controller_batch *b);
+void quorum_draft_drop(struct quorum *q); // what was decided in part, if anything, is not
+// quorum_apply.c
+void quorum_apply(struct quorum *q, uint64_t commit); // publishes what is done; may step
+bool quorum_applies(const struct quorum *q);          // there is more, from the next turn on
+void quorum_apply_drop(struct quorum *q);             // what is begun
+void quorum_land(struct quorum *q);
 // quorum_disk.c
 void quorum_disk_want(struct quorum *q, const struct raft_effects *fx);
 void quorum_disk_write(struct quorum *q);

@@ -24,6 +24,7 @@ enum rc controller_batch_begin(struct controller_batch *b, const struct image *b
 void controller_batch_end(struct controller_batch *b)
 {
     image_unref(b->view);
+    image_unref(b->draft);
     buf_deinit(&b->records);
     *b = (struct controller_batch){0};
 }
@@ -102,10 +103,12 @@ const bool *decision_duplicates(struct decision *d, const struct bytes *keys, ui
 
 bool decision_fits(struct decision *d, uint32_t work, size_t bytes, bool *never)
 {
+    // What takes several turns begins a batch: it can then be given up without anything else.
+    bool long_one = work > CONTROLLER_PIECE_PARTITIONS / CONTROLLER_WORK_PARTITIONS;
     *never = bytes > METADATA_ENTRY_BYTES_MAX;
     if (*never)
         return false;
-    if (d->batch->records.n + bytes > METADATA_ENTRY_BYTES_MAX ||
+    if ((long_one && d->batch->records.n > 0) || d->batch->records.n + bytes > METADATA_ENTRY_BYTES_MAX ||
         (d->work > 0 && d->work + work > CONTROLLER_WORK_MAX)) {
         d->more = true;
         return false;
@@ -317,20 +320,37 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
 enum rc controller_decide(struct controller_batch *b, const struct controller_env *env, enum controller_kind kind,
                           const void *request, void *answer, struct controller_progress *progress, struct arena *arena)
 {
-    size_t start = b->records.n;
-    uint32_t count = b->record_count;
-    struct decision d = {.batch = b, .env = env, .arena = arena, .progress = progress, .view = image_begin(b->view)};
+    size_t start = b->draft ? b->draft_start : b->records.n;
+    uint32_t count = b->draft ? b->draft_count : b->record_count;
+    const struct controller_progress before = *progress;
+    struct decision d = {.batch = b,
+                         .env = env,
+                         .arena = arena,
+                         .progress = progress,
+                         .view = b->draft ? b->draft : image_begin(b->view),
+                         .work = b->draft ? b->draft_work : 0};
+    b->draft = NULL;
     if (!d.view)
         return RC_NOMEM;
-    enum rc rc = decide(&d, kind, request, answer);
+    decide_adding(&d);
+    enum rc rc = d.rc == RC_OK && !d.unfinished ? decide(&d, kind, request, answer) : RC_OK;
     if (rc == RC_OK)
         rc = d.rc;
+    if (rc == RC_OK && d.unfinished) {
+        b->draft = d.view;
+        b->draft_start = start;
+        b->draft_count = count;
+        b->draft_work = d.work;
+        return RC_AGAIN;
+    }
     if (rc == RC_OK && !d.dry) {
         image_unref(b->view);
         b->view = d.view;
         return d.more ? RC_AGAIN : RC_OK;
     }
     image_unref(d.view);
+    if (rc != RC_OK)
+        *progress = before; // RC_FULL: it is decided once more
     b->records.n = start;
     b->record_count = count;
     if (rc == RC_OK && d.more)

@@ -23,6 +23,10 @@ struct controller_batch {
     struct buf records;   // the entry's payload so far
     uint64_t index, term; // the entry it will be
     uint32_t record_count;
+    struct image *draft; // of a decision that is not finished: more of it in another turn; NULL: none
+    // private
+    size_t draft_start;
+    uint32_t draft_count, draft_work;
 };
 
 // What decisions depend on besides the image.
@@ -139,15 +143,25 @@ struct controller_progress {
     bool stated;    // the record of a node's state is out
     bool moved;     // every partition has been looked at
     uint64_t alone; // partitions that have no other replica than a node that may have lost records
+    struct controller_adding { // partitions of a topic, first to first + count, that are still to be added
+        struct uuid topic_id;
+        int32_t first;
+        uint32_t count, factor;
+        const int32_t *replicas;
+    } adding;
 };
 
 // Work of one request in one batch, so that thousands of topics in one request hold up nobody: a topic costs one, and
 // so do four partitions.
 enum { CONTROLLER_WORK_MAX = 400 };
+// Partitions that one call adds: a topic of many is one decision of one entry, but takes several turns.
+enum { CONTROLLER_PIECE_PARTITIONS = 1024, CONTROLLER_WORK_PARTITIONS = 4 };
 
 // Decides one request: fills answer (per-topic errors are inside the answer and RC_OK is returned) and adds records.
 // RC_AGAIN: a part is decided (where the parts stand by themselves: topics created and deleted, partitions reassigned);
-// go on with the same progress in the next batch. RC_FULL: the batch is too full for it; nothing was added, decide it in
+// go on with the same progress in the next batch. With b->draft set the decision is in the middle of a part: go on with
+// the same batch, which holds nothing else and may not be committed; giving it up gives up all since, and the progress
+// before. RC_FULL: the batch is too full for it; nothing was added, decide it in
 // the next one.
 // RC_POLICY_VIOLATION: it fits no batch. RC_NOMEM: nothing was added. Other errors answer the whole request:
 // RC_STALE_BROKER_EPOCH, RC_BROKER_ID_NOT_REGISTERED, RC_DUPLICATE_BROKER_REGISTRATION, RC_INVALID_REQUEST.

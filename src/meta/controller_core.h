@@ -17,6 +17,7 @@ struct decision {
     struct controller_progress *progress;
     uint32_t work; // done in this batch
     bool more;     // the request goes on in the next batch
+    bool unfinished; // progress->adding goes on with the next call
     bool dry;      // validate_only: applied to the view, so that a request is checked against itself, then given up
     enum rc rc;    // sticks: RC_FULL, RC_NOMEM
 };
@@ -122,9 +123,12 @@ void decide_elect_leaders(struct decision *d, const struct elect_leaders_request
                           struct elect_leaders_response *out);
 void decide_alter_isr(struct decision *d, const struct alter_isr *in, struct alter_isr_answer *out);
 
-// controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k]) to a topic.
+// controller_partitions.c: adds `count` partitions with `factor` replicas each (replicas[n * factor + k], which stay as
+// long as the progress) to a topic. Many are not all added at once: then d->unfinished is set, and the decision has to
+// return; the rest is added before it is called again.
 void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
                            const int32_t *replicas);
+void decide_adding(struct decision *d); // the rest, or more of it
 // Checks one manual list of replicas: registered nodes, each once; factor 0: any number.
 struct decision_error decide_check_nodes(struct decision *d, const int32_t *ids, uint32_t count, uint32_t factor);
 // The same, and one of them must be live: of new partitions.

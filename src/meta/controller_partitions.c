@@ -71,16 +71,13 @@ struct uuid decide_directory(const struct image *i, int32_t node)
     return n && n->directory_count == 1 ? n->directories[0] : (struct uuid){0};
 }
 
-static bool fill_partition(struct decision *d, const int32_t *replicas, uint32_t factor,
+// p's arrays have room for factor.
+static void fill_partition(const struct decision *d, const int32_t *replicas, uint32_t factor,
                            struct partitions_record_partition *p)
 {
-    partitions_record_partition_init(p);
     p->replicas = (int32_t *)(uintptr_t)replicas;
     p->replicas_count = p->directories_count = factor;
-    p->directories = decision_array(d, factor, sizeof(struct uuid));
-    p->isr = decision_array(d, factor, sizeof(int32_t));
-    if (d->rc != RC_OK)
-        return false;
+    p->isr_count = 0;
     for (uint32_t k = 0; k < factor; k++) {
         p->directories[k] = decide_directory(d->view, replicas[k]);
         if (decide_may_lead(d->view, replicas[k]))
@@ -88,20 +85,52 @@ static bool fill_partition(struct decision *d, const int32_t *replicas, uint32_t
     }
     ASSERT(p->isr_count > 0);
     p->leader = p->isr[0];
-    return true;
+}
+
+// A record holds as many as a chunk of the image: what decoding one takes is small and stays in the cache.
+static void add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
+                           const int32_t *replicas)
+{
+    enum { RECORD_PARTITIONS = IMAGE_CHUNK_PARTITIONS };
+    uint32_t most = count < RECORD_PARTITIONS ? count : RECORD_PARTITIONS;
+    struct partitions_record_partition *partitions = decision_array(d, most, sizeof(*partitions));
+    struct uuid *directories = decision_array(d, (size_t)most * factor, sizeof(*directories));
+    int32_t *isr = decision_array(d, (size_t)most * factor, sizeof(*isr));
+    for (uint32_t i = 0; d->rc == RC_OK && i < most; i++) {
+        partitions_record_partition_init(&partitions[i]);
+        partitions[i].directories = directories + (size_t)i * factor;
+        partitions[i].isr = isr + (size_t)i * factor;
+    }
+    for (uint32_t done = 0; d->rc == RC_OK && done < count;) {
+        uint32_t n = count - done < most ? count - done : most;
+        struct partitions_record r = {
+            .topic_id = topic_id, .first = first + (int32_t)done, .partitions = partitions, .partitions_count = n};
+        for (uint32_t i = 0; i < n; i++)
+            fill_partition(d, replicas + (size_t)(done + i) * factor, factor, &partitions[i]);
+        decision_add(d, &partitions_record_message, &r);
+        done += n;
+    }
+}
+
+void decide_adding(struct decision *d)
+{
+    struct controller_adding *a = &d->progress->adding;
+    uint32_t n = a->count < CONTROLLER_PIECE_PARTITIONS ? a->count : CONTROLLER_PIECE_PARTITIONS;
+    if (n == 0)
+        return;
+    add_partitions(d, a->topic_id, a->first, n, a->factor, a->replicas);
+    a->first += (int32_t)n;
+    a->count -= n;
+    a->replicas += (size_t)n * a->factor;
+    d->unfinished = a->count > 0;
 }
 
 void decide_add_partitions(struct decision *d, struct uuid topic_id, int32_t first, uint32_t count, uint32_t factor,
                            const int32_t *replicas)
 {
-    struct partitions_record r = {.topic_id = topic_id, .first = first, .partitions_count = count};
-    r.partitions = decision_array(d, count, sizeof(*r.partitions));
-    if (!r.partitions)
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        if (!fill_partition(d, replicas + (size_t)i * factor, factor, &r.partitions[i]))
-            return;
-    decision_add(d, &partitions_record_message, &r);
+    ASSERT(d->progress->adding.count == 0);
+    d->progress->adding = (struct controller_adding){topic_id, first, count, factor, replicas};
+    decide_adding(d);
 }
 
 // ---- CreatePartitions ----
@@ -153,20 +182,32 @@ static struct decision_error grow(struct decision *d, const struct create_partit
 void decide_create_partitions(struct decision *d, const struct create_partitions_request *in,
                               struct create_partitions_response *out)
 {
-    create_partitions_response_init(out);
     d->dry = in->validate_only;
-    out->results = decision_array(d, in->topics_count, sizeof(*out->results));
-    struct bytes *names = decision_array(d, in->topics_count, sizeof(*names));
-    for (uint32_t i = 0; names && i < in->topics_count; i++)
-        names[i] = in->topics[i].name;
-    const bool *twice = names ? decision_duplicates(d, names, in->topics_count) : NULL;
-    for (uint32_t i = 0; twice && out->results && i < in->topics_count && d->rc == RC_OK; i++) {
-        struct decision_error e =
-            twice[i] ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Duplicate topic name.") : grow(d, &in->topics[i]);
-        struct create_partitions_response_result *r = &out->results[out->results_count++];
+    if (d->progress->done == 0) {
+        uint64_t wanted = 0;
+        for (uint32_t i = 0; i < in->topics_count; i++)
+            wanted += in->topics[i].count > 0 ? (uint64_t)in->topics[i].count : 0;
+        if (wanted > CONTROLLER_PIECE_PARTITIONS && d->batch->records.n > 0) {
+            d->rc = RC_FULL; // what takes several turns begins a batch
+            return;
+        }
+        create_partitions_response_init(out);
+        out->results = decision_array(d, in->topics_count, sizeof(*out->results));
+        struct bytes *names = decision_array(d, in->topics_count, sizeof(*names));
+        for (uint32_t i = 0; names && i < in->topics_count; i++)
+            names[i] = in->topics[i].name;
+        d->progress->twice = names ? decision_duplicates(d, names, in->topics_count) : NULL;
+        if (!d->progress->twice && d->rc == RC_OK)
+            d->rc = RC_NOMEM;
+    }
+    for (uint32_t i = d->progress->done; i < in->topics_count && d->rc == RC_OK && !d->unfinished; i++) {
+        struct decision_error e = d->progress->twice[i] ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Duplicate topic name.")
+                                                        : grow(d, &in->topics[i]);
+        struct create_partitions_response_result *r = &out->results[i];
         create_partitions_response_result_init(r);
         r->name = in->topics[i].name;
         r->error_code = kerr_of(e.rc);
         r->error_message = e.text;
+        out->results_count = d->progress->done = i + 1;
     }
 }

@@ -151,7 +151,6 @@ static void create_topic(struct decision *d, const struct plan *plan, struct byt
     } while (uuid_is_reserved(*id) || image_topic_by_id(d->view, *id));
     struct topic_record r = {.name = name, .topic_id = *id};
     decision_add(d, &topic_record_message, &r);
-    decide_add_partitions(d, *id, 0, plan->partitions, plan->factor, plan->replicas);
     for (size_t i = 0; i < plan->configs.count; i++) {
         struct config_record c = {.resource_type = CONFIG_RESOURCE_TOPIC,
                                   .resource_name = name,
@@ -159,6 +158,7 @@ static void create_topic(struct decision *d, const struct plan *plan, struct byt
                                   .value = bytes_str(plan->configs.pairs[i].value)};
         decision_add(d, &config_record_message, &c);
     }
+    decide_add_partitions(d, *id, 0, plan->partitions, plan->factor, plan->replicas); // last: it may take several turns
 }
 
 // No less than the records of a topic take.
@@ -179,7 +179,8 @@ static bool create_one(struct decision *d, const struct create_topics_request_to
         twice ? DECISION_FAIL(d, RC_INVALID_REQUEST, "Duplicate topic name.") : plan_topic(d, in, &plan);
     if (e.rc == RC_OK && d->rc == RC_OK) {
         bool never;
-        if (!decision_fits(d, 1 + plan.partitions / 4, plan_bytes(&plan, in->name), &never) && !never)
+        uint32_t work = 1 + plan.partitions / CONTROLLER_WORK_PARTITIONS;
+        if (!decision_fits(d, work, plan_bytes(&plan, in->name), &never) && !never)
             return false;
         if (never)
             e = DECISION_FAIL(d, RC_POLICY_VIOLATION,
@@ -213,7 +214,7 @@ void decide_create_topics(struct decision *d, const struct create_topics_request
         d->progress->twice = names ? decision_duplicates(d, names, in->topics_count) : NULL;
     }
     uint32_t i = d->progress->done;
-    while (d->rc == RC_OK && i < in->topics_count &&
+    while (d->rc == RC_OK && !d->unfinished && i < in->topics_count &&
            create_one(d, &in->topics[i], d->progress->twice[i], &out->topics[i]))
         i++;
     if (d->rc == RC_OK)

@@ -54,6 +54,7 @@ struct image *image_begin(const struct image *base)
     w->refs = 1;
     w->version = base->version + 1;
     w->changes = (struct image_changes){0};
+    w->cost = 0;
     if (w->by_name)
         image_count_up(&w->by_name->refs);
     if (w->by_id)

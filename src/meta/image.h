@@ -223,6 +223,7 @@ struct image {
     uint64_t leaderless_count; // partitions
     uint64_t elr_count;        // partitions whose ELR is not empty
     uint64_t unclean_index;    // Raft index of the last change of unclean.leader.election.enable, 0: not known
+    uint64_t cost; // of what was applied to this version, about the bytes of records of new partitions
     bool poisoned; // private: memory ran out while applying; may only be given up
 };
 
@@ -244,6 +245,9 @@ struct image *image_begin(const struct image *base);
 enum rc image_apply(struct image *w, struct bytes record, uint64_t index, uint64_t term);
 // Applies a whole entry: records, each behind its length as a varint.
 enum rc image_apply_entry(struct image *w, struct bytes entry, uint64_t index, uint64_t term);
+// Applies records of the entry until w->cost has reached cost_max, one at least; rest: in, those that are not applied
+// yet; out, what is left. w is to be published only between entries.
+enum rc image_apply_some(struct image *w, struct bytes *rest, uint64_t cost_max, uint64_t index, uint64_t term);
 
 // ------------------------------------------------------------------------------------------------ reading
 

@@ -302,6 +302,7 @@ static enum rc apply_in(struct image *w, struct bytes record, struct arena *a)
     enum rc rc = schema_record_decode(metadata_records, ARRAY_COUNT(metadata_records), record, a, &r, sizeof(r), &m);
     if (rc != RC_OK)
         return rc;
+    w->cost += record.n;
     rc = dispatch(w, m, &r, a);
     ASSERT(rc != RC_OK || !w->poisoned);
     return rc;
@@ -320,22 +321,29 @@ enum rc image_apply(struct image *w, struct bytes record, uint64_t index, uint64
 
 enum rc image_apply_entry(struct image *w, struct bytes entry, uint64_t index, uint64_t term)
 {
+    return image_apply_some(w, &entry, UINT64_MAX, index, term);
+}
+
+enum rc image_apply_some(struct image *w, struct bytes *rest, uint64_t cost_max, uint64_t index, uint64_t term)
+{
     ASSERT(index >= w->index);
     w->index = index;
     w->term = term;
     struct arena a;
     arena_init(&a, APPLY_ARENA_BYTES_MAX, NULL, 0);
     enum rc rc = RC_OK;
-    while (rc == RC_OK && entry.n > 0) {
+    while (rc == RC_OK && rest->n > 0) {
         uint64_t n;
-        if (!varint_get(&entry, 5, &n) || n > entry.n) {
+        if (!varint_get(rest, 5, &n) || n > rest->n) {
             rc = RC_MALFORMED;
             break;
         }
-        rc = apply_in(w, bytes_of(entry.p, (size_t)n), &a);
-        entry.p += n;
-        entry.n -= (size_t)n;
+        rc = apply_in(w, bytes_of(rest->p, (size_t)n), &a);
+        rest->p += n;
+        rest->n -= (size_t)n;
         arena_reset(&a);
+        if (w->cost >= cost_max)
+            break;
     }
     arena_deinit(&a);
     return rc;

@@ -3,6 +3,8 @@
 // Records of topics and their partitions into the working image. See image_apply.c.
 #include "meta/image_core.h"
 
+enum { GONE_PARTITION_COST = 16 };
+
 // ---- topics ----
 
 enum rc image_apply_topic(struct image *w, const struct topic_record *r)
@@ -29,6 +31,7 @@ enum rc image_apply_topic_deleted(struct image *w, const struct topic_deleted_re
     if (!t)
         return RC_MALFORMED;
     w->partition_count -= (uint64_t)t->partition_count;
+    w->cost += (uint64_t)t->partition_count * GONE_PARTITION_COST;
     w->topic_count--;
     for (int32_t i = 0; i < t->partition_count; i++)
         (void)image_shares_count(w, image_partition(t, i), -1);

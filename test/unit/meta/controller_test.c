@@ -98,6 +98,82 @@ Test(controller, assignments_by_hand)
     fixture_close(&f);
 }
 
+// Begins a batch over f's image and decides a piece of it.
+static enum rc decide_piece(struct fixture *f, struct controller_batch *b, enum controller_kind kind, const void *request,
+                            void *answer, struct controller_progress *progress)
+{
+    struct controller_env env = {
+        .prng = &f->prng, .self = 1, .properties = f->properties, .new_uuid = fixture_uuid, .context = f};
+    if (!b->view)
+        cr_assert_eq(controller_batch_begin(b, f->image, f->index + 1, 3), RC_OK);
+    return controller_decide(b, &env, kind, request, answer, progress, &f->arena);
+}
+
+Test(controller, many_partitions_are_added_over_several_turns)
+{
+    struct fixture f;
+    fixture_open(&f);
+    fixture_node(&f, 1, NULL);
+    enum { PIECE = CONTROLLER_PIECE_PARTITIONS };
+    struct create_topics_request_topic t;
+    struct create_topics_request request;
+    struct create_topics_response answer;
+    create_topics_request_init(&request);
+    create_topics_request_topic_init(&t);
+    t.name = bytes_str("long");
+    t.num_partitions = 2 * PIECE + 3;
+    t.replication_factor = 1;
+    request.topics = &t;
+    request.topics_count = 1;
+    // Given up in the middle, it begins anew.
+    struct controller_batch b = {0};
+    struct controller_progress progress = {0}, before = progress;
+    cr_assert_eq(decide_piece(&f, &b, CONTROLLER_CREATE_TOPICS, &request, &answer, &progress), RC_AGAIN);
+    cr_assert_not_null(b.draft);
+    cr_assert_eq(image_topic_by_name(b.draft, t.name)->partition_count, PIECE);
+    cr_assert_null(image_topic_by_name(b.view, t.name), "the batch does not hold it yet");
+    controller_batch_end(&b);
+    progress = before;
+    for (int i = 0; i < 3; i++) {
+        enum rc rc = decide_piece(&f, &b, CONTROLLER_CREATE_TOPICS, &request, &answer, &progress);
+        cr_assert_eq(rc, i < 2 ? RC_AGAIN : RC_OK);
+        cr_assert_eq(b.draft != NULL, i < 2);
+    }
+    cr_assert_eq(image_topic_by_name(b.view, t.name)->partition_count, t.num_partitions);
+    // What takes several turns waits for a batch of its own.
+    struct create_partitions_request_topic g;
+    struct create_partitions_request grow;
+    struct create_partitions_response grown;
+    create_partitions_request_init(&grow);
+    create_partitions_request_topic_init(&g);
+    g.name = t.name;
+    g.count = 5 * PIECE;
+    g.assignments = NULL;
+    grow.topics = &g;
+    grow.topics_count = 1;
+    progress = before;
+    cr_assert_eq(decide_piece(&f, &b, CONTROLLER_CREATE_PARTITIONS, &grow, &grown, &progress), RC_FULL);
+    t.name = bytes_str("longer");
+    cr_assert_eq(decide_piece(&f, &b, CONTROLLER_CREATE_TOPICS, &request, &answer, &progress), RC_AGAIN);
+    cr_assert_null(b.draft);
+    controller_batch_end(&b);
+    t.name = bytes_str("long");
+    const struct create_topics_response *out = create(&f, &t, 1, false);
+    cr_assert_eq(out->topics[0].error_code, 0);
+    uint64_t index = f.index;
+    cr_assert_eq(fixture_decide(&f, CONTROLLER_CREATE_PARTITIONS, &grow, &grown), RC_OK);
+    cr_assert(grown.results_count == 1 && grown.results[0].error_code == 0);
+    cr_assert_eq(f.index, index + 1, "in one entry");
+    cr_assert_eq(image_topic_by_name(f.image, t.name)->partition_count, g.count);
+    g.count++;
+    grow.validate_only = true;
+    cr_assert_eq(fixture_decide(&f, CONTROLLER_CREATE_PARTITIONS, &grow, &grown), RC_OK);
+    g.count = 8 * PIECE;
+    cr_assert_eq(fixture_decide(&f, CONTROLLER_CREATE_PARTITIONS, &grow, &grown), RC_OK);
+    cr_assert(grown.results[0].error_code == 0 && f.index == index + 1, "only looked at");
+    fixture_close(&f);
+}
+
 Test(controller, large_requests_are_decided_piece_by_piece)
 {
     struct fixture f;

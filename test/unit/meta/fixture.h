@@ -20,6 +20,7 @@ void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 // Registers and unfences a node. Returns its broker epoch.
 int64_t fixture_node(struct fixture *f, int32_t id, const char *rack);
+void fixture_uuid(void *context, struct uuid *out); // controller_env.new_uuid; context: the fixture
 // Decides one request in a batch of its own and commits it.
 enum rc fixture_decide(struct fixture *f, enum controller_kind kind, const void *request, void *answer);
 // One topic; returns its part of the answer (in the fixture's arena).
