@@ -24,7 +24,8 @@ static uint32_t bits_of(const struct cluster_world *w, const int32_t *ids, uint3
 }
 
 // A newer image than anybody had before: epochs rise, who leads is in sync.
-static void know(struct cluster_world *w, const struct image_topic *it, int32_t k, struct cluster_part *part)
+static void know(struct cluster_world *w, const struct image *image, const struct image_topic *it, int32_t k,
+                 struct cluster_part *part)
 {
     const struct image_partition *ip = image_partition(it, k);
     struct cluster_known *known = &part->known, was = *known;
@@ -33,7 +34,6 @@ static void know(struct cluster_world *w, const struct image_topic *it, int32_t 
     *known = (struct cluster_known){.epoch = ip->epoch,
                                     .leader = ip->leader,
                                     .leader_epoch = ip->leader_epoch,
-                                    .led_ns = ip->leader_epoch == was.leader_epoch ? was.led_ns : w->sim.now_ns,
                                     .preferred = image_replicas(ip)[0],
                                     .recovering = ip->recovery == IMAGE_RECOVERING,
                                     .replicas = bits_of(w, image_replicas(ip), ip->replica_count),
@@ -58,6 +58,7 @@ static void know(struct cluster_world *w, const struct image_topic *it, int32_t 
     if (known->leader_epoch == was.leader_epoch && known->leader != was.leader && known->leader != NODE_ID_NONE)
         sim_fail(&w->sim, "%s-%d: epoch %d is given to %d and to %d", it->name, k, known->leader_epoch, was.leader,
                  known->leader);
+    cluster_elections_handed(w, part, &was, image);
     cluster_elections_look(w, part, &was);
     cluster_count(w, CLUSTER_ISR_SHRINKS, (was.isr & ~known->isr) != 0);
     cluster_count(w, CLUSTER_ISR_GROWTHS, (known->isr & ~was.isr) != 0);
@@ -79,7 +80,7 @@ static void look_newest(struct cluster_world *w, const struct image *image)
         if (it && !uuid_eq(w->topics[t].id, it->id))
             sim_fail(&w->sim, "%s is another topic than before", it->name);
         for (int32_t k = 0; it && k < it->partition_count && k < (int32_t)w->topics[t].partition_count; k++)
-            know(w, it, k, &w->topics[t].parts[k]);
+            know(w, image, it, k, &w->topics[t].parts[k]);
     }
 }
 

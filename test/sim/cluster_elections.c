@@ -3,7 +3,9 @@
 // Elections that nobody asked for, in the cluster scenario: leaderships that go back to preferred replicas, and leaders
 // that may lack records. The second sort loses what was acknowledged, and is never silent: only where the metadata says
 // that the leader is recovering from it, and the topic allows it, may anything be gone.
-#include "cluster_world.h"
+#include "cluster_clients.h"
+
+#include "meta/image.h"
 
 void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was)
 {
@@ -20,6 +22,22 @@ void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, 
     cluster_count(w, CLUSTER_UNCLEAN, 1);
     cluster_at_risk(w, part, ends);
     w->eras.now++;
+}
+
+void cluster_elections_handed(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was,
+                              const struct image *image)
+{
+    if (was->leader < 1 || part->known.leader == was->leader)
+        return;
+    const struct image_node *before = image_node(image, was->leader);
+    if (before && (!before->fenced || before->in_shutdown))
+        part->handed_ns[was->leader - 1] = w->sim.now_ns;
+}
+
+bool cluster_may_not_know(const struct cluster_part *part, uint32_t node, uint64_t asked_ns)
+{
+    return part->handed_ns[node] && !cluster_leads_now(part, node) &&
+           asked_ns < part->handed_ns[node] + CLUSTER_SESSION_MS * SIM_MS;
 }
 
 bool cluster_elections_settled(const struct cluster_world *w)

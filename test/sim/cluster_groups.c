@@ -4,9 +4,19 @@
 // __consumer_offsets. What a group has committed stays as long as the guarantee covers that topic.
 #include "cluster_clients.h"
 
+#include "group/groups.h"
+
 static bool topic_there(const struct group_world *g, uint32_t topic)
 {
     return container_of(g, struct cluster_world, groups)->topics[topic].there;
+}
+
+static bool may_not_know(const struct group_world *g, uint32_t group, uint32_t host, uint64_t asked_ns)
+{
+    const struct cluster_world *w = container_of(g, struct cluster_world, groups);
+    const struct cluster_topic *offsets = &w->topics[w->topic_count];
+    int32_t k = group_partition(bytes_str(g->groups[group].model.name), (int32_t)offsets->partition_count);
+    return cluster_may_not_know(&offsets->parts[k], host, asked_ns);
 }
 
 void cluster_groups_draw(struct cluster_world *w)
@@ -20,7 +30,8 @@ void cluster_groups_draw(struct cluster_world *w)
                               .era = &w->group_era,
                               .draining = &w->draining,
                               .topic_count = w->topic_count,
-                              .there = topic_there};
+                              .there = topic_there,
+                              .may_not_know = may_not_know};
     for (uint32_t i = 0; i < w->node_count; i++)
         g->hosts[i] = w->nodes[i].machine->name;
     for (uint32_t t = 0; t < w->topic_count; t++)

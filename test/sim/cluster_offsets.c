@@ -14,6 +14,7 @@ struct cluster_asker {
     struct shard_timer timer;
     struct client_request request;
     uint32_t topic, partition, era, node;
+    uint64_t asked_ns;
     bool earliest;
     int64_t least; // that the answer may be
     struct list_offsets_request in;
@@ -37,11 +38,7 @@ static void judge(struct cluster_asker *a, const struct list_offsets_response_pa
     }
     w->result->checks++;
     cluster_check(w);
-    // Leaderships move without anybody dying: who was replaced a moment ago, no longer than a session, may not know of it
-    // yet, and of what its successor has taken.
-    bool replaced = !cluster_leads_now(part, a->node) &&
-                    w->sim.now_ns - part->known.led_ns < CLUSTER_SESSION_MS * SIM_MS;
-    if (a->era <= part->model.risk_era || replaced)
+    if (a->era <= part->model.risk_era || cluster_may_not_know(part, a->node, a->asked_ns))
         return;
     if (a->earliest && p->offset != 0)
         sim_fail(&w->sim, "%s: the earliest offset is %lld", part->model.name, (long long)p->offset);
@@ -78,6 +75,7 @@ static void tick(struct shard_timer *t)
     a->partition = (uint32_t)sim_between(&w->sim, 0, w->topics[a->topic].partition_count - 1);
     a->earliest = sim_chance(&w->sim, 1, 8);
     a->era = w->eras.now;
+    a->asked_ns = w->sim.now_ns;
     a->least = w->topics[a->topic].parts[a->partition].model.end_seen;
     list_offsets_request_init(&a->in);
     list_offsets_request_topic_init(&a->in_topic);

@@ -71,7 +71,6 @@ struct cluster_node {
 // A partition as the newest metadata says that anybody has applied.
 struct cluster_known {
     int32_t epoch, leader, leader_epoch;
-    uint64_t led_ns;   // when that epoch was first known to anybody
     int32_t preferred; // the first replica
     bool recovering;   // its leader was elected uncleanly
     uint32_t replicas, isr, elr; // nodes, bits
@@ -106,6 +105,7 @@ struct cluster_part {
     int64_t watermark; // the highest any leader has reached
     uint64_t watermark_index; // of the image it knew then
     struct cluster_known known;
+    uint64_t handed_ns[CLUSTER_NODES_MAX]; // when each node's leadership last went to another one though nobody fenced it
     struct cluster_facts facts;
     struct cluster_alone *alone;
     size_t alone_count, alone_cap;
@@ -232,6 +232,14 @@ void cluster_fault_run(struct sim *sim, struct sim_event *e);   // world.fault
 // cluster_elections.c
 // The partition is known anew: leaderships that went back, and elections that may have lost what was acknowledged.
 void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was);
+// The newest image gives the partition another leader, or none: whether the one before was asked or had to go.
+void cluster_elections_handed(struct cluster_world *w, struct cluster_part *part, const struct cluster_known *was,
+                              const struct image *image);
+// Leaderships move without anybody dying: by a clean stop, by reassignment, back to preferred replicas. Who has led till then
+// serves until it has heard of that, for half a session without an answer of the controller or with metadata that stands
+// still, and knows nothing of what its successor has taken; in a coordinator's case also of commits. Kafka's brokers do so,
+// too. Who was fenced is not excused: its successor waits until its lease is over.
+bool cluster_may_not_know(const struct cluster_part *part, uint32_t node, uint64_t asked_ns);
 // Every leader is the preferred one, where that is seen to and everybody is there.
 bool cluster_elections_settled(const struct cluster_world *w);
 // cluster_groups.c

@@ -76,6 +76,8 @@ static void read_offsets(struct group_looker *l, const struct offset_fetch_respo
             sim_fail(w->sim, "%s: OffsetFetch is answered with error %d", model_of(l)->name, code);
         return;
     }
+    if (w->may_not_know && w->may_not_know(w, l->group, l->at[l->group], l->sent.ns))
+        return;
     if (version >= 8) {
         for (uint32_t t = 0; t < answer->groups[0].topics_count; t++) {
             const struct offset_fetch_response_group_topic *topic = &answer->groups[0].topics[t];

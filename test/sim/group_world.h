@@ -56,6 +56,9 @@ struct group_world {
         const uint32_t *partition_count;
     } topics[MODEL_GROUP_TOPICS];
     bool (*there)(const struct group_world *w, uint32_t topic); // its creation was acknowledged
+    // The coordinator of a group on that broker may have a successor it has not heard of, since it was asked or a moment
+    // before. NULL: never.
+    bool (*may_not_know)(const struct group_world *w, uint32_t group, uint32_t host, uint64_t asked_ns);
     uint32_t group_count;
     struct group_account groups[GROUP_GROUPS_MAX];
     // the members' own
