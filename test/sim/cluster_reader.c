@@ -39,12 +39,6 @@ static struct cluster_part *read_part(const struct cluster_reader *c)
     return &c->all->w->topics[c->topic].parts[c->partition];
 }
 
-// Where an unclean election may cut the log, a follower shows what the new leader lost until it has found out.
-static bool reads_near(const struct cluster_reader *c)
-{
-    return c->rack && !c->all->w->unclean;
-}
-
 static void take_records(struct cluster_reader *c, struct bytes records)
 {
     struct cluster_world *w = c->all->w;
@@ -90,7 +84,7 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->near = -1;
     else if (p->preferred_read_replica >= 0)
         c->near = p->preferred_read_replica - 1;
-    if (c->near >= (int32_t)w->node_count || (p->preferred_read_replica >= 0 && (p->records.bytes.n || !reads_near(c))))
+    if (c->near >= (int32_t)w->node_count || (p->preferred_read_replica >= 0 && (p->records.bytes.n || !c->rack)))
         sim_fail(&w->sim, "%s: sent to node %d", read_part(c)->model.name, p->preferred_read_replica);
     switch (p->error_code) {
     case 0:
@@ -154,7 +148,7 @@ static void read_on(struct cluster_reader *c)
     c->in_partition.partition_max_bytes = (int32_t)sim_between(&w->sim, 500, 100000);
     c->era = w->eras.now;
     c->end_then = read_part(c)->model.end_seen;
-    if (reads_near(c))
+    if (c->rack)
         c->in.rack_id = bytes_str(c->rack);
     if (sim_chance(&w->sim, 1, 50))
         c->near = -1; // once in a while it asks the leader again
