@@ -55,6 +55,7 @@ class Broker:
         self.name, self.weir, self.cores, self.nodes = name, str(weir), cores, nodes
         self.folder = pathlib.Path(folder)
         self.places = places or [('127.0.0.1', [])] * nodes
+        self.settings = SETTINGS        # replaced before the first start by a load that needs others
         self.ports = [free_ports(2) for _ in range(nodes)]
         self.bootstrap = ','.join(self.address(node) for node in range(nodes))
         self.processes = [None] * nodes
@@ -188,7 +189,7 @@ class Weir(Broker):
                  self.address(node)]
         if self.nodes > 1:
             words += ['--peers', self.voters()]
-        for setting in SETTINGS:
+        for setting in self.settings:
             words += ['--set', setting]
         return words
 
@@ -210,7 +211,7 @@ class Kafka(Broker):
         return [COMPAT / 'kafka/kafka-broker.sh', KAFKA_VERSION, self.ports[node], self.folder / str(node) / 'data',
                 'node.id=%d' % (node + 1), 'controller.quorum.voters=' + self.voters(),
                 'listeners=PLAINTEXT://%s,CONTROLLER://%s' % (self.address(node), self.address(node, 1)),
-                'advertised.listeners=PLAINTEXT://' + self.address(node), *SETTINGS]
+                'advertised.listeners=PLAINTEXT://' + self.address(node), *self.settings]
 
     def environment(self):
         # What bin/kafka-run-class.sh gives its JVM.

@@ -83,6 +83,8 @@ class Comparison:
         broker = brokers.make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes, places)
         if self.network:
             broker.unplug = lambda node, verb: self.network.unplug(first + node, verb)
+        own = {setting.split('=')[0] for setting in load.settings}
+        broker.settings = [s for s in brokers.SETTINGS if s.split('=')[0] not in own] + list(load.settings)
         broker.forget()
         try:
             broker.start()
@@ -195,7 +197,7 @@ class Comparison:
         out = {'row': row.name, 'title': row.title, 'unit': row.unit, 'less': row.less, 'figures': figures,
                'goal': row.goal.ratio if row.goal and not row.alone else None, 'own_goal': row.goal.own if row.goal else None,
                'gave_up': taken['gave_up'], 'version': taken.get('version')}
-        out['beside'] = {words: statistics.median(values) for metric, words in row.beside
+        out['beside'] = {words: worth(values) for metric, words, worth in row.beside
                          if (values := [run['weir'][metric] for run in counted if metric in run['weir']])}
         if row.alone and figures.get('weir'):
             middle = statistics.median(figures['weir'])

@@ -22,6 +22,7 @@ class Load:
 
     title = ''
     keep, warm, nodes, fresh, down, network = True, True, 1, False, False, False
+    settings = ()               # of the broker, beside brokers.SETTINGS
     fixed_rate = False          # its latency stands beside an echo's at rows.LATENCY_RATE
 
     def __init__(self, sizes):

@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 
 STEAL_MOST = 0.05
 STEAL_FIELD = 7                 # of the cpu line of /proc/stat: user nice system idle iowait irq softirq steal
@@ -67,6 +68,21 @@ def warm_memory(folder, total):
         for _ in range(total // len(block)):
             file.write(block)
     path.unlink()
+
+
+def disk_rate(folder, total):
+    """Bytes a second at which a plain program writes a file and has it on the disk."""
+    path, block = pathlib.Path(folder) / 'rate', os.urandom(1 << 20)
+    began = time.monotonic()
+    with open(path, 'wb', buffering=0) as file:
+        for number in range(max(total >> 20, 1)):
+            file.write(block)
+            if number % 64 == 63:
+                os.fdatasync(file.fileno())
+        os.fdatasync(file.fileno())
+    took = time.monotonic() - began
+    path.unlink()
+    return max(total >> 20, 1) * (1 << 20) / took
 
 
 def drop_cache(folder):

@@ -4,8 +4,10 @@
 import dataclasses
 import functools
 import os
+import statistics
 
 import loads
+import long
 import stock
 from judge import Goal
 
@@ -23,13 +25,15 @@ class Sizes:
     backlog_bytes: int = int(1.1 * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     restart_bytes: int = 10_000_000_000
     partitions: int = 10_000
+    long_seconds: int = 60      # past retention
+    append_bytes: int = 20_000_000_000
 
 
 SMOKE = Sizes(bytes=30_000_000, records=100_000, seconds=1, samples=500, pairs=300, rest=1, backlog_bytes=60_000_000,
-              restart_bytes=60_000_000, partitions=200)
+              restart_bytes=60_000_000, partitions=200, long_seconds=6, append_bytes=300_000_000)
 
 
-BRIEF = {'seconds': 3, 'rest': 5}      # of a run that has so many minutes
+BRIEF = {'seconds': 3, 'rest': 5, 'long_seconds': 20, 'append_bytes': 4_000_000_000}      # of a run that has so many minutes
 
 
 def sized(gb, backlog_gb, restart_gb, brief=False):
@@ -67,6 +71,8 @@ LOADS = {
     'start-10000': lambda s: loads.ColdStart(s, s.partitions),
     'restart': loads.Restart,
     'active-partitions': loads.ActivePartitions,
+    'retention': long.PastRetention,
+    'near-the-disk': long.NearTheDisk,
     'kcat': stock.Kcat,
     'kafka-perf-test': stock.KafkaPerfTest,
     **{'failover-%s-%s' % (how, client): functools.partial(stock.Failover, client=client, how=how)
@@ -90,7 +96,7 @@ class Row:
     less: bool = True
     alone: bool = False         # weir against itself: the goal's own bound decides
     floor: tuple = ()           # (figure of the floor, times it): a bound of weir's own figure
-    beside: tuple = ()          # (metric, what it is): other figures of weir's run that belong to this one
+    beside: tuple = ()          # (metric, what it is, of its values): other figures of weir's runs that belong to this one
 
 
 ROWS = [
@@ -125,6 +131,11 @@ ROWS = [
     Row('producers-1', 'CPU per 1,000 requests at 2,000/s, 1 producer', 'ms', 'producers-1', 'cpu_ms_per_thousand'),
     Row('producers-50', 'the same from 50 producers', 'ms', 'producers-50', 'cpu_ms_per_thousand'),
     Row('producers-500', 'the same from 500 producers', 'ms', 'producers-500', 'cpu_ms_per_thousand'),
+    Row('retention', 'p99.9 at 100 MB/s while segments are deleted', 'ms', 'retention', 'p99_9_ms'),
+    Row('retention-cpu', 'CPU per GB in then', 's', 'retention', 'cpu_s_per_gb'),
+    Row('append-p99.9', 'p99.9 at 80 % of the disk\'s rate', 'ms', 'near-the-disk', 'p99_9_ms',
+        beside=(('longest_turn_ms', 'longest turn', max),)),
+    Row('append-cpu', 'CPU per GB in then', 's', 'near-the-disk', 'cpu_s_per_gb'),
     Row('kcat', 'kcat: broker CPU per million 100-byte records', 's', 'kcat', 'cpu_s_per_million'),
     Row('kafka-perf-test', 'Kafka\'s perf tests: broker CPU per million 100-byte records', 's', 'kafka-perf-test',
         'cpu_s_per_million'),
@@ -132,7 +143,7 @@ ROWS = [
     Row('cpu-pairs-rf3', 'CPU of three brokers per 1,000 pairs, factor 3', 'ms', 'pairs-rf3', 'cpu_ms_per_thousand',
         Goal(1 / 5, 1 / 10)),
     *(Row('failover-%s%s' % (how, '-java' if client == 'java' else ''), 'failover gap, leader %s, %s' % (how, words), 'ms',
-          'failover-%s-%s' % (how, client), 'gap_ms', goal)
+          'failover-%s-%s' % (how, client), 'gap_ms', goal, beside=(('client_floor_ms', 'the client\'s own', statistics.median),))
       for how, goal in (('killed', Goal(1 / 8, 1 / 25, own=1000)), ('gone', Goal(1 / 1.5, 1 / 3)), ('stopped', Goal(1 / 1.5, 1 / 3)))
       for client, words in (('librdkafka', 'librdkafka'), ('java', 'Java'))),
     Row('active-partitions', 'CPU per GB, 10,000 active partitions against 10', 'x', 'active-partitions', 'cpu_ratio',
@@ -153,6 +164,5 @@ def in_turn(names):
 # What the comparison does not hold, said in every report.
 NOT_BUILT = [
     ('keyed producers', 'weir perf sends canned batches; which partition they go to costs a broker nothing'),
-    ('a run past retention; the longest turn at 80 % of the disk', 'runs of an hour; tools/bench and the faults watch turns'),
     ('NATS JetStream', 'another protocol: weir perf and the stock clients cannot drive it'),
 ]

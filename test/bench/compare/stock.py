@@ -103,7 +103,8 @@ p.flush(30)
 
 
 class Failover(loads.Load):
-    """The longest time without an acknowledgement that a producer at its defaults sees when the leader goes."""
+    """The longest time without an acknowledgement that a producer at its defaults sees when the leader goes; beside it what
+    the client itself takes when nothing is wrong and the leadership is handed over."""
 
     warm, nodes = False, 3
 
@@ -168,17 +169,18 @@ class Failover(loads.Load):
         else:
             broker.unplug(node, 'up')
 
-    def run(self, broker):
-        topic = loads.fresh_topic(broker, min_insync_replicas=2)
-        leader = self.whole(broker, topic)
+    def gap_ms(self, broker, topic, act):
+        """The longest time between two acknowledgements around what act() does, and how many there were; None for the gap when
+        the producer got none afterwards."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / 'acks'
             with open(path, 'w') as out:
                 load = subprocess.Popen(self.command(broker, topic), stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.PIPE)
             try:
                 time.sleep(3 if self.client == 'librdkafka' else 6)
-                leader, at = self.whole(broker, topic), time.time()
-                self.strike(broker, leader - 1)
+                self.whole(broker, topic)
+                at = time.time()
+                act()
                 end = time.monotonic() + 120     # a client may hold on to its connection for a minute
                 while time.monotonic() < end and not any(t > at + 0.5 for t in self.acks(path)):
                     time.sleep(0.2)
@@ -193,14 +195,33 @@ class Failover(loads.Load):
                     load.kill()
                     load.wait()
             acks = self.acks(path)
+        after = [t for t in acks if t > at - 0.5]
+        if len(after) < 2 or after[-1] < at + 0.5:
+            return None, len(acks)
+        return 1000 * max(b - a for a, b in zip(after, after[1:])), len(acks)
+
+    def client_floor_ms(self, broker, topic):
+        """The client's own share: its pause when a leadership is handed over by an election among nodes that all live. None
+        when the leadership did not move."""
+        before = self.whole(broker, topic)
+        gap, _ = self.gap_ms(broker, topic, lambda: broker.ask('admin', 'leaders', 'elect', topic))
+        return gap if self.whole(broker, topic) != before else None
+
+    def run(self, broker):
+        topic = loads.fresh_topic(broker, min_insync_replicas=2)
+        leader = self.whole(broker, topic)
+        gap, count = self.gap_ms(broker, topic, lambda: self.strike(broker, leader - 1))
         self.mend(broker, leader - 1)
         if self.whole(broker, topic) == leader:
             raise Wrong('%s: node %d was %s and led on' % (broker.name, leader, self.how))
-        after = [t for t in acks if t > at - 0.5]
-        if len(after) < 2 or after[-1] < at + 0.5:
+        if gap is None:
             raise Wrong('%s: no acknowledgement after the leader was %s' % (broker.name, self.how))
+        out = {'gap_ms': gap, 'records': count}
+        floor = None if broker.jvm else self.client_floor_ms(broker, topic)
+        if floor is not None:
+            out['client_floor_ms'] = floor
         broker.delete(topic)
-        return {'gap_ms': 1000 * max(b - a for a, b in zip(after, after[1:])), 'records': len(acks)}
+        return out
 
 
 def installed():
