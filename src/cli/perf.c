@@ -27,8 +27,8 @@ static int report_load(struct perf_load *l, const char *kind, const struct histo
     struct perf_report r = {.kind = kind,
                             .seconds = run_seconds(l),
                             .requests = l->requests,
-                            .records = l->requests * (uint64_t)l->records,
-                            .bytes = l->requests * l->batch.n,
+                            .records = l->records_sent,
+                            .bytes = l->records_sent / (uint64_t)l->records * l->batch.n,
                             .errors = l->errors,
                             .retrying = o->retry_ms > 0,
                             .retries = l->retries,
@@ -58,6 +58,8 @@ static int check_options(struct cli *cli, const struct perf_options *o)
                          PERF_IN_FLIGHT_MAX);
     if (o->idempotent && o->acks != PRODUCE_ACKS_ALL)
         return cli_wrong(cli, "--idempotent needs --acks all.");
+    if (o->keyed && (o->idempotent || o->retry_ms))
+        return cli_wrong(cli, "--keyed goes neither with --idempotent nor with --retry.");
     if (o->idempotent && o->requests > 5)
         return cli_wrong(cli, "--idempotent allows at most 5 requests in flight.");
     return CLI_OK;
@@ -366,6 +368,10 @@ static const struct cli_option produce_options[] = {
     NUMBER("clients", clients, 1, 1, "N", "connections (default 1)"),
     NUMBER("requests", requests, 5, 1, "N", "in flight on each connection (default 5)"),
     IDEMPOTENT,
+    {.name = "keyed",
+     .kind = CLI_FLAG,
+     .offset = PLACE(keyed),
+     .help = "records have keys, so that what would be one batch is one for each of many partitions, in one request"},
     {.name = "retry",
      .kind = CLI_DURATION,
      .offset = PLACE(retry_ms),

@@ -9,7 +9,7 @@
 #include "cli/histogram.h"
 #include "client/consumer.h"
 
-enum { PERF_CLIENTS_MAX = 1024, PERF_IN_FLIGHT_MAX = 256 };
+enum { PERF_CLIENTS_MAX = 1024, PERF_IN_FLIGHT_MAX = 256, PERF_SPREAD_MAX = 64 };
 
 struct perf_options {
     struct cli_common common; // json: the report
@@ -19,6 +19,7 @@ struct perf_options {
     int64_t batch_records; // at most, in a batch; 0: as many as fit
     int64_t records_max;   // 0: as many as there is time for; not with idempotent or perf latency
     bool idempotent, repeat, check_crc;
+    bool keyed; // not with idempotent, retry_ms or perf latency
 };
 
 static inline const char *perf_topic_name(const struct perf_options *o)
@@ -45,10 +46,11 @@ struct perf_slot {
     struct client_request request;
     struct produce_request in;
     struct produce_request_topic_data topic;
-    struct produce_request_partition_data partition;
-    struct enc_hole hole;
+    struct produce_request_partition_data *partitions; // room for spread
+    struct enc_hole *holes;
     uint8_t *batch;
-    int32_t records; // in what is under way
+    int32_t count;   // of partitions in what is under way
+    int32_t records; // in all of them
     uint64_t due_ns;
 };
 
@@ -68,8 +70,9 @@ struct perf_load {
     const struct perf_options *options;
     struct perf_client *clients;
     struct perf_slot *slots;
-    struct buf batch; // the one that is sent
+    struct buf batch; // the one that is sent, to each partition of a request
     int32_t records;  // in it
+    int32_t spread;   // partitions of a request; 1 unless keyed
     struct buf rest;  // the last one of a bounded load, when it is shorter
     int32_t rest_records;
     uint64_t requests_max; // 0: no bound

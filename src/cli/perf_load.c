@@ -18,6 +18,7 @@ enum {
     BATCH_AT_PRODUCER_EPOCH = 51,
     BATCH_AT_SEQUENCE = 53,
     PERF_STAMP_BYTES = 8,
+    PERF_KEY_BYTES = 16,
 };
 
 // ------------------------------------------------------------------------------------------------ the batch
@@ -49,7 +50,10 @@ static enum rc build_batch(struct perf_load *l, int64_t records_max, struct buf 
         fill_text(value, n, &r);
         if (l->stamped)
             memset(value, 0xf5, PERF_STAMP_BYTES); // found again below
-        rc = batch_builder_add(&b, now_ms, bytes_of(NULL, 0), bytes_of(value, n), NULL, 0);
+        uint8_t key[PERF_KEY_BYTES];
+        fill_text(key, sizeof(key), &r);
+        rc = batch_builder_add(&b, now_ms, o->keyed ? bytes_of(key, sizeof(key)) : bytes_of(NULL, 0), bytes_of(value, n),
+                               NULL, 0);
         if (rc == RC_OK && (l->stamped || b.record_count == records_max))
             rc = RC_FULL; // one record a batch, or the last one wanted
     }
@@ -76,6 +80,23 @@ static enum rc build_batches(struct perf_load *l)
         return rc;
     l->requests_max = (uint64_t)((wanted + l->records - 1) / l->records);
     return wanted % l->records ? build_batch(l, wanted % l->records, &l->rest, &l->rest_records) : RC_OK;
+}
+
+// With keys the records of what would be one batch go to many partitions, each with a batch of its own in the one
+// request: to as many as there are records, and as the broker that leads fewest of them leads.
+static enum rc spread_keyed(struct perf_load *l, const struct client_topic *t)
+{
+    int32_t least = t->partition_count, most = l->records < PERF_SPREAD_MAX ? l->records : PERF_SPREAD_MAX;
+    for (int32_t p = 0; p < t->partition_count; p++) {
+        int32_t led = 0;
+        for (int32_t q = 0; q < t->partition_count; q++)
+            led += t->partitions[q].leader_id == t->partitions[p].leader_id;
+        least = led < least ? led : least;
+    }
+    l->spread = least < most ? least : most;
+    int64_t each = l->records / l->spread;
+    l->batch.n = 0;
+    return build_batch(l, each, &l->batch, &l->records);
 }
 
 static bool is_changed(const struct perf_load *l)
@@ -151,6 +172,8 @@ static int open_slot(struct perf_load *l, struct perf_client *c, struct perf_slo
     s->load = l;
     s->client = c;
     s->batch = l->batch.p;
+    s->partitions = cli_alloc(l->cli, (size_t)l->spread, sizeof(*s->partitions));
+    s->holes = cli_alloc(l->cli, (size_t)l->spread, sizeof(*s->holes));
     client_request_init(&s->request, &produce_request_message, (uint32_t)l->options->common.timeout_ms);
     if (is_changed(l)) {
         s->batch = cli_alloc(l->cli, l->batch.n, 1);
@@ -167,9 +190,13 @@ int perf_load_open(struct perf_load *l)
     buf_init(&l->batch, 1 << 30);
     buf_init(&l->rest, 1 << 30);
     uint32_t clients = (uint32_t)o->clients, requests = (uint32_t)o->requests;
-    if (!cli_connect(l->cli, &o->common) || !perf_topic(l->cli, &l->cli->client, o, true))
+    const struct client_topic *t = NULL;
+    if (!cli_connect(l->cli, &o->common) || !(t = perf_topic(l->cli, &l->cli->client, o, true)))
         return CLI_FAILED;
+    l->spread = 1;
     enum rc rc = build_batches(l);
+    if (rc == RC_OK && o->keyed)
+        rc = spread_keyed(l, t);
     if (rc != RC_OK)
         return cli_fail(l->cli, "cannot build a batch: %s", rc_text(rc));
     l->clients = cli_alloc(l->cli, clients, sizeof(*l->clients));
@@ -191,7 +218,7 @@ int perf_load_open(struct perf_load *l)
             open_slot(l, c, &l->slots[i * requests + k]);
     }
     l->again_end = &l->again;
-    l->interval_ns = o->rate > 0 ? 1e9 * l->records / (double)o->rate : 0;
+    l->interval_ns = o->rate > 0 ? 1e9 * l->records * l->spread / (double)o->rate : 0;
     return CLI_OK;
 }
 
@@ -235,7 +262,7 @@ static void stamp(struct perf_load *l, struct perf_slot *s, int32_t partition)
 static void submit(struct perf_load *l, struct perf_slot *s)
 {
     struct client *c = &s->client->client;
-    int32_t leader = s->client->topic->partitions[s->partition.index].leader_id;
+    int32_t leader = s->client->topic->partitions[s->partitions[0].index].leader_id;
     struct client_connection *at = leader >= 0 ? client_connection_of(c, leader) : NULL;
     l->in_flight++;
     if (at)
@@ -244,30 +271,43 @@ static void submit(struct perf_load *l, struct perf_slot *s)
         on_answer(&s->request, RC_UNREACHABLE, bytes_of(NULL, 0));
 }
 
+// The client's next partition, and those behind it that the same broker leads, up to the spread.
+static void choose_partitions(struct perf_load *l, struct perf_slot *s, struct bytes batch)
+{
+    struct perf_client *c = s->client;
+    const struct client_topic *t = c->topic;
+    int32_t first = c->next_partition, p = first;
+    c->next_partition = first + 1 == t->partition_count ? 0 : first + 1;
+    s->count = 0;
+    do {
+        if (t->partitions[p].leader_id == t->partitions[first].leader_id)
+            s->partitions[s->count++] = (struct produce_request_partition_data){
+                .index = p, .records = {.bytes = {.n = batch.n}, .hole = batch.p}};
+        p = p + 1 == t->partition_count ? 0 : p + 1;
+    } while (s->count < l->spread && p != first);
+}
+
 static void send(struct perf_load *l, struct perf_client *c, uint64_t due_ns)
 {
     static const int16_t acks[] = {-1, 1, 0};
     struct perf_slot *s = c->free_slots;
-    int32_t partition = c->next_partition;
     c->free_slots = s->next_free;
-    c->next_partition = partition + 1 == c->topic->partition_count ? 0 : partition + 1;
     s->due_ns = due_ns;
-    stamp(l, s, partition);
+    stamp(l, s, c->next_partition);
     const bool is_rest = l->rest_records && l->due_index == l->requests_max;
     const struct bytes batch = is_rest ? bytes_of(l->rest.p, l->rest.n) : bytes_of(s->batch, l->batch.n);
-    s->records = is_rest ? l->rest_records : l->records;
+    choose_partitions(l, s, batch);
+    s->records = (is_rest ? l->rest_records : l->records) * s->count;
     produce_request_init(&s->in);
     s->in.acks = acks[l->options->acks];
     s->in.timeout_ms = (int32_t)l->options->common.timeout_ms;
     s->in.topic_data = &s->topic;
     s->in.topic_data_count = 1;
     s->topic = (struct produce_request_topic_data){
-        .name = bytes_str(c->topic->name), .partition_data = &s->partition, .partition_data_count = 1};
-    s->partition = (struct produce_request_partition_data){.index = partition,
-                                                           .records = {.bytes = {.n = batch.n}, .hole = batch.p}};
+        .name = bytes_str(c->topic->name), .partition_data = s->partitions, .partition_data_count = (uint32_t)s->count};
     s->request.in = &s->in;
-    s->request.holes = &s->hole;
-    s->request.holes_max = 1;
+    s->request.holes = s->holes;
+    s->request.holes_max = (uint32_t)s->count;
     s->request.no_answer = s->in.acks == 0;
     s->request.done = on_answer;
     submit(l, s);
@@ -348,20 +388,21 @@ static void note_error(struct perf_load *l, enum rc rc, int16_t code)
         l->stopping = true;
 }
 
-static int16_t code_of(struct perf_load *l, struct client_request *r, struct bytes body, enum rc *rc)
+// The first error of its partitions.
+static int16_t code_of(const struct perf_slot *s, struct client_request *r, struct bytes body, enum rc *rc)
 {
     struct produce_response answer;
     _Alignas(16) uint8_t scratch[1024];
     struct arena a;
     struct dec d = dec_of(body);
     int16_t code = 0;
-    (void)l;
     arena_init(&a, 64 << 10, scratch, sizeof(scratch));
     *rc = produce_response_decode(&d, r->version, &a, &answer);
-    if (*rc == RC_OK && answer.responses_count == 1 && answer.responses[0].partition_responses_count == 1)
-        code = answer.responses[0].partition_responses[0].error_code;
-    else if (*rc == RC_OK)
+    if (*rc == RC_OK && (answer.responses_count != 1 ||
+                         answer.responses[0].partition_responses_count != (uint32_t)s->count))
         *rc = RC_MALFORMED;
+    for (int32_t i = 0; *rc == RC_OK && code == 0 && i < s->count; i++)
+        code = answer.responses[0].partition_responses[i].error_code;
     arena_deinit(&a);
     return code;
 }
@@ -390,7 +431,7 @@ static void on_answer(struct client_request *r, enum rc rc, struct bytes body)
     struct perf_slot *s = container_of(r, struct perf_slot, request);
     struct perf_load *l = s->load;
     uint64_t now = io_clock_ns(l->cli->io);
-    int16_t code = rc == RC_OK && !r->no_answer ? code_of(l, r, body, &rc) : 0;
+    int16_t code = rc == RC_OK && !r->no_answer ? code_of(s, r, body, &rc) : 0;
     l->in_flight--;
     if ((rc != RC_OK || code) && keep(l, s, rc, code, now))
         return;

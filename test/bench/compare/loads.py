@@ -180,23 +180,26 @@ class Requests(Load):
 
 
 class Producers(Load):
-    """The same total rate from more and more producers."""
+    """The same total rate from more and more producers. Without keys a producer fills one batch after the other; with keys the
+    same records are a batch for each of the partitions, in one request."""
 
-    def __init__(self, sizes, clients, rate=2000):
+    def __init__(self, sizes, clients, keyed=False, rate=8000):
         super().__init__(sizes)
-        self.clients, self.rate = clients, rate
-        self.title = '1 KiB records one a request at %d/s in all, from %d producers' % (rate, clients)
+        self.clients, self.keyed, self.rate = clients, keyed, rate
+        self.title = '1 KiB records, 15 a request over %s of 16 partitions, at %d/s in all, from %d producers' % (
+            '15' if keyed else 'one', rate, clients)
 
     def run(self, broker):
         topic = fresh_topic(broker, 16)
         before = broker.cpu_s()
-        sent = perf(broker, 'produce', '--topic', topic, '--record-bytes', '1k', '--batch-bytes', '1k', '--rate', self.rate,
-                    '--clients', self.clients, '--requests', 1, '--warmup', '0s', '--duration', '%ds' % self.sizes.seconds)
+        sent = perf(broker, 'produce', '--topic', topic, '--record-bytes', '1k', '--batch-bytes', '16k', '--rate', self.rate,
+                    '--clients', self.clients, '--requests', 1, '--warmup', '0s', '--duration', '%ds' % self.sizes.seconds,
+                    *['--keyed'] * self.keyed)
         used = broker.cpu_s() - before
         read_back(broker, topic, sent)
         drop(broker, topic)
         return {'cpu_ms_per_thousand': used * 1e6 / sent['requests'], 'p99_ms': sent['latency_us']['p99'] / 1000,
-                'held': sent['requests'] / (self.rate * self.sizes.seconds), 'records': sent['records']}
+                'held': sent['records'] / (self.rate * self.sizes.seconds), 'records': sent['records']}
 
 
 class FanOut(Load):

@@ -57,9 +57,8 @@ LOADS = {
     'fsync-1': lambda s: loads.Requests(s, 1, flush_messages=1),
     'fsync-8': lambda s: loads.Requests(s, 8, flush_messages=1),
     'fsync-64': lambda s: loads.Requests(s, 64, flush_messages=1),
-    'producers-1': lambda s: loads.Producers(s, 1),
-    'producers-50': lambda s: loads.Producers(s, 50),
-    'producers-500': lambda s: loads.Producers(s, 500),
+    **{'producers-%d%s' % (count, '-keyed' * keyed): functools.partial(loads.Producers, clients=count, keyed=keyed)
+       for count in (1, 50, 500) for keyed in (False, True)},
     'fan-out-1': lambda s: loads.FanOut(s, 1),
     'fan-out-10': lambda s: loads.FanOut(s, 10),
     'fan-out-100': lambda s: loads.FanOut(s, 100),
@@ -128,9 +127,9 @@ ROWS = [
     Row('fan-out-1', 'CPU per GB out, 1 consumer', 's', 'fan-out-1', 'out_cpu_s_per_gb'),
     Row('fan-out-10', 'CPU per GB out, 10 consumers', 's', 'fan-out-10', 'out_cpu_s_per_gb'),
     Row('fan-out-100', 'CPU per GB out, 100 consumers', 's', 'fan-out-100', 'out_cpu_s_per_gb'),
-    Row('producers-1', 'CPU per 1,000 requests at 2,000/s, 1 producer', 'ms', 'producers-1', 'cpu_ms_per_thousand'),
-    Row('producers-50', 'the same from 50 producers', 'ms', 'producers-50', 'cpu_ms_per_thousand'),
-    Row('producers-500', 'the same from 500 producers', 'ms', 'producers-500', 'cpu_ms_per_thousand'),
+    *(Row('producers-%d%s' % (count, '-keyed' * keyed), 'CPU per 1,000 requests at 8,000 records/s, %d producer%s, %s' % (
+          count, 's' * (count > 1), 'keyed' if keyed else 'unkeyed'), 'ms', 'producers-%d%s' % (count, '-keyed' * keyed),
+          'cpu_ms_per_thousand') for count in (1, 50, 500) for keyed in (False, True)),
     Row('retention', 'p99.9 at 100 MB/s while segments are deleted', 'ms', 'retention', 'p99_9_ms'),
     Row('retention-cpu', 'CPU per GB in then', 's', 'retention', 'cpu_s_per_gb'),
     Row('append-p99.9', 'p99.9 at 80 % of the disk\'s rate', 'ms', 'near-the-disk', 'p99_9_ms',
@@ -163,6 +162,5 @@ def in_turn(names):
 
 # What the comparison does not hold, said in every report.
 NOT_BUILT = [
-    ('keyed producers', 'weir perf sends canned batches; which partition they go to costs a broker nothing'),
     ('NATS JetStream', 'another protocol: weir perf and the stock clients cannot drive it'),
 ]

@@ -196,6 +196,12 @@ def case_perf():
     read = json.loads(run('perf', 'consume', *common, '--check-crc'))
     waited = json.loads(run('perf', 'latency', *common, '--rate', 200, '--warmup', '0s'))
     assert waited, 'no latency'
+    keyed = ('--topic', which + '-keyed', '--duration', '1s', '--json')
+    spread = json.loads(run('perf', 'produce', *keyed, '--partitions', 6, '--keyed', '--record-bytes', 100, '--batch-bytes', 3000,
+                            '--warmup', '0s', '--rate', 5000))
+    back = json.loads(run('perf', 'consume', *keyed, '--check-crc'))
+    assert spread['records'] == back['records'] > 0 and spread['bytes'] == back['bytes'], (spread, back)
+    assert spread['records'] >= 6 * spread['requests'], spread      # a batch for each partition in one request
     with Raw(leader_of(which)) as c:
         end = c.end(which)
     assert end > 1000, '%d records' % end
