@@ -298,7 +298,7 @@ static void on_work(struct shard_task *t)
     next = sooner(next, answer_landed(q, now));
     pump(q);
     if (!q->forming)
-        quorum_disk_write(q);
+        next = sooner(next, quorum_disk_write(q, now));
     struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         next = expire(q, lists[i], now, next);

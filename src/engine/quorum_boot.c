@@ -370,6 +370,8 @@ static void quiesce(struct quorum *q)
     q->dead = true;
     if (q->peers)
         peers_close(q->peers);
+    if (q->journal_open && journal_stands_still(&q->journal))
+        journal_give_up(&q->journal);
     while (q->journal_open && journal_busy(&q->journal))
         io_poll(q->shard->io, -1);
     if (q->snapshot.running)

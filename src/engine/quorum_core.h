@@ -28,6 +28,7 @@ struct quorum_disk {
     uint64_t truncate_from;  // 0: none
     bool install;            // begin anew behind the journal's snapshot
     uint64_t writing_ticket; // durable with the write in flight; 0: a part only
+    uint64_t again_ns;       // when to try again what found no room
 };
 
 struct quorum_snapshot {
@@ -38,6 +39,7 @@ struct quorum_snapshot {
     const struct image *image;
     uint64_t wanted_index; // begin once this much is applied; 0: none wanted
     bool running, finishing;
+    uint64_t retry_ns; // after one that failed
     enum rc rc;
 };
 
@@ -246,7 +248,8 @@ void quorum_apply_drop(struct quorum *q);             // what is begun
 void quorum_land(struct quorum *q);
 // quorum_disk.c
 void quorum_disk_want(struct quorum *q, const struct raft_effects *fx);
-void quorum_disk_write(struct quorum *q);
+uint64_t quorum_disk_write(struct quorum *q, uint64_t now); // returns when it wants to be called again
+void quorum_disk_stopped(struct journal *j);                // the journal's hook: the disk is full
 void quorum_sends_take(struct quorum *q, const struct raft_effects *fx);
 // quorum_boot.c
 enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool begin, char *text, size_t text_bytes);

@@ -3,6 +3,8 @@
 // The core's wishes to the disk, one write at a time, and the messages that rest on them.
 #include "engine/quorum_core.h"
 
+enum { FULL_AGAIN_MS = 200 };
+
 void quorum_disk_want(struct quorum *q, const struct raft_effects *fx)
 {
     struct quorum_disk *d = &q->disk;
@@ -74,11 +76,22 @@ static void journal_done(struct journal *j, enum rc rc)
     quorum_wake(q);
 }
 
-void quorum_disk_write(struct quorum *q)
+void quorum_disk_stopped(struct journal *j)
+{
+    struct quorum *q = j->owner;
+    q->disk.again_ns = shard_now_ns(q->shard) + FULL_AGAIN_MS * QUORUM_NS_PER_MS;
+    quorum_wake(q);
+}
+
+uint64_t quorum_disk_write(struct quorum *q, uint64_t now)
 {
     struct quorum_disk *d = &q->disk;
+    if (journal_stands_still(&q->journal) && !q->dead && now >= d->again_ns)
+        journal_again(&q->journal);
+    if (journal_stands_still(&q->journal) && !q->dead)
+        return d->again_ns;
     if (!d->dirty || journal_busy(&q->journal) || q->dead)
-        return;
+        return UINT64_MAX;
     struct journal_hard hard = {
         .term = q->raft.hard.term, .vote_node = q->raft.hard.vote.node, .vote_directory = q->raft.hard.vote.directory};
     journal_begin(&q->journal, &hard);
@@ -100,4 +113,5 @@ void quorum_disk_write(struct quorum *q)
     d->dirty = d->next <= d->last;
     d->writing_ticket = d->dirty ? 0 : d->ticket;
     journal_commit(&q->journal, journal_done);
+    return journal_stands_still(&q->journal) ? d->again_ns : UINT64_MAX;
 }

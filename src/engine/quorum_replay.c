@@ -63,6 +63,7 @@ static enum rc replay_journal(struct replay *r, char *text, size_t text_bytes)
     if (rc != RC_OK)
         return rc;
     q->journal.owner = q;
+    q->journal.stopped = quorum_disk_stopped;
     q->journal_open = true;
     q->identity.replayed_bytes = q->journal.replayed_bytes;
     q->identity.snapshot_bytes = q->journal.snapshot_bytes;

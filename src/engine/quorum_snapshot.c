@@ -4,13 +4,14 @@
 // before it is written piece by piece, and then the old segments go.
 #include "engine/quorum_core.h"
 
-enum { PIECE_BYTES = 64 << 10 };
+enum { PIECE_BYTES = 64 << 10, RETRY_MS = 5000 };
 
 static void end(struct quorum *q, enum rc rc)
 {
     struct quorum_snapshot *s = &q->snapshot;
     if (rc != RC_OK) {
         journal_snapshot_abandon(&s->file);
+        s->retry_ns = shard_now_ns(q->shard) + RETRY_MS * QUORUM_NS_PER_MS;
         trace_warn(q->config.trace, "metadata snapshot failed: %s; the log keeps growing until the next attempt",
                    rc_text(rc));
     }
@@ -77,7 +78,7 @@ static void begin(struct quorum *q)
 void quorum_snapshot_consider(struct quorum *q)
 {
     struct quorum_snapshot *s = &q->snapshot;
-    if (s->running || q->arrival.running || q->dead || !q->started || q->forming)
+    if (s->running || shard_now_ns(q->shard) < s->retry_ns || q->arrival.running || q->dead || !q->started || q->forming)
         return;
     if (s->wanted_index == 0 && q->journal.bytes_since_snapshot > q->config.snapshot_log_bytes) {
         s->wanted_index = raft_last_index(&q->raft);

@@ -67,8 +67,10 @@ enum rc journal_segment_create(struct io *io, const char *folder, uint64_t numbe
     journal_head_put(head, JOURNAL_MAGIC, number);
     if (rc == RC_OK)
         rc = io_file_write_now(file, head, sizeof(head), 0);
-    if (rc != RC_OK)
+    if (rc != RC_OK) {
+        (void)io_file_truncate(file, 0); // what room there was
         io_file_close(file);
+    }
     return rc;
 }
 
@@ -147,6 +149,9 @@ static void finish(struct journal *j, enum rc rc)
     if (rc != RC_OK) {
         j->failed = true;
     } else {
+        if (j->told_full)
+            trace_info(j->trace, "%s: there is room again; the metadata log goes on", j->path);
+        j->told_full = false;
         j->last_index = j->durable_index = j->frame_last_index;
         j->offset += j->frame.n;
         j->bytes_since_snapshot += j->frame.n;
@@ -170,8 +175,23 @@ static void op_done(struct io_op *op, enum rc rc, size_t bytes)
     step(container_of(op, struct journal, op), rc);
 }
 
+// Nothing of the frame counts before its sync, and what lies behind the last one that counts is cut at a start: so it can
+// be written again, over what was written of it.
+static void stand_still(struct journal *j)
+{
+    if (!j->told_full)
+        trace_warn(j->trace, "%s: the disk is full; the metadata log stands still until there is room", j->path);
+    j->told_full = j->no_room = true;
+    if (j->stopped)
+        j->stopped(j);
+}
+
 static void step(struct journal *j, enum rc rc)
 {
+    if (rc == RC_NO_SPACE && j->stage == STAGE_WRITE && !j->failed) {
+        stand_still(j);
+        return;
+    }
     if (rc != RC_OK || j->failed) {
         finish(j, rc != RC_OK ? rc : RC_IO);
         return;
@@ -204,9 +224,17 @@ static enum rc roll(struct journal *j)
     uint64_t number = j->last_index + 1;
     if (number == j->segments[j->segment_count - 1].number)
         return RC_OK; // it holds no entry yet
+    if (j->stillborn)
+        number = j->stillborn; // one file without a head may be the newest, two would be damage
     enum rc rc = journal_segment_create(j->io, j->path, number, &file);
+    if (rc == RC_NO_SPACE) {
+        trace_warn(j->trace, "%s: the disk is full; the metadata log goes on in its old file", j->path);
+        j->stillborn = number;
+        return RC_OK;
+    }
     if (rc != RC_OK)
         return rc;
+    j->stillborn = 0;
     io_file_close(&j->file);
     j->file = file;
     j->segments[j->segment_count++] = (struct journal_segment){.number = number};
@@ -234,6 +262,38 @@ static bool allocate(struct journal *j)
     return true;
 }
 
+static void write_frame(struct journal *j, enum rc rc)
+{
+    j->op.done = op_done;
+    if (rc == RC_OK)
+        rc = io_file_write(&j->op, &j->file, &j->vec, 1, j->offset);
+    if (rc == RC_AGAIN)
+        return;
+    if (rc == RC_OK || rc == RC_NO_SPACE) {
+        step(j, rc);
+        return;
+    }
+    // Failed before anything was in flight: the answer still comes later, through a sync nobody relies on.
+    j->failed = true;
+    j->stage = STAGE_SYNC_DIR;
+    io_file_sync(&j->op, &j->dir);
+}
+
+void journal_again(struct journal *j)
+{
+    ASSERT(j->no_room);
+    j->no_room = false;
+    write_frame(j, RC_OK);
+}
+
+void journal_give_up(struct journal *j)
+{
+    ASSERT(j->no_room);
+    j->no_room = j->building = false;
+    j->stage = STAGE_IDLE;
+    j->failed = true;
+}
+
 void journal_commit(struct journal *j, journal_done_fn done)
 {
     ASSERT(j->building);
@@ -253,22 +313,8 @@ void journal_commit(struct journal *j, journal_done_fn done)
         if (!allocate(j))
             rc = RC_NOMEM;
     }
-    j->op.done = op_done;
-    if (rc == RC_OK) {
-        j->vec.iov_base = j->frame.p;
-        rc = io_file_write(&j->op, &j->file, &j->vec, 1, j->offset);
-    }
-    if (rc == RC_AGAIN)
-        return;
-    if (rc == RC_OK) {
-        step(j, RC_OK);
-        return;
-    }
-    // Failed before anything was in flight: the answer still comes later, through a sync nobody relies on.
-    j->failed = true;
-    j->stage = STAGE_SYNC_DIR;
-    j->op.done = op_done;
-    io_file_sync(&j->op, &j->dir);
+    j->vec.iov_base = j->frame.p;
+    write_frame(j, rc);
 }
 
 void journal_roll(struct journal *j)

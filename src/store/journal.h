@@ -70,12 +70,16 @@ struct journal {
     uint64_t offset, allocated; // of the newest segment
     struct buf frame;
     bool building, roll, fresh_file;
+    bool no_room;       // the write under way found none and stands still
+    bool told_full;     // and that was said
+    uint64_t stillborn; // a segment that found none, to be tried again under this number; 0: none
     uint32_t entry_count;
     uint64_t frame_last_index;
     int stage;
     struct io_op op, remove_op;
     struct iovec vec;
     journal_done_fn done;
+    void (*stopped)(struct journal *j); // a write stands still (journal_again); may be NULL
     void *owner; // the caller's
 };
 
@@ -106,7 +110,8 @@ void journal_close(struct journal *j);
 
 // One write at a time: journal_begin(), any number of cuts and entries in the order in which they are to be read back,
 // journal_commit(); done() runs when all of it is durable, never inside the call. After an error the journal has failed
-// for good: this process may not vote or lead any more.
+// for good: this process may not vote or lead any more. A full disk is none: the write stands still, as on a disk that takes
+// long, stopped() runs, and journal_again() tries it once more.
 static inline bool journal_busy(const struct journal *j)
 {
     return j->stage != 0;
@@ -120,6 +125,12 @@ void journal_install(struct journal *j, const struct journal_mark *mark);
 // False when the frame is full: commit, and begin another for the rest. The payload is copied.
 bool journal_put(struct journal *j, const struct journal_entry *e);
 void journal_commit(struct journal *j, journal_done_fn done);
+static inline bool journal_stands_still(const struct journal *j)
+{
+    return j->no_room;
+}
+void journal_again(struct journal *j);   // of a write that stands still
+void journal_give_up(struct journal *j); // [stop] the same, but it never will be done, and done() does not run
 
 // ------------------------------------------------------------------------------------------------ snapshots
 
@@ -150,7 +161,8 @@ enum rc journal_snapshot_put(struct journal_snapshot *s, struct bytes piece, jou
 void journal_snapshot_finish(struct journal_snapshot *s, journal_snapshot_done_fn done);
 void journal_snapshot_abandon(struct journal_snapshot *s); // no put or finish may be in flight
 
-// The next write begins a new segment. With it, everything up to now can be dropped once a snapshot covers it.
+// The next write begins a new segment, if there is room for one; else the old one goes on until the next time this is
+// asked for. With it, everything up to now can be dropped once a snapshot covers it.
 void journal_roll(struct journal *j);
 // Removes the segments whose entries all lie at or below the newest snapshot, oldest first; never the newest segment.
 void journal_drop_covered(struct journal *j);

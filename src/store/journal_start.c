@@ -255,6 +255,32 @@ static enum rc segment_scan(struct replay *r, uint32_t s, const char *path, stru
     return rc == RC_OK ? tail_cut(r, f, path, at, n) : rc;
 }
 
+// A crash while a segment was being made, or a full disk, leaves nothing in it that counts: the one before is the newest.
+// Before anything else is read, since frames may have been written to that one afterwards, and the last of them torn.
+static enum rc unborn_remove(struct replay *r)
+{
+    struct journal *j = r->j;
+    uint32_t s = j->segment_count - 1;
+    char path[IO_PATH_BYTES_MAX];
+    uint8_t head[JOURNAL_HEAD_BYTES];
+    struct io_file f;
+    uint64_t n;
+    size_t got;
+    if (s == 0 || !journal_segment_path(j->path, j->segments[s].number, path) ||
+        io_file_open(j->io, &f, path, IO_OPEN_READ, IO_FILE_OTHER) != RC_OK)
+        return RC_OK; // segment_read() says what is wrong
+    bool unborn = io_file_size(&f, &n) == RC_OK && io_file_read_now(&f, head, sizeof(head), 0, &got) == RC_OK &&
+                  (got < sizeof(head) || !journal_head_valid(head, JOURNAL_MAGIC, j->segments[s].number));
+    uint8_t *p = unborn ? malloc(n + 1) : NULL;
+    unborn = p && io_file_read_now(&f, p, n, 0, &got) == RC_OK && next_valid(p, got, 0) == got;
+    free(p);
+    io_file_close(&f);
+    if (!unborn)
+        return RC_OK;
+    j->segment_count--;
+    return io_remove_now(j->io, path);
+}
+
 static enum rc segment_read(struct replay *r, uint32_t s)
 {
     struct journal *j = r->j;
@@ -275,16 +301,8 @@ static enum rc segment_read(struct replay *r, uint32_t s)
     rc = p ? io_file_read_now(&f, p, n, 0, &got) : RC_NOMEM;
     bool newest = s + 1 == j->segment_count;
     if (rc == RC_OK && (got < JOURNAL_HEAD_BYTES || !journal_head_valid(p, JOURNAL_MAGIC, j->segments[s].number))) {
-        // A crash while a segment was being made leaves nothing in it that counts.
-        bool unborn = newest && s > 0 && next_valid(p, got, 0) == got;
-        if (!unborn) {
-            io_file_close(&f);
-            return fail(r, RC_CORRUPT, "the head of the file is damaged", path, 0);
-        }
         io_file_close(&f);
-        rc = io_remove_now(j->io, path);
-        j->segment_count--;
-        return rc == RC_OK ? RC_AGAIN : rc; // the one before is the newest: read once more
+        return fail(r, RC_CORRUPT, "the head of the file is damaged", path, 0);
     }
     if (rc == RC_OK)
         rc = segment_scan(r, s, path, &f, p, got);
@@ -345,11 +363,7 @@ static void memory_free(struct replay *r)
 
 static enum rc segments_read(struct replay *r)
 {
-    memory_free(r);
-    r->count = 0;
-    r->floor = r->mark = r->j->replayed_bytes = 0;
-    r->any_frame = false;
-    enum rc rc = RC_OK;
+    enum rc rc = unborn_remove(r);
     for (uint32_t s = 0; rc == RC_OK && s < r->j->segment_count; s++)
         rc = segment_read(r, s);
     return rc;
@@ -371,8 +385,6 @@ static enum rc read_all(struct replay *r, const struct journal_visitor *v)
         rc = journal_snapshot_read(j->io, path, v, &j->snapshot, &j->snapshot_bytes, r->why, r->why_bytes);
     }
     if (rc == RC_OK)
-        rc = segments_read(r);
-    if (rc == RC_AGAIN)
         rc = segments_read(r);
     if (rc == RC_OK)
         rc = check_gaps(r);

@@ -10,7 +10,7 @@ import time
 from disks import FailingDisk
 from failover import Three, produced
 from failover_load import Load, topic_state
-from harness import Closed, Raw, Skip, batch, until
+from harness import Closed, Node, Raw, Skip, batch, timed, until
 
 LAG_S = 3
 SETTINGS = ['replica.lag.time.max.ms=%d' % (LAG_S * 1000)]
@@ -56,24 +56,15 @@ def fail_under_load(weir, role):
         return 'ended after %.2f s, all led by others after %.2f s, longest pause %.2f s, %d records' % (ended, led, pause, count)
 
 
-def controller_to(cluster, number):
-    def there():
-        if cluster.controller() == number:
-            return True
-        cluster.admin('quorum', 'transfer', str(number))
-        return False
-    until(there, 15, cluster.log_ends)
-
-
 def controller_disk_fails(weir):
     """The metadata disk of the controller fails."""
-    return fail_under_load(weir, lambda cluster: controller_to(cluster, 1))
+    return fail_under_load(weir, lambda cluster: cluster.hand_controller_to(1))
 
 
 def leader_disk_fails(weir):
     """The disk of a node that leads partitions, and is a follower in the quorum, fails."""
     def role(cluster):
-        controller_to(cluster, 2)
+        cluster.hand_controller_to(2)
         assert any(cluster.state('load', n)[0] == 1 for n in range(3))
     return fail_under_load(weir, role)
 
@@ -136,7 +127,7 @@ def full_follower(weir):
         move_data(cluster, 1, disk.folder)
         with cluster:
             create_two(cluster, [2, 3, 1])
-            controller_to(cluster, 1)
+            cluster.hand_controller_to(1)
             with Load(cluster, 't', 1) as load:
                 moment = time.monotonic()
                 written, code = fill(cluster, 'ballast', 220)
@@ -221,7 +212,7 @@ def slow_controller(weir):
         with cluster:
             cluster.create('load', 3)
             cluster.whole('load', 3)
-            controller_to(cluster, 1)
+            cluster.hand_controller_to(1)
             with Load(cluster, 'load', 3) as load:
                 time.sleep(0.5)
                 disk.slow(cluster.node(1).process.pid, 1)
@@ -244,5 +235,118 @@ def slow_controller(weir):
         moved, ', '.join('%.1f' % t for t in times), pause, count)
 
 
-CASES = [controller_disk_fails, full_follower, full_leader, slow_controller]
+class FullMetadata(SmallDisk):
+    """A disk of a few MiB for the metadata log of one node, which comes to be full."""
+
+    SETTINGS = ['metadata.log.max.record.bytes.between.snapshots=100000']
+
+    def __init__(self):
+        super().__init__(6)
+
+    def place(self, node):
+        node.command += ['--set', 'metadata.log.dir=' + self.folder + '/metadata']
+
+    def fill(self):
+        with open(self.folder + '/ballast', 'wb', buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+
+    def make_room(self):
+        os.remove(self.folder + '/ballast')
+
+
+def configure(bootstrap, number, seconds=2):
+    """A change of 30 KB of metadata; whether it was answered as done in time."""
+    value = '%d:1' % number + ',0:1' * 7500
+    try:
+        with Raw(bootstrap, seconds) as c:
+            answer = c.call('IncrementalAlterConfigs', 0, {'validate_only': False, 'resources': [{
+                'resource_type': 2, 'resource_name': 't', 'configs': [
+                    {'name': 'follower.replication.throttled.replicas', 'config_operation': 0, 'value': value}]}]})
+        return answer['responses'][0]['error_code'] == 0
+    except (OSError, Closed):
+        return False
+
+
+def grown_to_the_end(bootstrap):
+    """Changes metadata until that is not answered any more; how often it was."""
+    for number in range(80):
+        if not configure(bootstrap, number):
+            return number
+    raise AssertionError('80 changes were answered on a full disk')
+
+
+def full_metadata(weir):
+    """The disk of the metadata log of a single node is full: changes of metadata wait, records are written; when there is room it
+    goes on, without a restart, and nothing that was answered is gone after one."""
+    with FullMetadata() as disk:
+        node = Node(weir, disk.SETTINGS)
+        disk.place(node)
+        with node:
+            with node.raw() as c:
+                assert c.create('t') == 0
+            disk.fill()
+            answered = grown_to_the_end(node.bootstrap)
+            node.said('goes on in its old file')
+            node.said('stands still until there is room')
+            with node.raw() as c:
+                assert produced(c, 't', b'meanwhile') == 0
+            disk.make_room()
+            begin = time.monotonic()
+            until(lambda: configure(node.bootstrap, 100), 10, node.log)
+            took = time.monotonic() - begin
+            node.said('there is room again')
+            for number in range(101, 108):
+                assert configure(node.bootstrap, number)
+            with node.raw() as c:
+                assert c.create('later') == 0
+            folder = disk.folder + '/metadata/__cluster_metadata'
+            until(lambda: sum(name.endswith('.journal') for name in os.listdir(folder)) == 1, 5, lambda: os.listdir(folder))
+            node.kill()
+            node.start()
+            with node.raw() as c:
+                answer = c.call('Metadata', 1, {'topics': None})
+                assert {b't', b'later'} <= {t['name'] for t in answer['topics']}, answer
+                said = c.call('DescribeConfigs', 1, {'include_synonyms': False, 'resources': [{
+                    'resource_type': 2, 'resource_name': 't', 'configuration_keys': ['follower.replication.throttled.replicas']}]})
+                assert said['results'][0]['configs'][0]['value'].startswith(b'107:1,'), 'an answered change is gone'
+    return '%d changes before it stood still; goes on %.1f s after room was made' % (answered, took)
+
+
+def full_controller_metadata(weir):
+    """The same with the controller of three nodes: another takes over, changes go on, and it comes back by itself."""
+    with FullMetadata() as disk:
+        cluster = Three(weir, SETTINGS + disk.SETTINGS)
+        disk.place(cluster.node(1))
+        with cluster:
+            cluster.create_led_by('t', [1, 2, 3])
+            cluster.hand_controller_to(1)
+            with Load(cluster, 't', 1) as load:
+                disk.fill()
+                slowest = 0
+                for number in range(80):
+                    took, done = timed(configure, cluster.node(2).bootstrap, number, 15)
+                    assert done, 'change %d: %s' % (number, cluster.log_ends())
+                    slowest = max(slowest, took)
+                    if 'stands still' in cluster.node(1).log():
+                        break
+                until(lambda: cluster.controller() != 1, 15, cluster.log_ends)
+                assert configure(cluster.node(2).bootstrap, 100) and cluster.node(1).process.poll() is None
+                time.sleep(1)
+                disk.make_room()
+                until(lambda: 'there is room again' in cluster.node(1).log(), 10, cluster.log_ends)
+                cluster.registered(3)
+                cluster.whole('t', seconds=30)
+                cluster.hand_controller_to(1)
+                assert configure(cluster.node(1).bootstrap, 101)
+            count = load.check()
+            cluster.stop()
+            cluster.equal('t')
+    return '%d changes, the slowest took %.1f s; %d records' % (number + 2, slowest, count)
+
+
+CASES = [controller_disk_fails, full_follower, full_leader, full_metadata, full_controller_metadata, slow_controller]
 CAMPAIGN = [leader_disk_fails]

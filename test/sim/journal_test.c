@@ -13,7 +13,7 @@
 
 #define FOLDER "/journal"
 
-enum { WRITES_MAX = 14, WRITES_A_SNAPSHOT = 4, ENTRY_BYTES = 700 };
+enum { WRITES_MAX = 14, WRITES_A_SNAPSHOT = 4, ENTRY_BYTES = 700, LARGE_ENTRY_BYTES = 200000, ROOMY_BYTES = 64 << 20 };
 
 struct journal_world {
     struct sim sim;
@@ -21,6 +21,8 @@ struct journal_world {
     struct sim_process process;
     uint64_t promised, asked; // highest index acknowledged or seen; highest ever given to a write
     uint32_t writes_left;     // of the process that runs or comes next
+    size_t entry_bytes;
+    bool snapshots;
     char why[1024];
 };
 
@@ -58,8 +60,8 @@ static enum rc on_entry(void *context, const struct journal_entry *e)
 {
     struct writer *g = context;
     cr_assert_eq(e->index, ++g->seen);
-    cr_assert_eq(e->payload.n, ENTRY_BYTES);
-    cr_assert_eq(e->payload.p[ENTRY_BYTES - 1], filling(e->index));
+    cr_assert_eq(e->payload.n, g->w->entry_bytes);
+    cr_assert_eq(e->payload.p[e->payload.n - 1], filling(e->index));
     return RC_OK;
 }
 
@@ -97,7 +99,7 @@ static void written(struct journal *j, enum rc rc)
     cr_assert_eq(rc, RC_OK);
     g->w->promised = j->durable_index;
     journal_drop_covered(j);
-    if (g->writes % WRITES_A_SNAPSHOT == 0)
+    if (g->writes % WRITES_A_SNAPSHOT == 0 && g->w->snapshots)
         snapshot_make(g);
     else
         write_next(g);
@@ -106,7 +108,7 @@ static void written(struct journal *j, enum rc rc)
 static void write_next(struct writer *g)
 {
     struct journal_hard hard = {.term = 1, .vote_node = NODE_ID_NONE};
-    uint8_t payload[ENTRY_BYTES];
+    static uint8_t payload[LARGE_ENTRY_BYTES];
     if (g->w->writes_left == 0)
         return;
     g->w->writes_left--;
@@ -114,8 +116,8 @@ static void write_next(struct writer *g)
         journal_roll(&g->j); // the snapshot two writes on covers the segment that ends here
     journal_begin(&g->j, &hard);
     g->w->asked = g->j.last_index + 1;
-    memset(payload, filling(g->w->asked), sizeof(payload));
-    struct journal_entry e = {.index = g->w->asked, .term = 1, .payload = bytes_of(payload, sizeof(payload))};
+    memset(payload, filling(g->w->asked), g->w->entry_bytes);
+    struct journal_entry e = {.index = g->w->asked, .term = 1, .payload = bytes_of(payload, g->w->entry_bytes)};
     cr_assert(journal_put(&g->j, &e));
     journal_commit(&g->j, written);
 }
@@ -165,15 +167,23 @@ static void end(struct journal_world *w, enum sim_death how)
         sim_node_power_on(w->node);
 }
 
+static struct journal_world *begin(uint64_t seed, size_t entry_bytes, bool snapshots)
+{
+    struct journal_world *w = calloc(1, sizeof(*w));
+    sim_init(&w->sim, seed);
+    w->node = sim_node_create(&w->sim, "node", ROOMY_BYTES);
+    w->process.user = w;
+    w->entry_bytes = entry_bytes;
+    w->snapshots = snapshots;
+    cr_assert_not(run(w, 1)); // formats
+    end(w, SIM_DEATH_KILL);
+    return w;
+}
+
 // Dies at the call-th call, writes `writes` times more, and loses the power. False: it had not that many calls.
 static bool die_at(uint64_t call, enum sim_death how, uint32_t writes)
 {
-    struct journal_world *w = calloc(1, sizeof(*w));
-    sim_init(&w->sim, call * 31 + writes);
-    w->node = sim_node_create(&w->sim, "node", 64 << 20);
-    w->process.user = w;
-    cr_assert_not(run(w, 1)); // formats
-    end(w, SIM_DEATH_KILL);
+    struct journal_world *w = begin(call * 31 + writes, ENTRY_BYTES, true);
     sim_node_die_in(w->node, call, how);
     bool died = run(w, WRITES_MAX);
     end(w, how);
@@ -206,4 +216,64 @@ Test(journal, outlives_a_kill_at_every_call_and_a_power_cut_later)
 Test(journal, outlives_a_power_cut_at_every_call_and_another_later)
 {
     die_everywhere(SIM_DEATH_POWER);
+}
+
+// ------------------------------------------------------------------------------------------------ a full disk
+
+// It goes on when there is room. False: it died before that, as planned.
+static bool stand_still_and_go_on(struct journal_world *w)
+{
+    struct writer *g = w->process.program;
+    cr_assert(journal_stands_still(&g->j) && journal_busy(&g->j));
+    cr_assert_lt(w->promised, w->asked);
+    for (int i = 0; i < 3; i++) { // still none
+        journal_again(&g->j);
+        sim_run_until(&w->sim, w->sim.now_ns + SIM_S);
+        if (!w->process.running)
+            return false;
+        cr_assert(journal_stands_still(&g->j));
+    }
+    w->node->disk.capacity_bytes = ROOMY_BYTES;
+    journal_again(&g->j);
+    sim_run_until(&w->sim, w->sim.now_ns + SIM_S);
+    if (!w->process.running)
+        return false;
+    cr_assert(!journal_stands_still(&g->j) && !journal_busy(&g->j));
+    cr_assert_eq(w->writes_left, 0);
+    cr_assert_eq(w->promised, w->asked);
+    cr_assert_gt(g->j.segment_count, 1); // a later roll found room
+    return true;
+}
+
+// Dies at the call-th call since the disk has so much room only; starts while it is full, and again when it is not.
+static bool full_and_die_at(uint64_t room, uint64_t call, enum sim_death how)
+{
+    struct journal_world *w = begin(call * 31 + room, LARGE_ENTRY_BYTES, false);
+    w->node->disk.capacity_bytes = w->node->disk.used_bytes + room;
+    sim_node_die_in(w->node, call, how);
+    bool died = run(w, WRITES_MAX) || !stand_still_and_go_on(w);
+    end(w, how);
+    cr_assert_not(run(w, 0));
+    end(w, SIM_DEATH_KILL);
+    w->node->disk.capacity_bytes = ROOMY_BYTES;
+    cr_assert_not(run(w, 4));
+    cr_assert_eq(w->promised, w->asked);
+    end(w, SIM_DEATH_POWER);
+    cr_assert_not(run(w, 0));
+    end(w, SIM_DEATH_KILL);
+    sim_deinit(&w->sim);
+    free(w);
+    return died;
+}
+
+Test(journal, waits_for_room_on_a_full_disk)
+{
+    static const uint64_t rooms[] = {0, 4096, 300000, (1 << 20) + 8192};
+    for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)
+        for (int how = SIM_DEATH_KILL; how <= SIM_DEATH_POWER; how++) {
+            uint64_t call = 1;
+            while (full_and_die_at(rooms[i], call, (enum sim_death)how))
+                call++;
+            cr_assert_gt(call, 8);
+        }
 }
