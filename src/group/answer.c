@@ -68,6 +68,7 @@ static void *response_new(struct group_call *call)
     if (call->arena.limit_bytes)
         arena_deinit(&call->arena);
     arena_init(&call->arena, GROUP_ANSWER_BYTES_MAX, NULL, 0);
+    call->short_of_memory = false;
     void *p = arena_alloc(&call->arena, response_bytes[call->kind]);
     if (p)
         response_init(call->kind, p);
@@ -85,19 +86,25 @@ void *group_answer_new(struct groups *g, struct group_call *call)
 
 void *group_answer_alloc(struct group_call *call, size_t count, size_t size)
 {
-    return arena_array(&call->arena, count, size);
+    void *p = arena_array(&call->arena, count, size);
+    call->short_of_memory |= p == NULL;
+    return p;
 }
 
 struct bytes group_answer_copy(struct group_call *call, struct bytes b)
 {
     if (!b.p)
         return b;
-    return bytes_of(arena_copy(&call->arena, b.p, b.n), b.n);
+    const uint8_t *copy = arena_copy(&call->arena, b.p, b.n);
+    call->short_of_memory |= copy == NULL;
+    return bytes_of(copy, copy ? b.n : 0);
 }
 
 void group_answer(struct groups *g, struct group_call *call)
 {
     ASSERT(call->stage == GROUP_CALL_IDLE && call->kind < GROUP_CALL_KINDS);
+    if (call->short_of_memory)
+        call->response = NULL;
     call->stage = GROUP_CALL_ANSWERED;
     call->group = NULL;
     call->waiting = NULL;
@@ -140,7 +147,7 @@ static bool refuse_leave(struct group_call *call, int16_t code)
     return true;
 }
 
-static bool refuse_commit(struct group_call *call, int16_t code)
+bool group_answer_commit(struct group_call *call, int16_t code)
 {
     const struct offset_commit_request *in = call->request;
     struct offset_commit_response *out = call->response;
@@ -160,7 +167,7 @@ static bool refuse_commit(struct group_call *call, int16_t code)
             o->partitions[k] = (struct offset_commit_response_partition){
                 .partition_index = t->partitions[k].partition_index, .error_code = code};
     }
-    return true;
+    return !call->short_of_memory;
 }
 
 // Fills the fresh response of the call; false: memory.
@@ -184,7 +191,7 @@ static bool refuse(struct group_call *call, int16_t code, const char *message)
     case GROUP_LEAVE:
         return refuse_leave(call, code);
     case GROUP_COMMIT:
-        return refuse_commit(call, code);
+        return group_answer_commit(call, code);
     case GROUP_FETCH:
         ((struct offset_fetch_response_group *)call->response)->group_id = group_answer_copy(call, call->group_id);
         ((struct offset_fetch_response_group *)call->response)->error_code = code;
@@ -222,7 +229,7 @@ static bool refuse(struct group_call *call, int16_t code, const char *message)
 
 void group_call_refuse(struct group_call *call, enum rc rc)
 {
-    if (response_new(call) && !refuse(call, kerr_of(rc), NULL))
+    if (response_new(call) && (!refuse(call, kerr_of(rc), NULL) || call->short_of_memory))
         call->response = NULL;
 }
 

@@ -119,9 +119,13 @@ enum group_call_stage {
 
 // A response of the call's kind in its arena, with the schema's defaults; NULL: memory (the call has been answered).
 void *group_answer_new(struct groups *g, struct group_call *call);
+// What follows fills it. Memory that runs out on the way needs no look at each step: the call keeps it in mind, and
+// group_answer() then answers without a response.
 void *group_answer_alloc(struct group_call *call, size_t count, size_t size); // from its arena, zeroed; NULL: memory
-// A copy in the arena; {NULL, 0} stays null; n > 0 and p NULL: memory.
+// A copy in the arena; {NULL, 0} stays null, and is what comes when memory is short.
 struct bytes group_answer_copy(struct group_call *call, struct bytes b);
+// GROUP_COMMIT: the response with code for every partition of the request. False: memory.
+bool group_answer_commit(struct group_call *call, int16_t code);
 // The call is done: it moves to groups.answers. complete false: memory ran out on the way, the response becomes NULL.
 void group_answer(struct groups *g, struct group_call *call);
 void group_answer_if(struct groups *g, struct group_call *call, bool complete);

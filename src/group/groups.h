@@ -162,6 +162,7 @@ struct group_call {
     struct arena arena;
     void *waiting; // what it is parked on
     uint8_t stage; // enum group_call_stage (core.h)
+    bool short_of_memory; // while the response was made: it is none
 };
 
 // Fills the answer of a call that does not reach a core with rc (NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS,

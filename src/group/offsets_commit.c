@@ -16,29 +16,19 @@ static bool partition_exists(struct groups *g, const struct group_topic *t, bool
 // The response with an error for every partition that does not exist. *existing: how many do. False: memory.
 static bool response_begin(struct groups *g, struct group_call *call, uint32_t *existing)
 {
-    const struct offset_commit_request *in = call->request;
-    struct offset_commit_response *out = call->response;
+    const struct offset_commit_response *out = call->response;
     *existing = 0;
-    out->topics = group_answer_alloc(call, in->topics_count, sizeof(*out->topics));
-    if (!out->topics)
+    if (!group_answer_commit(call, kerr_of(RC_OK)))
         return false;
-    out->topics_count = in->topics_count;
-    for (uint32_t i = 0; i < in->topics_count; i++) {
-        const struct offset_commit_request_topic *t = &in->topics[i];
-        struct offset_commit_response_topic *o = &out->topics[i];
+    for (uint32_t i = 0; i < out->topics_count; i++) {
+        const struct offset_commit_response_topic *o = &out->topics[i];
         struct group_topic topic = {0};
-        bool found = g->host.topic_by_name && g->host.topic_by_name(g->host.context, t->name, &topic);
-        o->name = group_answer_copy(call, t->name);
-        o->partitions = group_answer_alloc(call, t->partitions_count, sizeof(*o->partitions));
-        if (!o->partitions || (t->name.n && !o->name.p))
-            return false;
-        o->partitions_count = t->partitions_count;
-        for (uint32_t k = 0; k < t->partitions_count; k++) {
-            int32_t index = t->partitions[k].partition_index;
-            bool exists = partition_exists(g, &topic, found, index);
+        bool found = g->host.topic_by_name && g->host.topic_by_name(g->host.context, o->name, &topic);
+        for (uint32_t k = 0; k < o->partitions_count; k++) {
+            bool exists = partition_exists(g, &topic, found, o->partitions[k].partition_index);
             *existing += exists;
-            o->partitions[k] = (struct offset_commit_response_partition){
-                .partition_index = index, .error_code = kerr_of(exists ? RC_OK : RC_UNKNOWN_TOPIC_OR_PARTITION)};
+            if (!exists)
+                o->partitions[k].error_code = kerr_of(RC_UNKNOWN_TOPIC_OR_PARTITION);
         }
     }
     return true;

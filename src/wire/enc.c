@@ -16,9 +16,11 @@ void enc_raw(struct enc *e, const void *p, size_t n)
 {
     if (n == 0)
         return;
-    uint8_t *at = enc_extend(e, n);
+    uint8_t *at = p ? enc_extend(e, n) : NULL;
     if (at)
         memcpy(at, p, n);
+    else
+        e->failed = true; // no room; or what was to be sent found no memory, and nobody noticed
 }
 
 static void enc_leb128(struct enc *e, uint64_t v)

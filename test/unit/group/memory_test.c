@@ -145,6 +145,64 @@ static bool one_failure(uint64_t n, uint64_t each)
     return failed;
 }
 
+static void cr_assert_whole(struct bytes b)
+{
+    cr_assert(b.p || b.n == 0, "%zu bytes of nothing", b.n);
+}
+
+// A description of 40 members does not fit one block of memory: whichever is missing, nothing of it is told.
+Test(memory, an_answer_is_whole_or_none)
+{
+    enum { MEMBERS = 40 };
+    static const char *const protocols[] = {"range", "sticky"};
+    static struct rig r;
+    r = (struct rig){.seed = 7};
+    rig_begin(&r);
+    struct rig_call *joins[MEMBERS];
+    const char *ids[MEMBERS];
+    char texts[MEMBERS][128];
+    for (int i = 0; i < MEMBERS; i++)
+        joins[i] = rig_join_as(&r, "g", "", NULL, 3, protocols, 2, "orders");
+    rig_advance(&r, 6000);
+    for (int i = 0; i < MEMBERS; i++) {
+        cr_assert(joins[i]->back);
+        snprintf(texts[i], sizeof(texts[i]), "%s", rig_text(rig_joined(joins[i])->member_id));
+        ids[i] = texts[i];
+    }
+    const char *leader = rig_text(rig_joined(joins[0])->leader);
+    const char *assigned[2 * MEMBERS];
+    for (int i = 0; i < MEMBERS; i++) {
+        assigned[2 * i] = ids[i];
+        assigned[2 * i + 1] = "what this member is to read from now on";
+    }
+    rig_call_free(rig_sync(&r, "g", leader, 1, assigned, 2 * MEMBERS));
+    uint64_t n = 1;
+    for (bool failed = true; failed; n++) {
+        struct rig_call *c = rig_call_new(GROUP_DESCRIBE, 5, "g");
+        heap_fail(n, 0);
+        rig_send(&r, c);
+        failed = heap_failed();
+        heap_fail(0, 0);
+        cr_assert(c->back);
+        const struct describe_groups_response_group *out = c->call.response;
+        cr_assert(out || failed);
+        cr_assert(!out || out->members_count == MEMBERS);
+        for (int i = 0; out && i < MEMBERS; i++) {
+            const struct describe_groups_response_member *m = &out->members[i];
+            const struct bytes all[] = {m->member_id,   m->group_instance_id, m->client_id,
+                                        m->client_host, m->member_metadata,   m->member_assignment};
+            for (size_t k = 0; k < ARRAY_COUNT(all); k++)
+                cr_assert_whole(all[k]);
+            cr_assert_gt(m->member_assignment.n, 0);
+        }
+        rig_call_free(c);
+    }
+    cr_assert_gt(n, 4);
+    for (int i = 0; i < MEMBERS; i++)
+        rig_call_free(joins[i]);
+    rig_end(&r);
+}
+
 Test(memory, every_allocation_may_fail)
 {
     uint64_t n = 1;
