@@ -214,8 +214,9 @@ bool plan_member(struct consumer_plan *p, bool *bump);
 // The member's step from *now to *next towards p->target. False: memory.
 bool plan_step(struct consumer_plan *p, const struct partition_set *owned, struct consumer_current *now,
                struct consumer_current *next);
-// Notes why the group rebalances, if it does.
-void plan_tell(struct consumer_plan *p);
+// Submits what there is, for call and its response to wait for, or answers at once where nothing changes. RC_OK, or
+// nothing happened (plan_submit()).
+enum rc plan_answer(struct consumer_plan *p, struct group_call *call);
 
 // The next step of a member towards its target: from *now to *next. owned: what it says it has, NULL: nothing was said.
 // self: who holds what the member has now. False: memory.

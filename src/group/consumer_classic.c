@@ -390,18 +390,9 @@ static enum rc join_decide(struct consumer_plan *p, struct group_call *call, con
         return RC_NOMEM;
     if (p->member) // a new one's time begins when it is one (plan_applied())
         consumer_touch(p->g, p->member);
-    if (!p->decision) {
+    if (!p->decision)
         consumer_arm_join(p->g, p->member);
-        if (p->view)
-            p->gr->consumer->topics_stale = false;
-        group_answer(p->g, call);
-        return RC_OK;
-    }
-    group_decision_attach(p->decision, call);
-    enum rc rc = plan_submit(p);
-    if (rc == RC_OK)
-        plan_tell(p);
-    return rc;
+    return plan_answer(p, call);
 }
 
 static enum rc join(struct consumer_plan *p, struct group_call *call)

@@ -322,17 +322,7 @@ static enum rc decide(struct consumer_plan *p, struct group_call *call, const st
         return RC_NOMEM;
     if (p->member)
         consumer_touch(p->g, p->member);
-    if (!p->decision) {
-        if (p->view)
-            p->gr->consumer->topics_stale = false;
-        group_answer(p->g, call);
-        return RC_OK;
-    }
-    group_decision_attach(p->decision, call);
-    enum rc rc = plan_submit(p);
-    if (rc == RC_OK)
-        plan_tell(p);
-    return rc;
+    return plan_answer(p, call);
 }
 
 static void plan_heartbeat(struct groups *g, struct group *gr, struct group_call *call)

@@ -97,7 +97,8 @@ bool plan_step(struct consumer_plan *p, const struct partition_set *owned, struc
     return !p->failed;
 }
 
-void plan_tell(struct consumer_plan *p)
+// Notes why the group rebalances, if it does.
+static void plan_tell(struct consumer_plan *p)
 {
     if (!p->bumped)
         return;
@@ -115,6 +116,21 @@ void plan_tell(struct consumer_plan *p)
         group_event(p->gr, p->epoch, "member %s changed its subscription: rebalance", id);
     else
         group_event(p->gr, p->epoch, "topics changed, seen with a heartbeat of %s: rebalance", id);
+}
+
+enum rc plan_answer(struct consumer_plan *p, struct group_call *call)
+{
+    if (!p->decision) {
+        if (p->view)
+            p->gr->consumer->topics_stale = false;
+        group_answer(p->g, call);
+        return RC_OK;
+    }
+    group_decision_attach(p->decision, call);
+    enum rc rc = plan_submit(p);
+    if (rc == RC_OK)
+        plan_tell(p);
+    return rc;
 }
 
 bool plan_member_id(struct consumer_plan *p, struct bytes asked)
