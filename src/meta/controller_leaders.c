@@ -21,7 +21,6 @@ static void fall_back(struct decision_change *c, const struct image_partition *p
     c->recovery = IMAGE_RECOVERING;
 }
 
-// What its going makes of one partition. False: nothing.
 static bool leaves(struct decision *d, const struct image_topic *t, const struct image_partition *p, int32_t node,
                    enum decide_leave how, struct decision_change *c)
 {
@@ -52,7 +51,12 @@ static bool leaves(struct decision *d, const struct image_topic *t, const struct
     return true;
 }
 
-bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
+// What a node's coming or going makes of one partition. False: nothing.
+typedef bool (*partition_fn)(struct decision *d, const struct image_topic *t, const struct image_partition *p,
+                             int32_t node, enum decide_leave how, struct decision_change *c);
+
+// Of all of them, from where the decision before stopped. False: there is more, or memory ran out.
+static bool walk(struct decision *d, int32_t node, enum decide_leave how, partition_fn becomes)
 {
     struct controller_progress *at = d->progress;
     const struct image_topic *t = image_topic_next(d->view, at->topic, at->topic.n > 0);
@@ -64,7 +68,7 @@ bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
             const struct image_partition *p = image_partition(t, n);
             struct decision_change c;
             bool never;
-            if (!leaves(d, t, p, node, how, &c))
+            if (!becomes(d, t, p, node, how, &c))
                 continue;
             if (!decision_fits(d, changed++ % CHANGES_PER_WORK == 0, CHANGE_BYTES + (size_t)p->replica_count * 8, &never)) {
                 at->topic = bytes_str(decision_string(d, image_topic_name(t)));
@@ -78,36 +82,27 @@ bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
     return d->rc == RC_OK;
 }
 
+bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
+{
+    return walk(d, node, how, leaves);
+}
+
 // ---- a node comes ----
+
+static bool returns(struct decision *d, const struct image_topic *t, const struct image_partition *p, int32_t node,
+                    enum decide_leave how, struct decision_change *c)
+{
+    (void)how;
+    if (p->leader != NODE_ID_NONE || !image_has_replica(p, node))
+        return false;
+    decide_change_begin(c, p);
+    decide_elect(d, t, p, c, false);
+    return c->leader != NODE_ID_NONE;
+}
 
 bool decide_return(struct decision *d, int32_t node)
 {
-    struct controller_progress *at = d->progress;
-    const struct image_topic *t = image_topic_next(d->view, at->topic, at->topic.n > 0);
-    int32_t n = t && bytes_eq(image_topic_name(t), at->topic) ? at->partition : 0;
-    uint32_t changed = 0;
-    for (; t && d->rc == RC_OK; t = image_topic_next(d->view, image_topic_name(t), false), n = 0) {
-        struct uuid id = t->id;
-        for (; n < t->partition_count && d->rc == RC_OK; n++) {
-            const struct image_partition *p = image_partition(t, n);
-            struct decision_change c;
-            bool never;
-            if (p->leader != NODE_ID_NONE || !image_has_replica(p, node))
-                continue;
-            decide_change_begin(&c, p);
-            decide_elect(d, t, p, &c, false);
-            if (c.leader == NODE_ID_NONE)
-                continue;
-            if (!decision_fits(d, changed++ % CHANGES_PER_WORK == 0, CHANGE_BYTES + (size_t)p->replica_count * 8, &never)) {
-                at->topic = bytes_str(decision_string(d, image_topic_name(t)));
-                at->partition = n;
-                return false;
-            }
-            decide_change_add(d, id, n, p, &c);
-            t = image_topic_by_id(d->view, id);
-        }
-    }
-    return d->rc == RC_OK;
+    return walk(d, node, DECIDE_LEAVE_DEAD, returns);
 }
 
 // ---- ElectLeaders ----
