@@ -16,6 +16,19 @@ enum rc compact_path(const struct plog *l, char out[IO_PATH_BYTES_MAX], int64_t 
     return plog_path(l, out, name);
 }
 
+enum rc compact_rename(struct plog *l, int64_t base_offset, const char *from_suffix, const char *to_suffix)
+{
+    char from[IO_PATH_BYTES_MAX], to[IO_PATH_BYTES_MAX];
+    enum rc rc = compact_path(l, from, base_offset, from_suffix);
+    if (rc == RC_OK)
+        rc = compact_path(l, to, base_offset, to_suffix);
+    if (rc == RC_OK)
+        rc = io_rename(l->store->io, from, to);
+    if (rc && rc != RC_NOT_FOUND)
+        plog_fail_dir(l, rc, "renaming a compacted segment of");
+    return rc;
+}
+
 enum rc compact_put_aside(struct plog *l, int64_t base_offset, const char *suffix, int64_t delay_ms)
 {
     char path[IO_PATH_BYTES_MAX], gone[IO_PATH_BYTES_MAX], deleted[40];

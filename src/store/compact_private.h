@@ -100,6 +100,8 @@ struct compact_swap {
 
 // "<folder>/<base><suffix>".
 enum rc compact_path(const struct plog *l, char out[IO_PATH_BYTES_MAX], int64_t base_offset, const char *suffix);
+// Gives a file of a compaction its next name. RC_NOT_FOUND: it is not there; any other error has failed the folder.
+enum rc compact_rename(struct plog *l, int64_t base_offset, const char *from_suffix, const char *to_suffix);
 // Renames base+suffix to base+suffix+".deleted" and leaves it to the trash. A file that is not there is nothing.
 enum rc compact_put_aside(struct plog *l, int64_t base_offset, const char *suffix, int64_t delay_ms);
 // The ordinals of the segments from first_base to last_base, whole and as they were. False: they are not there any more.

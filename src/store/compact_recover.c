@@ -90,17 +90,8 @@ static enum rc witness_end(struct plog *l, int64_t base_offset, int64_t *last_of
 
 static enum rc leftover_rename(struct plog *l, int64_t base_offset, const char *from_suffix, const char *to_suffix)
 {
-    char from[IO_PATH_BYTES_MAX], to[IO_PATH_BYTES_MAX];
-    enum rc rc = compact_path(l, from, base_offset, from_suffix);
-    if (rc == RC_OK)
-        rc = compact_path(l, to, base_offset, to_suffix);
-    if (rc == RC_OK)
-        rc = io_rename(l->store->io, from, to);
-    if (rc && rc != RC_NOT_FOUND) {
-        plog_fail_dir(l, rc, "renaming a compacted segment of");
-        return rc;
-    }
-    return RC_OK;
+    enum rc rc = compact_rename(l, base_offset, from_suffix, to_suffix);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 // SWAP and END, as far as they are not done.

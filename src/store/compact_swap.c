@@ -50,13 +50,8 @@ void compact_swap_abandon(struct compact_swap *w)
 
 static enum rc swap_rename(struct plog *l, int64_t base_offset, const char *from_suffix, const char *to_suffix)
 {
-    char from[IO_PATH_BYTES_MAX], to[IO_PATH_BYTES_MAX];
-    enum rc rc = compact_path(l, from, base_offset, from_suffix);
-    if (rc == RC_OK)
-        rc = compact_path(l, to, base_offset, to_suffix);
-    if (rc == RC_OK)
-        rc = io_rename(l->store->io, from, to);
-    if (rc)
+    enum rc rc = compact_rename(l, base_offset, from_suffix, to_suffix);
+    if (rc == RC_NOT_FOUND)
         plog_fail_dir(l, rc, "renaming a compacted segment of");
     return rc;
 }
