@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The regression gate: what a request and an object cost, in figures that do not depend on the clock. Instructions of the
-process for a produce, a fetch and a commit (callgrind, over epoll, which valgrind knows), system calls of each (strace),
-allocations of each (heap_count.c), and the memory of a partition, a connection and a group. Bounds are in bounds.json.
+process for a produce, a fetch and a commit (callgrind, over epoll, which valgrind knows), and of the broker alone with the
+same requests replayed to it in process, over the simulator's disk and network (replay.c), where the number is the same in
+every run; system calls of each (strace), allocations of each (heap_count.c), and the memory of a partition, a connection
+and a group. Bounds are in bounds.json.
 
-    gate.py --weir FILE [--heap-count FILE] [--only PART,...] [--record]
+    gate.py --weir FILE [--heap-count FILE] [--replay FILE] [--only PART,...] [--record]
 
 A part that cannot run here is skipped by name. --record writes what was measured, each with its head-room, as new bounds;
 a bound is raised by a commit that says why. The last line is `N passed, N failed, N skipped`."""
@@ -36,7 +38,7 @@ KINDS = ['produce', 'fetch', 'commit']
 # For a second after a slow write the loop asks whether a write slept (src/io/write.c): of the machine, not of the request.
 OF_A_SLOW_DISK = ('getrusage',)
 # What a new bound leaves: a share, or for allocations, which are whole, what a table that grows now and then may ask.
-HEAD_ROOM = {'instructions': 1.1, 'system calls': 1.1, 'bytes': 1.25}
+HEAD_ROOM = {'instructions': 1.1, 'replayed instructions': 1.03, 'system calls': 1.1, 'bytes': 1.25}
 ALLOCATIONS_NOW_AND_THEN = 0.05
 
 
@@ -77,6 +79,18 @@ class Requests:
         for _ in range(count):
             self.c.sock.sendall(self.frames[kind])
             self.c.read_frame()
+
+
+def requests_alone(kind):
+    """The request of a kind and what comes before it, as replay reads them; how each answer is read."""
+    one = batch(b'x' * 1000, timestamp_ms=1_700_000_000_000)
+    create = {'timeout_ms': 10000, 'topics': [{'name': 'gate', 'num_partitions': 1, 'replication_factor': 1, 'configs': []}]}
+    find = ('FindCoordinator', 1, {'key': 'gate', 'key_type': 0})
+    last = {'produce': ('Produce', 7, produce_body('gate', one)),
+            'fetch': ('Fetch', 11, fetch_body('gate', 0, partition_max_bytes=1000)),
+            'commit': ('OffsetCommit', 7, groups.commit_body('gate', 'gate', 1))}[kind]
+    calls = [('CreateTopics', 4, create), ('Produce', 7, produce_body('gate', one)), find, find, last]
+    return b''.join(Requests.frame(*call) for call in calls), [(wire.KEYS[name], version) for name, version, _ in calls]
 
 
 class Node(Server):
@@ -155,6 +169,32 @@ def control(node, word):
     done = subprocess.run(['callgrind_control', word, str(node.process.pid)], capture_output=True, text=True, timeout=60)
     if done.returncode or 'OK' not in done.stdout:
         raise Skip('callgrind_control %s: %s' % (word, (done.stdout + done.stderr).strip()[-200:]))
+
+
+def replayed(args, say):
+    """Of the broker's turns alone, for each request: the difference of a long and a short run."""
+    need('valgrind')
+    if not args.replay:
+        raise Skip('no replay program was built')
+    with tempfile.TemporaryDirectory() as folder:
+        frames, out = os.path.join(folder, 'frames'), os.path.join(folder, 'count')
+        for kind in KINDS:
+            data, readers = requests_alone(kind)
+            pathlib.Path(frames).write_bytes(data)
+            totals = []
+            for count in (WARM, WARM + COUNTED):
+                done = subprocess.run(['valgrind', '-q', '--tool=callgrind', '--callgrind-out-file=' + out,
+                                       '--toggle-collect=replay_broker_turn', str(args.replay), frames, str(count)],
+                                      capture_output=True, text=True, timeout=300)
+                if done.returncode:
+                    raise Skip('valgrind cannot run it: %s' % done.stderr.strip()[-300:])
+                answers = [wire.decode_response(key, version, bytes.fromhex(line))[1]
+                           for (key, version), line in zip(readers, done.stdout.split())]
+                assert answers[0]['topics'][0]['error_code'] == 0 and answers[3]['error_code'] == 0, answers
+                Requests.succeeded('produce', answers[1])
+                Requests.succeeded(kind, answers[4])
+                totals.append(int(re.search(r'^(?:summary|totals): (\d+)', pathlib.Path(out).read_text(), re.M)[1]))
+            say('replayed instructions', kind, (totals[1] - totals[0]) / COUNTED)
 
 
 def system_calls(args, say):
@@ -241,7 +281,7 @@ def memory(args, say):
         grown('group with a commit', 1000, commits)
 
 
-PARTS = {'instructions': instructions, 'system-calls': system_calls, 'allocations': allocations, 'memory': memory}
+PARTS = {'instructions': instructions, 'replay': replayed, 'system-calls': system_calls, 'allocations': allocations, 'memory': memory}
 
 
 class Gate:
@@ -265,12 +305,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--weir', required=True, help='the optimised executable')
     parser.add_argument('--heap-count', help='the library that counts the heap (default: beside --weir, in test/bench)')
+    parser.add_argument('--replay', help='the program that replays requests (default: beside --weir, in test/bench)')
     parser.add_argument('--only', help='of %s, with commas' % ', '.join(PARTS))
     parser.add_argument('--record', action='store_true', help='write what is measured as the new bounds')
     args = parser.parse_args()
     args.weir = pathlib.Path(args.weir).resolve()
-    beside = args.weir.parent / 'test/bench/libheap_count.so'
-    args.heap_count = pathlib.Path(args.heap_count).resolve() if args.heap_count else beside if beside.exists() else None
+    for name, file in (('heap_count', 'libheap_count.so'), ('replay', 'replay')):
+        given, beside = getattr(args, name), args.weir.parent / 'test/bench' / file
+        setattr(args, name, pathlib.Path(given).resolve() if given else beside if beside.exists() else None)
     gate = Gate(json.loads(BOUNDS.read_text()) if BOUNDS.exists() else {}, args.record)
     for name, part in PARTS.items():
         if args.only and name not in args.only.split(','):
