@@ -245,8 +245,10 @@ static enum rc query_size(struct partition_query_call *c, struct partition_query
     struct partition *p = partition_find(c->call.target, q->id);
     if (!p || p->state == PARTITION_BLOCKED || p->log.state == PLOG_DETACHED)
         return RC_NOT_FOUND;
-    partition_open(p); // a log at rest does not know its size; one that cannot be opened says 0
-    q->size.bytes = plog_bytes(&p->log);
+    if (!plog_bytes_known(&p->log, &q->size.bytes)) {
+        partition_open(p); // one that cannot be opened says 0
+        q->size.bytes = plog_bytes(&p->log);
+    }
     for (q->size.log_dir = 0; q->size.log_dir < config->log_dir_count; q->size.log_dir++)
         if (config->log_dirs[q->size.log_dir] == p->log.dir)
             return RC_OK;

@@ -113,6 +113,14 @@ enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *d
     return RC_OK;
 }
 
+bool plog_bytes_known(const struct plog *l, uint64_t *bytes)
+{
+    // At rest the checkpoint says where the log ends: in which segment, and how far into it.
+    const struct log_dir_mark *end = l->known.mark.offset != OFFSET_NONE ? &l->known.mark : &l->known.recovery_point;
+    *bytes = l->state == PLOG_AT_REST ? end->position : plog_bytes(l);
+    return l->state != PLOG_AT_REST || end->segment_base <= l->start;
+}
+
 bool plog_is_idle(const struct plog *l)
 {
     return list_empty(&l->queued) && list_empty(&l->writing) && list_empty(&l->syncing) && !l->write && !l->sync &&

@@ -213,6 +213,9 @@ static inline uint64_t plog_bytes(const struct plog *l)
     return l->sealed_bytes + l->active.bytes;
 }
 
+// The same where it can be told without a look at the files: false for a log at rest that may have several segments.
+bool plog_bytes_known(const struct plog *l, uint64_t *bytes);
+
 // The offset the high watermark has after a restart, and reporting a newer one. It reaches the checkpoint with the next
 // mark or recovery point; lower values are kept too (a new leader may know less).
 static inline int64_t plog_high_watermark(const struct plog *l)

@@ -81,8 +81,12 @@ Test(log, a_log_at_rest_is_known_without_a_look_at_its_folder)
     fixture_die(&f);
     cr_assert_eq(f.log.state, PLOG_AT_REST);
     cr_assert_eq(plog_written_end(&f.log), 20);
+    uint64_t bytes;
+    cr_assert(plog_bytes_known(&f.log, &bytes));
+    cr_assert(bytes > 0 && bytes == fixture_size(&f, "00000000000000000000.log"));
     cr_assert_eq(f.store.files.opened, 0);
     cr_assert_eq(fixture_read_all(&f), 20);
+    cr_assert_eq(plog_bytes(&f.log), bytes);
     cr_assert_eq(f.log.state, PLOG_OPEN);
     cr_assert_eq(f.store.counters.recovered_bytes, 0);
     fixture_fill(&f, 1, 10);
@@ -169,6 +173,11 @@ Test(log, rolls_by_size_and_reads_across_segments)
     fixture_die(&f);
     fixture_recover(&f);
     cr_assert_eq(fixture_read_all(&f), 100);
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    fixture_die(&f);
+    uint64_t bytes;
+    cr_assert_eq(f.log.state, PLOG_AT_REST);
+    cr_assert_not(plog_bytes_known(&f.log, &bytes), "only the last of its segments");
     fixture_close(&f);
 }
 
