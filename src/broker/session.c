@@ -174,7 +174,8 @@ static void session_refuse(struct broker_shard *bs, int fd, const struct io_addr
         io_addr_format(peer, addr);
         if (per_ip >= 0)
             trace_warn(bs->broker->trace,
-                       "refusing %s: its address has as many connections as max.connections.per.ip allows, %lld", addr,
+                       "refusing %s: its address has as many connections as max.connections.per.ip (or .overrides) "
+                       "allows, %lld", addr,
                        (long long)per_ip);
         else
             trace_warn(bs->broker->trace, "refusing connections: %zu are open and max.connections is %u",
@@ -183,11 +184,32 @@ static void session_refuse(struct broker_shard *bs, int fd, const struct io_addr
     io_sock_refuse(bs->shard->io, fd);
 }
 
+// What max.connections.per.ip.overrides says of an address, -1: nothing.
+static int64_t session_override(struct broker_shard *bs, const char *overrides, const struct io_addr *peer)
+{
+    struct bytes text;
+    int64_t count;
+    while (config_override_next(&overrides, &text, &count)) {
+        char host[64];
+        struct io_addr a;
+        if (count < 0 || text.n >= sizeof(host))
+            continue;
+        memcpy(host, text.p, text.n);
+        host[text.n] = 0;
+        if (io_resolve(bs->shard->io, host, 0, &a) == RC_OK && memcmp(a.ip, peer->ip, sizeof(a.ip)) == 0)
+            return count;
+    }
+    return -1;
+}
+
 // May this address have one more? *counted: it was taken down.
 static bool session_enter(struct broker_shard *bs, const struct io_addr *peer, int64_t *per_ip, bool *counted)
 {
     struct config_layers layers = engine_layers(bs->engine, NULL);
-    *per_ip = config_broker_int(&layers, "max.connections.per.ip", INT32_MAX);
+    const char *overrides = config_broker_text(&layers, "max.connections.per.ip.overrides");
+    *per_ip = overrides && *overrides ? session_override(bs, overrides, peer) : -1;
+    if (*per_ip < 0)
+        *per_ip = config_broker_int(&layers, "max.connections.per.ip", INT32_MAX);
     return address_count_enter(&bs->broker->addresses, peer->ip, (uint32_t)*per_ip, counted);
 }
 

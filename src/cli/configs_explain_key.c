@@ -87,6 +87,9 @@ static void allows(struct buf *out, const struct config_key *key)
     case CONFIG_RULE_THROTTLE:
         buf_printf(out, "PARTITION:BROKER,..., or *, or nothing");
         return;
+    case CONFIG_RULE_OVERRIDES:
+        buf_printf(out, "ADDRESS:COUNT,..., or nothing");
+        return;
     case CONFIG_RULE_ONE_OF:
     case CONFIG_RULE_LIST_OF:
         break;

@@ -364,6 +364,9 @@ static bool text_breaks(const struct config_key *key, const char *value, char *w
                  "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
                  key->name);
         return !throttle_valid(value);
+    case CONFIG_RULE_OVERRIDES:
+        snprintf(why, why_bytes, "Expected ADDRESS:COUNT,... with addresses such as 10.0.0.1 or [::1], not names");
+        return !config_overrides_valid(value);
     case CONFIG_RULE_ONE_OF:
     case CONFIG_RULE_LIST_OF:
         break;

@@ -61,6 +61,7 @@ enum config_rule_kind {
     CONFIG_RULE_LIST_OF,  // every element is one of choices, at least one, none twice
     CONFIG_RULE_SIZE,     // a number of bytes, KiB, MiB or GiB (config_parse_size), or empty
     CONFIG_RULE_THROTTLE, // [partition]:[broker],... or *
+    CONFIG_RULE_OVERRIDES, // ADDRESS:COUNT,... or nothing (config_override_next)
 };
 
 struct config_rule {
@@ -136,6 +137,10 @@ bool config_parse_bool(const char *text, bool *out);
 bool config_parse_size(const char *text, int64_t *out);
 // Takes the next element of a comma-separated list off *rest, blanks trimmed; false at the end. Empty text has none.
 bool config_list_next(const char **rest, struct bytes *element);
+// The next ADDRESS:COUNT of a list: an IPv4 or IPv6 address (as it stands there, without brackets) and how many; count
+// -1: it is none such. False at the end.
+bool config_override_next(const char **rest, struct bytes *address, int64_t *count);
+bool config_overrides_valid(const char *value);
 
 // ---- layers: what is set where ----
 

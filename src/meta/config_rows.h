@@ -18,6 +18,7 @@
 #define LIST_OF(words)     {.kind = CONFIG_RULE_LIST_OF, .choices = words}
 #define SIZE               {.kind = CONFIG_RULE_SIZE}
 #define THROTTLE           {.kind = CONFIG_RULE_THROTTLE}
+#define OVERRIDES          {.kind = CONFIG_RULE_OVERRIDES}
 
 #define NO_SYN                       {{NULL, 0}}
 #define SYN(a)                       {{a, 1}}

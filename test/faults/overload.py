@@ -272,7 +272,7 @@ def first_appends(weir):
 
 
 def one_address(weir):
-    """max.connections.per.ip, on two shards and changed while it runs: who is over it is closed with a line."""
+    """max.connections.per.ip and its overrides, on two shards and changed while it runs: who is over is closed with a line."""
     def from_address(node, address):
         c = socket.create_connection(('127.0.0.1', node.port), 5, (address, 0))
         c.settimeout(5)
@@ -287,10 +287,10 @@ def one_address(weir):
         except OSError:
             return False
 
-    def alter(c, value):
+    def alter(c, value, name='max.connections.per.ip', error=0):
         answer = c.call('IncrementalAlterConfigs', 1, {'resources': [{'resource_type': 4, 'resource_name': '', 'configs': [
-            {'name': 'max.connections.per.ip', 'config_operation': 0, 'value': value}]}]})
-        assert answer['responses'][0]['error_code'] == 0, answer
+            {'name': name, 'config_operation': 0, 'value': value}]}]})
+        assert answer['responses'][0]['error_code'] == error, answer
 
     with Node(weir, ['max.connections.per.ip=3'], arguments=['--shards', '2']) as node:
         until(lambda: 'first' in node.log(), 5, 'no start')
@@ -309,6 +309,12 @@ def one_address(weir):
             alter(c, '10')
             more = [from_address(node, '127.0.0.4') for _ in range(7)]
             assert all(served(c) for c in more)
+            alter(c, 'localhost:2', 'max.connections.per.ip.overrides', 40)  # INVALID_CONFIG
+            alter(c, '127.0.0.5:2, [::1]:7,127.0.0.6:0', 'max.connections.per.ip.overrides')
+            more += [from_address(node, '127.0.0.5') for _ in range(2)] + [from_address(node, '127.0.0.7') for _ in range(5)]
+            assert all(served(c) for c in more)
+            assert not served(from_address(node, '127.0.0.5'))
+            assert not served(from_address(node, '127.0.0.6'))
         for c in ours + theirs + more:
             c.close()
 

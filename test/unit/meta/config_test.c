@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "meta/config.h"
 
 static const enum config_scope scopes[] = {CONFIG_TOPIC, CONFIG_BROKER, CONFIG_GROUP};
@@ -69,6 +70,29 @@ Test(config, refusals_read_like_kafkas)
             "Invalid value null for configuration retention.ms: Value must be non-null");
     refuses(CONFIG_BROKER, "memory", "a lot",
             "Invalid value a lot for configuration memory: Expected a number of bytes such as 512MiB");
+}
+
+Test(config, limits_of_single_addresses)
+{
+    static const char *const good[] = {"", "10.0.0.1:5", "[::1]:0, 2001:db8::7:12,1:2:3:4:5:6:7:8:2147483647"};
+    static const char *const bad[] = {"10.0.0.1",    "10.0.0:1",        "10.0.0.256:1",      "10.0.0.01:1", "10.0.0.1.:1",
+                                      "host:1",      "[10.0.0.1]:1",    "1:2:3:4:5:6:7:1",   "::1::2:5",    ":1:2:3:4:5:6:7:8:1",
+                                      "10.0.0.1:-1", "10.0.0.1:",       "1::2345f:3",        "10.0.0.1:1,,", "10.0.0.1:2147483648",
+                                      ":5",          "10.0.0.1:5 6"};
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++)
+        cr_assert(config_overrides_valid(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        cr_assert_not(config_overrides_valid(bad[i]), "%s", bad[i]);
+    const char *rest = good[2];
+    struct bytes address;
+    int64_t count;
+    cr_assert(config_override_next(&rest, &address, &count) && bytes_eq(address, bytes_str("::1")) && count == 0);
+    cr_assert(config_override_next(&rest, &address, &count) && bytes_eq(address, bytes_str("2001:db8::7")) && count == 12);
+    cr_assert(config_override_next(&rest, &address, &count) && count == INT32_MAX);
+    cr_assert_not(config_override_next(&rest, &address, &count));
+    refuses(CONFIG_BROKER, "max.connections.per.ip.overrides", "me:1",
+            "Invalid value me:1 for configuration max.connections.per.ip.overrides: Expected ADDRESS:COUNT,... with "
+            "addresses such as 10.0.0.1 or [::1], not names");
 }
 
 Test(config, unknown_names_get_an_answer)
