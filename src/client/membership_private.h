@@ -43,8 +43,12 @@ void membership_reset(struct membership *m, bool forget_id, const char *reason);
 void membership_take(struct membership *m);
 // What every answer of the coordinator may say. True when it was dealt with.
 bool membership_common(struct membership *m, enum rc rc, int16_t code);
+// membership_set.c. RC_NOMEM.
 enum rc membership_set_add(struct membership_set *s, struct client_topic *topic, int32_t index);
-void membership_set_sort(struct membership_set *s);
+void membership_set_sort(struct membership_set *s); // and drops what stands there twice
+// *out: those of `of` that are not in `without`; both sorted. RC_NOMEM.
+enum rc membership_set_minus(const struct membership_set *of, const struct membership_set *without,
+                             struct membership_set *out);
 struct bytes membership_text(const char *text); // null for NULL
 void membership_beaten(struct membership *m);   // an answer that keeps us alive
 
