@@ -15,6 +15,7 @@
 //   classic.c           the calls: sync, heartbeat, leave; who may commit; describe
 //   classic_join.c      join
 //   classic_rebalance.c the moves above, their deadlines and decisions
+//   classic_parked.c    calls that wait for them
 //   classic_member.c    members, protocols, votes
 //   classic_store.c     the record: written, applied, in a snapshot
 #pragma once
