@@ -17,10 +17,13 @@ void cluster_elections_look(struct cluster_world *w, struct cluster_part *part, 
     if (!w->unclean || !known->recovering || !elected || (was->recovering && was->isr >> (known->leader - 1) & 1))
         return;
     int64_t ends[CLUSTER_NODES_MAX];
-    for (uint32_t i = 0; i < CLUSTER_NODES_MAX; i++)
+    uint32_t eras[CLUSTER_NODES_MAX];
+    for (uint32_t i = 0; i < CLUSTER_NODES_MAX; i++) {
         ends[i] = INT64_MAX; // whatever the others have beyond the new leader's log
+        eras[i] = w->eras.now;
+    }
     cluster_count(w, CLUSTER_UNCLEAN, 1);
-    cluster_at_risk(w, part, ends);
+    cluster_at_risk(w, part, ends, eras);
     w->eras.now++;
 }
 

@@ -30,9 +30,10 @@ static int32_t enough_of(const struct cluster_world *w, const struct cluster_par
 }
 
 // What the partition had may be gone: nothing asked or told before counts any more.
-void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends)
+void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends, const uint32_t *lost_eras)
 {
-    size_t excused = model_part_excuse(&part->model, &w->eras, ends, w->node_count, (uint32_t)enough_of(w, part));
+    size_t excused =
+        model_part_excuse(&part->model, &w->eras, ends, lost_eras, w->node_count, (uint32_t)enough_of(w, part));
     sim_say(&w->sim, w->machine, "%s: nodes %x have lost what they held: %zu records may go", part->model.name,
             part->unrefilled, excused);
     cluster_count(w, CLUSTER_RISKS, 1);
@@ -103,9 +104,10 @@ void cluster_node_lost(struct cluster_node *n, bool disk)
             part->emptied |= disk ? 1u << n->index : 0;
             if (held > part->lost_end[n->index])
                 part->lost_end[n->index] = held;
+            part->lost_era[n->index] = w->eras.now;
             if (__builtin_popcount(part->unrefilled) < enough_of(w, part) || (w->synced && !part->emptied))
                 continue;
-            cluster_at_risk(w, part, part->lost_end);
+            cluster_at_risk(w, part, part->lost_end, part->lost_era);
             risk = true;
         }
     w->eras.now += risk;

@@ -112,6 +112,7 @@ struct cluster_part {
     uint32_t unrefilled; // nodes (bits) that lost what they held and have not got it back
     uint32_t emptied;    // those of them that lost their disk
     int64_t lost_end[CLUSTER_NODES_MAX]; // below which they held everything
+    uint32_t lost_era[CLUSTER_NODES_MAX]; // in which they lost it
     int32_t risk_epoch;  // the newest when more was lost than the guarantee covers: what is of older ones may be gone
     uint32_t risks;      // how often that was so
 };
@@ -247,8 +248,9 @@ void cluster_groups_draw(struct cluster_world *w);    // when nodes and topics a
 void cluster_groups_at_risk(struct cluster_world *w); // what groups have committed may be lost
 
 // cluster_losses.c
-// Nodes lost what they held below ends[0..nodes): what at least min.insync.replicas of them had may be gone.
-void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends);
+// Nodes lost what they held below ends[0..nodes), each in one of lost_eras[0..nodes): what at least min.insync.replicas of
+// them had when it was acknowledged may be gone.
+void cluster_at_risk(struct cluster_world *w, struct cluster_part *part, const int64_t *ends, const uint32_t *lost_eras);
 // A node lost what its page cache held, or its disk.
 void cluster_node_lost(struct cluster_node *n, bool disk);
 // Whether the guarantee covers what stands at an offset now: of what it does not, who still has it may be lost next.

@@ -121,8 +121,8 @@ void model_part_seen(struct model_part *p, struct sim *sim, const struct model_e
         p->end_seen = offset + 1;
 }
 
-size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends, uint32_t count,
-                         uint32_t enough)
+size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends,
+                         const uint32_t *lost_eras, uint32_t count, uint32_t enough)
 {
     size_t excused = 0;
     p->risk_era = eras->now;
@@ -133,7 +133,7 @@ size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, co
             continue;
         uint32_t held = 0;
         for (uint32_t k = 0; k < count; k++)
-            held += ends[k] > (int64_t)o;
+            held += ends[k] > (int64_t)o && e->acked_era <= lost_eras[k];
         if (held < enough) {
             p->end_seen = (int64_t)o + 1;
             continue;

@@ -52,11 +52,12 @@ void model_part_acked(struct model_part *p, struct sim *sim, const struct model_
 void model_part_seen(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t era, int64_t offset,
                      const struct record_tag *tag);
 
-// Of a replicated partition: nodes have lost what they held, each all below one of ends[0..count). What at least `enough`
-// of them held may be gone: it is known no longer, and what answers requests of this era says nothing. Returns how many
-// entries that are.
-size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends, uint32_t count,
-                         uint32_t enough);
+// Of a replicated partition: nodes have lost what they held, each all below one of ends[0..count), and in one of
+// lost_eras[0..count). What at least `enough` of them held may be gone: it is known no longer, and what answers requests of
+// this era says nothing. What was acknowledged in a later era than a node's loss that node did not hold. Returns how many
+// entries may be gone.
+size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends,
+                         const uint32_t *lost_eras, uint32_t count, uint32_t enough);
 
 // A pass over the whole partition: begin, model_part_seen() for every record from log_start on, end.
 void model_part_pass_begin(struct model_part *p);
