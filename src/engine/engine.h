@@ -185,6 +185,11 @@ void engine_tell_failures(struct engine_shard *es);
 // settled() is called on shard 0; then the shards may be stopped and engine_close() called. Without it the folders stay
 // marked as in use, and the next start reads the ends of their logs again.
 enum rc engine_settle(struct engine *e, void (*settled)(struct engine *e));
+// What a shard that settles still has before it, added to *out; on that shard. Logs once it has come to them.
+struct engine_waits {
+    uint64_t logs, deletions, fetchers, coordinators;
+};
+void engine_shard_waits(const struct engine_shard *es, struct engine_waits *out);
 // After settled(), on es's shard: nothing of it is in flight, no more than these answers of other shards are awaited.
 // Wait for it before the shard is stopped.
 bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited);

@@ -86,6 +86,20 @@ bool engine_shard_quiet(const struct engine_shard *es, uint64_t answers_awaited)
            engine_disks_quiet(es);
 }
 
+void engine_shard_waits(const struct engine_shard *es, struct engine_waits *out)
+{
+    if (!es->settling || es->at_rest)
+        return;
+    out->deletions += es->doomed.count;
+    out->fetchers += es->fetchers.count;
+    out->coordinators += !coordinators_settled(es);
+    for (const struct list_node *n = es->settle_at; n; n = list_next(&es->all, n)) {
+        const struct partition *p = list_entry(n, struct partition, all_link);
+        out->logs += p->state == PARTITION_ONLINE && !log_dir_is_offline(p->log.dir) &&
+                     (p->log.state == PLOG_OPEN || p->log.state == PLOG_UNCLEAN);
+    }
+}
+
 static void engine_settle_run(struct engine_call *c)
 {
     struct engine_settle *s = container_of(c, struct engine_settle, call);

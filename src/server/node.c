@@ -241,6 +241,7 @@ static void node_shard_is_quiet(struct engine_call *call)
         return;
     if (!n->quiet)
         trace_error(n->config.trace, "something is still at work %d s after the stop began", STOP_QUIET_MS / 1000);
+    stop_watch_end(&n->stop_watch);
     n->settled = true;
     node_tell(n);
 }
@@ -250,7 +251,7 @@ static void node_settled(struct engine *e)
 {
     struct node *n = e->owner;
     quorum_rest(e->quorum);
-    n->quiet = true;
+    n->quiet = n->resting = true;
     n->stop_left = n->shards.count;
     node_call_each(n, n->stop_calls, node_shard_quiet, node_shard_is_quiet);
 }
@@ -293,6 +294,7 @@ void node_stop(struct node *n)
     if (n->stopping)
         return;
     n->stopping = true;
+    stop_watch_begin(&n->stop_watch, n);
     shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
     if (engine_in_cluster(n->engine))
         quorum_leave(n->engine->quorum, node_left); // what it leads goes elsewhere while it still serves
@@ -313,6 +315,7 @@ void node_destroy(struct node *n)
 {
     if (n->shards.shards)
         shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
+    stop_watch_end(&n->stop_watch);
     for (uint32_t i = 0; n->stop_calls && i < n->shards.count; i++)
         shard_timer_cancel(&n->shards.shards[i], &n->stop_calls[i].timer);
     if (n->broker)

@@ -11,6 +11,7 @@
 
 #include "broker/broker.h"
 #include "engine/engine.h"
+#include "server/stop_watch.h"
 #include "shard/shard.h"
 
 struct node_config {
@@ -48,7 +49,9 @@ struct node {
     bool settled;  // connections gone, logs durable
     bool quiet;    // and nothing in flight: node_destroy() may follow
     bool failed;   // must stop: see the log line
-    struct shard_timer stop_timer, watch_timer;
+    bool resting;  // the last stage of a stop: shards only wait for what they owe each other
+    struct shard_timer watch_timer;
+    struct stop_watch stop_watch;
     void (*changed)(struct node *n); // on shard 0, when ready, settled or failed became true; may be NULL
     void *owner;
     struct node_call *open_calls, *stop_calls; // one a shard

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the broker does with time: connections that stop in the middle of something, on a simulated clock, so that half
-// a minute costs nothing.
+// What the broker does with time: connections that stop in the middle of something, and disks in the middle of a stop, on
+// a simulated clock, so that half a minute costs nothing.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -188,5 +188,31 @@ Test(stalled, a_silent_connection_is_idle_and_not_stalled)
     run_ms(&r, 15000);
     cr_assert(r.gone, "connections.max.idle.ms has passed");
     cr_assert_eq(r.line[0], 0, "it is no fault: %s", r.line);
+    tear(&r);
+}
+
+static void stop_inside(void *argument)
+{
+    node_stop(argument);
+}
+
+Test(stalled, a_stop_says_what_it_waits_for)
+{
+    struct rig r;
+    build(&r);
+    r.machine->faults.stalls = 1; // the next sync takes ten seconds
+    cr_assert(sim_process_call(&r.process, stop_inside, r.process.program));
+    run_ms(&r, 1900);
+    cr_assert_eq(r.line[0], 0, "a second or two are nothing: %s", r.line);
+    run_ms(&r, 200);
+    cr_assert_str_eq(strstr(r.line, "stop: "), "stop: after 2 s it waits for 1 folder's last checkpoint");
+    run_ms(&r, 1000);
+    cr_assert_str_eq(strstr(r.line, "stop: "), "stop: after 3 s it waits for 1 folder's last checkpoint");
+    cr_assert_not(node_stopped(r.process.program));
+    run_ms(&r, 8000);
+    cr_assert(node_stopped(r.process.program));
+    r.line[0] = 0;
+    run_ms(&r, 3000);
+    cr_assert_eq(r.line[0], 0, "it has ended: %s", r.line);
     tear(&r);
 }
