@@ -31,7 +31,8 @@ static size_t pool_stride(const struct pool *p)
 void pool_init(struct pool *p, size_t item_bytes, size_t slab_items, size_t count_max)
 {
     ASSERT(item_bytes > 0 && slab_items > 0);
-    *p = (struct pool){.item_bytes = item_bytes, .slab_items = slab_items, .count_max = count_max};
+    *p = (struct pool){
+        .item_bytes = item_bytes, .slab_items = slab_items, .count_max = count_max, .zeroed_bytes = item_bytes};
 }
 
 void pool_deinit(struct pool *p)
@@ -104,7 +105,7 @@ void *pool_acquire(struct pool *p)
             at->next->prev = s;
         at->next = s;
     }
-    memset(item->data, 0, p->item_bytes);
+    memset(item->data, 0, p->zeroed_bytes);
     return item->data;
 }
 

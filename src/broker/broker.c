@@ -3,6 +3,7 @@
 // Building the broker's shards, opening the listeners, stopping.
 #include "broker/broker.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "broker/offsets_topic.h"
@@ -44,6 +45,7 @@ static enum rc broker_shard_init(struct broker *b, uint32_t i)
     pool_init(&bs->session_pool, sizeof(struct session), SLAB_BYTES / sizeof(struct session), b->config.connections_max);
     // As many as the shares let in.
     pool_init(&bs->request_pool, sizeof(struct request), SLAB_BYTES / sizeof(struct request), SIZE_MAX);
+    bs->request_pool.zeroed_bytes = offsetof(struct request, arena_first); // the arena zeroes what it gives
     list_init(&bs->sessions);
     list_init(&bs->stalled);
     list_init(&bs->ready);

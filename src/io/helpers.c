@@ -39,7 +39,7 @@ static int op_write(struct io_op *op)
         }
         ASSERT(left > 0);
         off_t at = (off_t)(op->offset + op->moved);
-        ssize_t put = skip > 0 ? pwrite(op->fd, (char *)v->iov_base + skip, v->iov_len - skip, at)
+        ssize_t put = skip > 0 || left == 1 ? pwrite(op->fd, (char *)v->iov_base + skip, v->iov_len - skip, at)
                                : pwritev(op->fd, v, (int)(left < IO_VECS_MAX ? left : IO_VECS_MAX), at);
         if (put == 0)
             return EIO;

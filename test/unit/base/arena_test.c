@@ -34,6 +34,23 @@ Test(arena, first_block_is_the_callers)
     arena_deinit(&a);
 }
 
+Test(pool, an_owner_may_have_only_the_front_of_an_item_zeroed)
+{
+    struct pool p;
+    pool_init(&p, 40, 4, 10);
+    p.zeroed_bytes = 8;
+    char *item = pool_acquire(&p);
+    memset(item, 0xee, 40);
+    pool_release(&p, item);
+    char *again = pool_acquire(&p);
+    cr_assert_eq(again, item, "the one that was freed last");
+    cr_assert_eq(again[7], 0);
+    cr_assert_eq((uint8_t)again[8], 0xee);
+    pool_release(&p, again);
+    pool_trim(&p);
+    pool_deinit(&p);
+}
+
 Test(pool, bounded_reused_and_trimmed)
 {
     struct pool p;
