@@ -131,20 +131,10 @@ static void fetch_answer_many(struct group_op *op)
 {
     struct offset_fetch_response out;
     offset_fetch_response_init(&out);
-    api_answer_reserve(op->rq, (size_t)op->count * sizeof(*out.groups));
-    out.groups = arena_array(&op->rq->arena, op->count, sizeof(*out.groups));
-    for (uint32_t i = 0; out.groups && i < op->count; i++) {
-        const struct offset_fetch_response_group *g = op->calls[i].group.response;
-        if (!g) {
-            out.groups = NULL;
-            break;
-        }
-        out.groups[out.groups_count++] = *g;
-    }
+    out.groups = group_op_gather(op, sizeof(*out.groups));
+    out.groups_count = op->count;
     if (out.groups)
         group_op_answer(op, &out);
-    else
-        api_fail_memory(op->rq);
 }
 
 void api_offset_fetch_begin(struct request *rq, const void *message)

@@ -74,33 +74,15 @@ void api_list_groups_begin(struct request *rq, const void *message)
 
 // ------------------------------------------------------------------------------------------------ describe
 
-// What the coordinators say of one group each, bytes of it, in the order of the request: op->count of them, shallow. NULL:
-// memory is short, and op is answered.
-static void *groups_gather(struct group_op *op, size_t bytes)
-{
-    api_answer_reserve(op->rq, (size_t)op->count * bytes);
-    uint8_t *all = arena_array(&op->rq->arena, op->count, bytes);
-    for (uint32_t i = 0; all && i < op->count; i++) {
-        const void *one = op->calls[i].group.response;
-        if (one)
-            memcpy(all + i * bytes, one, bytes);
-        else
-            all = NULL;
-    }
-    if (!all)
-        api_fail_memory(op->rq);
-    return all;
-}
-
 static void describe_answer(struct group_op *op)
 {
     const struct describe_groups_request *in = op->in;
     struct describe_groups_response out;
     describe_groups_response_init(&out);
-    out.groups = groups_gather(op, sizeof(*out.groups));
+    out.groups = group_op_gather(op, sizeof(*out.groups));
+    out.groups_count = op->count;
     if (!out.groups)
         return;
-    out.groups_count = op->count;
     for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
         if (out.groups[i].error_code == 0)
             out.groups[i].authorized_operations = GROUP_OPERATIONS;
@@ -123,10 +105,10 @@ static void consumer_describe_answer(struct group_op *op)
     const struct consumer_group_describe_request *in = op->in;
     struct consumer_group_describe_response out;
     consumer_group_describe_response_init(&out);
-    out.groups = groups_gather(op, sizeof(*out.groups));
+    out.groups = group_op_gather(op, sizeof(*out.groups));
+    out.groups_count = op->count;
     if (!out.groups)
         return;
-    out.groups_count = op->count;
     for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
         if (out.groups[i].error_code == 0)
             out.groups[i].authorized_operations = GROUP_OPERATIONS;
@@ -150,10 +132,10 @@ static void delete_answer(struct group_op *op)
 {
     struct delete_groups_response out;
     delete_groups_response_init(&out);
-    out.results = groups_gather(op, sizeof(*out.results));
+    out.results = group_op_gather(op, sizeof(*out.results));
+    out.results_count = op->count;
     if (!out.results)
         return;
-    out.results_count = op->count;
     group_op_answer(op, &out);
 }
 

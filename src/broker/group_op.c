@@ -135,3 +135,19 @@ void group_op_answer(struct group_op *op, const void *response)
 {
     request_answer_holes(op->rq, response, 0, group_op_unpin);
 }
+
+void *group_op_gather(struct group_op *op, size_t bytes)
+{
+    api_answer_reserve(op->rq, (size_t)op->count * bytes);
+    uint8_t *all = arena_array(&op->rq->arena, op->count, bytes);
+    for (uint32_t i = 0; all && i < op->count; i++) {
+        const void *one = op->calls[i].group.response;
+        if (one)
+            memcpy(all + i * bytes, one, bytes);
+        else
+            all = NULL;
+    }
+    if (!all)
+        api_fail_memory(op->rq);
+    return all;
+}

@@ -32,5 +32,8 @@ struct coordinator_call *group_op_add_partition(struct group_op *op, enum group_
                                                 struct topic_partition id, const void *request);
 // Sends them. answer() may run from inside.
 void group_op_start(struct group_op *op);
+// From answer(), when each call is about one group: their responses, bytes each, shallow, op->count of them in the order
+// they were added. NULL: memory is short, and rq is answered.
+void *group_op_gather(struct group_op *op, size_t bytes);
 // Answers rq; the calls and their responses are let go when the answer has been sent.
 void group_op_answer(struct group_op *op, const void *response);
