@@ -198,7 +198,8 @@ void partition_advance(struct partition *p)
         replica_appended(p);
         return;
     }
-    if (end <= p->high_watermark) {
+    // One of several whose role has ended, as in a stop, no more knows what is committed than it did.
+    if (end <= p->high_watermark || replica_expected(p)) {
         p->bytes_added = 0;
         return;
     }

@@ -86,6 +86,7 @@ static const struct regression {
     {"lease-without-applying-11000588", &scenario_cluster, 11000588, 50000, true},
     {"formed-by-one-whose-power-failed", &scenario_cluster, 1002399, 50000, true},
     {"lease-without-applying-of-a-coordinator", &scenario_cluster, 21000939, 50000, true},
+    {"watermark-of-a-stopping-replica", &scenario_cluster, 52000330, 50000, true},
 };
 
 static struct {
