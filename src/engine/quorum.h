@@ -93,6 +93,7 @@ struct quorum_reader {
     uint32_t pending_head, pending_count;
     bool told;   // changed() has been called
     bool behind; // the ring was full: the next image is told as if everything had changed
+    struct shard_task retry; // waits for room in the shard's mailbox
     uint64_t seen_index;
     struct list_node link;
 };

@@ -49,16 +49,23 @@ static void behind(struct quorum *q, struct quorum_reader *r)
     r->pending_count = 1;
 }
 
+static void room(struct shard_task *t)
+{
+    struct quorum_reader *r = container_of(t, struct quorum_reader, retry);
+    if (!r->message.in_flight)
+        send_first(r->quorum, r);
+}
+
 static void send_first(struct quorum *q, struct quorum_reader *r)
 {
     if (r->pending_count == 0 && r->behind)
         behind(q, r);
-    if (r->pending_count == 0)
+    if (r->pending_count == 0 || q->resting)
         return;
     r->message.run = on_reader;
     r->message.answered = taken;
     if (shard_send(q->shard, r->shard->id, &r->message) != RC_OK)
-        quorum_wake(q); // mailbox full: once more next turn
+        shard_mailbox_wait(q->shard, r->shard->id, &r->retry, room);
 }
 
 static void offer(struct quorum *q, struct quorum_reader *r, const struct image *i)
@@ -143,6 +150,7 @@ void quorum_detach(struct quorum *q, struct quorum_reader *reader)
     if (!list_node_linked(&reader->link))
         return;
     list_remove(&q->readers, &reader->link);
+    shard_defer_cancel(q->shard, &reader->retry);
     for (; reader->pending_count > 0; reader->pending_count--) {
         image_unref(reader->pending[reader->pending_head]);
         reader->pending_head = (reader->pending_head + 1) % QUORUM_PENDING_IMAGES;

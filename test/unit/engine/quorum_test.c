@@ -387,22 +387,27 @@ static void pair_ask(struct pair *p, struct pair_ask *a, int number, uint32_t fr
     quorum_submit(p->q, &p->group.shards[from], &a->op);
 }
 
+// Registers a broker, so that topics can be placed, and lets both shards come to rest.
+static void pair_register(struct pair *p, struct node *folder)
+{
+    folder->listener = (struct image_listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092};
+    folder->registration = (struct quorum_registration){
+        .listeners = &folder->listener, .listener_count = 1, .logs_whole = true, .done = on_registered};
+    quorum_register(p->q, &folder->registration);
+    for (int i = 0; i < 20000 && (!folder->done || shard_answers_awaited(&p->group.shards[0])); i++) {
+        shard_turn(&p->group.shards[0], 100000);
+        shard_turn(&p->group.shards[1], 0);
+    }
+    cr_assert(folder->done && folder->registered == RC_OK);
+}
+
 Test(quorum, answers_leave_when_every_shard_reads_the_change)
 {
     struct node folder;
     static struct pair p;
     node_make(&folder);
     pair_open(&p, folder.data);
-    // Wait for the registration of a broker, so that topics can be placed.
-    folder.listener = (struct image_listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092};
-    folder.registration = (struct quorum_registration){
-        .listeners = &folder.listener, .listener_count = 1, .logs_whole = true, .done = on_registered};
-    quorum_register(p.q, &folder.registration);
-    for (int i = 0; i < 20000 && !folder.done; i++) {
-        shard_turn(&p.group.shards[0], 100000);
-        shard_turn(&p.group.shards[1], 0);
-    }
-    cr_assert(folder.done && folder.registered == RC_OK);
+    pair_register(&p, &folder);
     // More requests from the other shard than its mailbox holds, and that shard slower than the quorum's.
     enum { COUNT = 100 };
     static struct pair_ask asks[COUNT];
@@ -437,14 +442,7 @@ Test(quorum, a_shard_that_sleeps_is_told_everything_once)
     static struct pair p;
     node_make(&folder);
     pair_open(&p, folder.data);
-    folder.listener = (struct image_listener){.name = "PLAINTEXT", .host = "127.0.0.1", .port = 9092};
-    folder.registration = (struct quorum_registration){
-        .listeners = &folder.listener, .listener_count = 1, .logs_whole = true, .done = on_registered};
-    quorum_register(p.q, &folder.registration);
-    for (int i = 0; i < 20000 && !folder.done; i++) {
-        shard_turn(&p.group.shards[0], 100000);
-        shard_turn(&p.group.shards[1], 0);
-    }
+    pair_register(&p, &folder);
     p.everything = false;
     enum { COUNT = 60 };
     static struct pair_ask asks[COUNT];
@@ -469,6 +467,71 @@ Test(quorum, a_shard_that_sleeps_is_told_everything_once)
         arena_deinit(&asks[i].arena);
     }
     pair_close(&p);
+    node_forget(&folder);
+}
+
+// Commits a change while the other shard sleeps.
+static void pair_change(struct pair *p, struct pair_ask *a)
+{
+    struct quorum_status s;
+    const uint64_t before = p->readers[0].image->index;
+    pair_ask(p, a, 0, 0);
+    for (int turn = 0; turn < 20000 && (quorum_status(p->q, &s), s.applied_index == before); turn++)
+        shard_turn(&p->group.shards[0], 100000);
+    cr_assert_gt(s.applied_index, before);
+}
+
+Test(quorum, at_rest_nothing_is_sent_to_other_shards)
+{
+    struct node folder;
+    static struct pair p;
+    static struct pair_ask ask;
+    node_make(&folder);
+    pair_open(&p, folder.data);
+    pair_register(&p, &folder);
+    cr_assert_eq(shard_answers_awaited(&p.group.shards[0]), 0);
+    const uint64_t known = p.told[1];
+    quorum_rest(p.q);
+    pair_change(&p, &ask);
+    cr_assert_eq(shard_answers_awaited(&p.group.shards[0]), 0, "an image is under way when the threads end");
+    shard_turn(&p.group.shards[1], 0);
+    cr_assert_eq(p.told[1], known);
+    pair_close(&p);
+    arena_deinit(&ask.arena);
+    node_forget(&folder);
+}
+
+static void stuffing_back(struct shard *on, struct shard_message *m)
+{
+    (void)on, (void)m;
+}
+
+Test(quorum, an_image_waits_for_room_in_a_full_mailbox)
+{
+    enum { STUFFING_MAX = 64 };
+    struct node folder;
+    static struct pair p;
+    static struct pair_ask ask;
+    static struct shard_message stuffing[STUFFING_MAX];
+    int stuffed = 0;
+    node_make(&folder);
+    pair_open(&p, folder.data);
+    pair_register(&p, &folder);
+    for (enum rc rc = RC_OK; rc == RC_OK && stuffed < STUFFING_MAX; stuffed += rc == RC_OK) {
+        stuffing[stuffed] = (struct shard_message){.run = shard_answer, .answered = stuffing_back};
+        rc = shard_send(&p.group.shards[0], 1, &stuffing[stuffed]);
+    }
+    cr_assert_lt(stuffed, STUFFING_MAX);
+    pair_change(&p, &ask);
+    // Nothing else is committed: the shard hears of it as soon as its mailbox has room.
+    for (int turn = 0; turn < 1000 && !ask.done; turn++) {
+        shard_turn(&p.group.shards[1], 0);
+        shard_turn(&p.group.shards[0], 100000);
+    }
+    cr_assert(ask.done && ask.rc == RC_OK);
+    cr_assert_eq(p.told[1], p.told[0]);
+    pair_close(&p);
+    arena_deinit(&ask.arena);
     node_forget(&folder);
 }
 
