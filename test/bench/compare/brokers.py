@@ -236,6 +236,6 @@ def kafka_can_be_had():
     return '' if done.returncode == 0 else done.stderr.strip()[-300:] or 'install.sh failed'
 
 
-def make(name, weir, folder, cores, nodes=1, places=None):
-    kind = Weir if name == 'weir' else Kafka
+def make(name, weir, folder, cores, nodes=1, places=None, kind=None):
+    kind = kind or (Weir if name == 'weir' else Kafka)
     return kind(name, weir, pathlib.Path(folder) / ('%s-%d' % (name, nodes)), cores, nodes, places)

@@ -15,6 +15,7 @@ import judge
 import keep
 import loads
 import machine
+import nats
 import pairs
 import picture
 import profiles
@@ -27,8 +28,13 @@ import network                                                                  
 WARM_LEAST = 60
 WARM_MEMORY = 4 << 30
 HELD = 0.98
+PEERS = [*brokers.HEAPS, nats.NAME]
 # Those that an earlier run gives to the one that goes on with it.
 KEPT_OPTIONS = ['smoke', 'peers', 'pairs', 'warmup', 'gb', 'backlog_gb', 'restart_gb', 'brief', 'rows']
+
+
+def make(name, *more):
+    return brokers.make(name, *more, kind=nats.Nats if name == nats.NAME else None)
 
 
 class Comparison:
@@ -60,19 +66,26 @@ class Comparison:
         print('skipped: %s: %s' % (what, why), flush=True)
 
     def peers(self):
-        names = list(brokers.HEAPS) if self.options.peers is None else [n for n in self.options.peers.split(',') if n]
-        why = brokers.kafka_can_be_had() if names else ''
-        if why:
-            self.skip('Apache Kafka %s' % brokers.KAFKA_VERSION, why)
-            return []
+        names = PEERS if self.options.peers is None else [n for n in self.options.peers.split(',') if n]
+        for what, these, look in (('Apache Kafka %s' % brokers.KAFKA_VERSION, list(brokers.HEAPS), brokers.kafka_can_be_had),
+                                  ('NATS JetStream', [nats.NAME], nats.can_be_had)):
+            why = look() if set(names) & set(these) else ''
+            if why:
+                self.skip(what, why)
+                names = [name for name in names if name not in these]
         return names
+
+    @staticmethod
+    def peers_of(load, peers):
+        """Those that can do it."""
+        return [peer for peer in peers if peer != nats.NAME or nats.run_of(load)]
 
     def warm(self, load, broker):
         """The same load until a JVM has had its time; the time it took is kept with the raw data."""
         began = time.monotonic()
         most = self.warmup if broker.jvm else min(self.warmup, 3)
         while time.monotonic() - began < most:
-            loads.prove(load.run(broker))
+            loads.prove(self.one_run(load, broker))
         broker.warm_s = time.monotonic() - began
 
     def begin(self, load, name):
@@ -80,7 +93,7 @@ class Comparison:
         if self.network:                # every broker has places of its own: a cable that is out is out for one alone
             self.placed += 1
             places = self.network.places()[first - 1:first - 1 + load.nodes]
-        broker = brokers.make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes, places)
+        broker = make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes, places)
         if self.network:
             broker.unplug = lambda node, verb: self.network.unplug(first + node, verb)
         own = {setting.split('=')[0] for setting in load.settings}
@@ -88,28 +101,32 @@ class Comparison:
         broker.forget()
         try:
             broker.start()
-            load.prepare(broker)
+            (nats.prepare if name == nats.NAME else type(load).prepare)(load, broker)
         except BaseException:
             broker.kill()
             broker.forget()
             raise
         return broker
 
+    def one_run(self, load, broker):
+        return nats.run_of(load)(load, broker) if broker.name == nats.NAME else load.run(broker)
+
     def run_once(self, load, broker):
         if load.keep:
-            return loads.prove(load.run(broker))
+            return loads.prove(self.one_run(load, broker))
         if load.fresh:
             broker.forget()
         if not load.down and not any(broker.processes):
             broker.start()
         try:
-            return loads.prove(load.run(broker))
+            return loads.prove(self.one_run(load, broker))
         finally:
             broker.stop()
 
     def measure(self, name, peers):
         """One load: its rounds, {'load', 'title', 'rounds', 'warm_s', ...}."""
         load = rows.LOADS[name](self.sizes)
+        peers = self.peers_of(load, peers)
         had = keep.goes_on(self.taken.get(name), self.version, peers)
         missing = self.pairs - sum(r['counted'] for r in had)
         if not keep.worth_beginning(self.clock, *self.lasts(load, peers), missing):
@@ -133,11 +150,11 @@ class Comparison:
 
     def lasts(self, load, peers):
         """(seconds before the first round, seconds of a round), roughly: enough to see what fits into the time that is left."""
-        jvms = len(peers)
+        jvms = len([peer for peer in peers if peer in brokers.HEAPS])
         each = load.lasts()
         anew = 0 if load.keep else load.nodes * (1 + 8 * jvms)
-        return (jvms * (8 * load.nodes + (self.warmup if load.warm else 0)) + (1 + jvms) * load.prepares(),
-                each * (1 + jvms) + anew)
+        return (jvms * (8 * load.nodes + (self.warmup if load.warm else 0)) + (1 + len(peers)) * load.prepares(),
+                each * (1 + len(peers)) + anew)
 
     def about_load(self, name, load, rounds, why, alive):
         return {'load': name, 'title': load.title, 'rounds': rounds, 'gave_up': why, 'version': self.version, 'floor': self.floor,
@@ -203,7 +220,9 @@ class Comparison:
             middle = statistics.median(figures['weir'])
             out.update(weir=middle, verdict=(judge.WON if middle <= row.goal.own else judge.MISSED) if self.honest else None)
             return out
-        peer = judge.best_peer(row.less, {n: v for n, v in figures.items() if n != 'weir'})
+        peer = judge.best_peer(row.less, {n: v for n, v in figures.items() if n in brokers.HEAPS})
+        if figures.get(nats.NAME):
+            out['beside']['NATS JetStream'] = statistics.median(figures[nats.NAME])
         out['peer'] = peer
         # A rate that somebody did not hold is said: a cost a GB bears it, a latency is not one at that rate.
         out['not_held'] = sum(any(metrics.get('held', 1) < HELD for metrics in run.values()) for run in counted)
@@ -216,7 +235,7 @@ class Comparison:
 
     def show(self, row):
         figures = '  '.join('%s %.4g %s' % (name, statistics.median(values), row['unit'])
-                            for name, values in row['figures'].items())
+                            for name, values in row['figures'].items() if name != nats.NAME)
         if row.get('judged'):
             j = row['judged']
             times = ['%.1f' % picture.times(row, j[key]) for key in ('ratio', 'low', 'high')]
@@ -291,8 +310,6 @@ class Comparison:
             for row in self.wanted:
                 if row.load == name:
                     self.show(self.results[row.name])
-        for what, why in rows.NOT_BUILT:
-            print('not measured: %s: %s' % (what, why))
         late = [name for name in rows.in_turn(self.taken) if not keep.is_whole(self.taken[name], self.pairs)]
         if late + self.unreached:
             print('the time was over; --resume goes on with: %s' % ' '.join(dict.fromkeys(late + self.unreached)))

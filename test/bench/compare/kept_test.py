@@ -11,8 +11,10 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import comparison                                                                   # noqa: E402
 import keep                                                                         # noqa: E402
 import main                                                                         # noqa: E402
+import nats                                                                         # noqa: E402
 import pairs                                                                        # noqa: E402
 import profiles                                                                     # noqa: E402
 import report                                                                       # noqa: E402
@@ -112,6 +114,15 @@ class Rows(unittest.TestCase):
             self.assertTrue(load.title, name)
 
 
+class Peers(unittest.TestCase):
+    def able(self, name):
+        return comparison.Comparison.peers_of(rows.LOADS[name](rows.SMOKE), ['kafka-1g', nats.NAME])
+
+    def test_nats_is_asked_for_what_it_has_alone(self):
+        self.assertEqual([name for name in rows.LOADS if nats.NAME in self.able(name)], ['requests-16', 'idle', 'start'])
+        self.assertEqual(self.able('batches-64k'), ['kafka-1g'])
+
+
 class Table(unittest.TestCase):
     def test_the_latest_of_each_row_in_their_order_with_its_run(self):
         old = run('2026-01-01 10:00', result('start', 0.5), result('cpu-64k', 0.25))
@@ -127,6 +138,10 @@ class Table(unittest.TestCase):
         made = run('2026-01-01 10:00', result('cpu-64k', 2, 'missed', not_held=3), floor={'in_cpu_s_per_gb': 0.4, 'out_cpu_s_per_gb': 0.3})
         self.assertIn('| 2 s (floor 0.7 s) |', report.table([made]))
         self.assertIn('| missed; the rate was not held in 3 pairs |', report.table([made]))
+
+    def test_what_stands_beside_a_figure(self):
+        made = run('2026-01-01 10:00', result('start', beside={'NATS JetStream': 9.5}))
+        self.assertIn('| 2 ms (NATS JetStream 9.5 ms) |', report.table([made]))
 
     def test_publish_keeps_the_runs_that_are_shown_and_no_smoke_test(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,8 @@ settings, same flush policy, brokers pinned to one core and clients to the other
 pair a broker with a JVM gets 60 s of the same load; the first pair is dropped; a row has at least 7 pairs, and shows the
 median of the pairs' ratios with its 95 % bootstrap interval: won when all of it is at or better than the goal, missed when
 all of it is worse, else undecided. Pairs in which over 5 % of the time was stolen by the hypervisor, or whose records were
-not all there with their checksums, run again, at most three times. "Kafka" is the better of its two heaps in each row. The
+not all there with their checksums, run again, at most three times. "Kafka" is the better of its two heaps in each row; NATS
+JetStream, where it is installed and has the like, stands beside without a goal. The
 floor (a plain echo, append and sendfile) is measured beside it. With --smoke, less warming or fewer pairs figures are
 printed, but no ratio. Of a load that missed a goal one more run is made under perf, and what it saw left in profiles/.
 
@@ -47,7 +48,7 @@ def options_of(words):
     parser.add_argument('--minutes', type=float, help='the most telling rows first, and no longer than this')
     parser.add_argument('--resume', action='store_true', help='go on with what was kept in --out, with its options')
     parser.add_argument('--profile', action='store_true', help='of every load, not only of those that missed a goal')
-    parser.add_argument('--peers', help='of %s, with commas; default: all, with --minutes the first' % ', '.join(brokers.HEAPS))
+    parser.add_argument('--peers', help='of %s, with commas; default: all, with --minutes the first' % ', '.join(comparison.PEERS))
     parser.add_argument('--pairs', type=int, help='counted ones (default %d)' % judge.PAIRS_LEAST)
     parser.add_argument('--warmup', type=int, help='seconds before a JVM\'s first pair (default %d)' % comparison.WARM_LEAST)
     parser.add_argument('--gb', type=float, help='moved in a run of a row of throughput or CPU (default 1, with --minutes 0.3)')
@@ -64,8 +65,8 @@ def options_of(words):
     unknown = [name for name in options.rows if name not in {row.name for row in rows.ROWS}]
     if unknown:
         parser.error('unknown row %s; --list shows them' % unknown[0])
-    if options.peers and any(name not in brokers.HEAPS for name in options.peers.split(',')):
-        parser.error('the peers are %s' % ', '.join(brokers.HEAPS))
+    if options.peers and any(name not in comparison.PEERS for name in options.peers.split(',')):
+        parser.error('the peers are %s' % ', '.join(comparison.PEERS))
     return parser, options, kept
 
 

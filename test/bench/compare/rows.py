@@ -158,9 +158,3 @@ def in_turn(names):
     """Loads, the most telling first."""
     order = list(dict.fromkeys(FIRST + [row.load for row in ROWS]))
     return sorted(names, key=order.index)
-
-
-# What the comparison does not hold, said in every report.
-NOT_BUILT = [
-    ('NATS JetStream', 'another protocol: weir perf and the stock clients cannot drive it'),
-]
