@@ -329,28 +329,29 @@ static void server_changed(struct node *n)
 static void server_say_counters(struct server *s)
 {
     struct io_counters sum = {0};
-    uint64_t turns = 0, slow = 0, longest = 0;
+    struct shard_counters turns = {0};
     for (uint32_t i = 0; i < s->shard_count; i++) {
         const struct io_counters *c = io_counters(s->ios[i]);
-        const struct shard_counters *t = &s->node->shards.shards[i].counters;
         sum.send_bytes += c->send_bytes;
         sum.send_file_bytes += c->send_file_bytes;
         sum.recv_bytes += c->recv_bytes;
         sum.read_bytes[IO_FILE_LOG] += c->read_bytes[IO_FILE_LOG];
         sum.write_bytes[IO_FILE_LOG] += c->write_bytes[IO_FILE_LOG];
         sum.prefetches += c->prefetches;
-        turns += t->turns;
-        slow += t->turns_slow;
-        longest = t->turn_ns_max > longest ? t->turn_ns_max : longest;
+        shard_counters_add(&turns, &s->node->shards.shards[i].counters);
     }
     trace_info(
         &s->trace,
         "received %llu bytes, wrote %llu to logs; sent %llu from memory and %llu from log files by sendfile, read "
-        "%llu bytes of log files, fetched %llu cold ranges; %llu of %llu turns took over 5 ms, the longest %llu us",
+        "%llu bytes of log files, fetched %llu cold ranges; %llu of %llu turns took over 5 ms, the longest %llu us, "
+        "99 %% at most %llu us, 99.9 %% at most %llu us",
         (unsigned long long)sum.recv_bytes, (unsigned long long)sum.write_bytes[IO_FILE_LOG],
         (unsigned long long)sum.send_bytes, (unsigned long long)sum.send_file_bytes,
-        (unsigned long long)sum.read_bytes[IO_FILE_LOG], (unsigned long long)sum.prefetches, (unsigned long long)slow,
-        (unsigned long long)turns, (unsigned long long)(longest / 1000));
+        (unsigned long long)sum.read_bytes[IO_FILE_LOG], (unsigned long long)sum.prefetches,
+        (unsigned long long)turns.turns_slow, (unsigned long long)turns.turns,
+        (unsigned long long)(turns.turn_ns_max / 1000),
+        (unsigned long long)(shard_turn_quantile_ns(&turns, 0.99) / 1000),
+        (unsigned long long)(shard_turn_quantile_ns(&turns, 0.999) / 1000));
 }
 
 static void server_signal(void *context, int signal_number)

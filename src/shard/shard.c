@@ -212,6 +212,29 @@ static void count_turn(struct shard *s, uint64_t ns)
     s->slow_ns_max = 0;
 }
 
+void shard_counters_add(struct shard_counters *sum, const struct shard_counters *c)
+{
+    sum->turns += c->turns;
+    sum->turns_slow += c->turns_slow;
+    sum->turn_ns_max = c->turn_ns_max > sum->turn_ns_max ? c->turn_ns_max : sum->turn_ns_max;
+    for (size_t i = 0; i < ARRAY_COUNT(c->turn_ns_histogram); i++)
+        sum->turn_ns_histogram[i] += c->turn_ns_histogram[i];
+    sum->messages_sent += c->messages_sent;
+    sum->messages_full += c->messages_full;
+}
+
+uint64_t shard_turn_quantile_ns(const struct shard_counters *c, double share)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(c->turn_ns_histogram); i++) {
+        count += c->turn_ns_histogram[i];
+        uint64_t bound = UINT64_C(2) << i;
+        if (count > 0 && (double)count >= share * (double)c->turns)
+            return bound < c->turn_ns_max ? bound : c->turn_ns_max;
+    }
+    return 0;
+}
+
 // Whose turn it is on this thread. Set by the turn itself, so it is as deterministic as the turns are.
 static _Thread_local struct shard *turning;
 

@@ -116,6 +116,11 @@ struct shard_counters {
     uint64_t messages_sent, messages_full;
 };
 
+// Adds what another shard counted; turn_ns_max is the larger one.
+void shard_counters_add(struct shard_counters *sum, const struct shard_counters *c);
+// At least the given share of turns (0 to 1) took no longer than this: at most twice too much. 0: there were none.
+uint64_t shard_turn_quantile_ns(const struct shard_counters *c, double share);
+
 struct shard {
     uint32_t id, count;
     struct io *io;

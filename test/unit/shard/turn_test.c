@@ -302,6 +302,22 @@ static void stop_it(struct shard_timer *t)
     shard_stop(s);
 }
 
+Test(turn, shares_of_turns_are_bounded_from_above)
+{
+    struct shard_counters c = {0}, sum = {0};
+    cr_assert_eq(shard_turn_quantile_ns(&c, 0.99), 0);
+    c = (struct shard_counters){.turns = 100, .turns_slow = 1, .turn_ns_max = 6000000};
+    c.turn_ns_histogram[10] = 98; // 1024 to 2047 ns
+    c.turn_ns_histogram[20] = 1;
+    c.turn_ns_histogram[22] = 1; // 4 to 8 ms
+    shard_counters_add(&sum, &c);
+    shard_counters_add(&sum, &c);
+    cr_assert(sum.turns == 200 && sum.turns_slow == 2 && sum.turn_ns_max == 6000000);
+    cr_assert_eq(shard_turn_quantile_ns(&sum, 0.5), 2048);
+    cr_assert_eq(shard_turn_quantile_ns(&sum, 0.99), 2 << 20);
+    cr_assert_eq(shard_turn_quantile_ns(&sum, 0.999), 6000000);
+}
+
 Test(turn, an_idle_shard_sleeps)
 {
     struct shard_timer t = {0};
