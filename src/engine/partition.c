@@ -56,9 +56,11 @@ static void partition_attach(struct partition *p);
 
 void partition_take_ends(struct partition *p)
 {
-    int64_t end = plog_offered_end(&p->log), known = plog_high_watermark(&p->log);
-    // Alone, what it holds is committed; a replica knows no more than it was told.
-    p->high_watermark = !replica_expected(p) || known > end ? end : known;
+    // Alone, what it holds and offers is committed; a replica knows no more than it was told, but that also where syncs are
+    // forced and what a start has found is not durable yet: it is on others.
+    const bool alone = !replica_expected(p);
+    int64_t end = alone ? plog_offered_end(&p->log) : plog_written_end(&p->log), known = plog_high_watermark(&p->log);
+    p->high_watermark = alone || known > end ? end : known;
     if (p->high_watermark > plog_high_watermark(&p->log))
         plog_note_high_watermark(&p->log, p->high_watermark);
     p->recovered_end = plog_written_end(&p->log);
