@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DeleteRecords: raises log starts. Answered when the new start is durable and every live replica has it; with one
-// replica that is the leader itself.
+// DeleteRecords: raises log starts. Answered when the new start is durable and every live replica has it, or with
+// REQUEST_TIMED_OUT when the request's time is up before.
 #include "broker/api.h"
 #include "broker/partition_ask.h"
 #include "model/kerr.h"
@@ -62,6 +62,7 @@ void api_delete_records_begin(struct request *rq, const void *message)
             struct partition_query *q =
                 partition_ask_add(&op->ask, image, in->topics[i].name, p->partition_index, LEADER_EPOCH_NONE);
             q->start.offset = p->offset;
+            q->start.timeout_ms = in->timeout_ms;
             q->start.memory = starts++;
             if (q->rc == RC_OK && topic_name_internal(in->topics[i].name))
                 q->rc = RC_INVALID_TOPIC;

@@ -162,6 +162,7 @@ struct partition *partition_create(struct engine_shard *es, struct engine_topic 
     p->leader_epoch = p->begun_epoch = LEADER_EPOCH_NONE;
     list_init(&p->appends);
     list_init(&p->committing);
+    list_init(&p->starts);
     list_init(&p->watches);
     if (map_insert(&es->partitions, &p->node, topic_partition_hash(id)) != RC_OK) {
         engine_settings_unref(p->settings);
@@ -181,7 +182,7 @@ struct partition *partition_create(struct engine_shard *es, struct engine_topic 
 static void partition_free(struct partition *p)
 {
     struct engine_shard *es = p->es;
-    ASSERT(!p->replica && list_empty(&p->committing));
+    ASSERT(!p->replica && list_empty(&p->committing) && list_empty(&p->starts));
     struct engine_topic *t = p->topic;
     if (list_node_linked(&p->opening_link))
         list_remove(&es->opening, &p->opening_link);

@@ -35,6 +35,7 @@ struct partition {
     struct shard_timer flush_timer; // flush.ms
     struct list appends; // struct partition_append in validation or waiting behind one, in order
     struct list committing; // struct partition_append that are written and wait for the high watermark, in order
+    struct list starts; // struct partition_start: durable here, and replicas have yet to follow
     struct replica *replica; // NULL: this is the only one
     bool returns;            // it has lived elsewhere, and perhaps here before
     struct partition_past *past; // under way: partition_past_ends()

@@ -2,6 +2,7 @@
 //
 // See partition_query.h. Partitions are looked up again after every wait: topics are deleted at any time.
 #include "engine/partition_query.h"
+#include "engine/replica.h"
 
 #include <stdlib.h>
 
@@ -158,17 +159,26 @@ static void query_finish(struct partition_query_call *c)
         engine_call_finish(&c->call);
 }
 
+static void query_start_over(struct partition_start *start, enum rc rc)
+{
+    struct partition_query *q = start->query;
+    struct partition_query_call *c = q->call;
+    q->rc = start->rc = rc;
+    if (rc == RC_OK)
+        q->start.offset = replica_low_watermark(start->p);
+    c->pending--;
+    query_finish(c);
+}
+
 static void query_start_raised(struct plog_start_op *op, enum rc rc)
 {
     struct partition_start *start = container_of(op, struct partition_start, op);
     struct partition_query *q = start->query;
-    struct partition_query_call *c = q->call;
-    q->rc = start->rc = rc;
-    struct partition *p = partition_find(c->call.target, q->id);
-    if (rc == RC_OK && p)
-        q->start.offset = plog_start_offset(&p->log);
-    c->pending--;
-    query_finish(c);
+    struct partition *p = partition_peek(q->call->call.target, q->id);
+    if (rc == RC_OK)
+        rc = p ? replica_wait_start(p, start) : RC_NOT_LEADER_OR_FOLLOWER;
+    if (rc != RC_AGAIN)
+        query_start_over(start, rc);
 }
 
 static enum rc query_raise_start(struct partition_query_call *c, struct partition_query *q)
@@ -182,14 +192,21 @@ static enum rc query_raise_start(struct partition_query_call *c, struct partitio
     int64_t offset = q->start.offset == OFFSET_NONE ? p->high_watermark : q->start.offset;
     if (offset < 0 || offset > p->high_watermark)
         return RC_OFFSET_OUT_OF_RANGE;
+    struct partition_start *start = q->start.memory;
     q->call = c;
-    q->start.memory->query = q;
-    q->start.memory->op = (struct plog_start_op){.done = query_start_raised};
+    *start = (struct partition_start){.query = q,
+                                      .op.done = query_start_raised,
+                                      .offset = offset,
+                                      .timeout_ms = q->start.timeout_ms,
+                                      .followed = query_start_over};
     c->pending++;
-    rc = plog_raise_start(&p->log, offset, &q->start.memory->op);
-    q->start.offset = plog_start_offset(&p->log);
+    rc = plog_raise_start(&p->log, offset, &start->op);
+    if (rc == RC_OK) { // it was there already: an earlier request may have been answered late
+        rc = replica_wait_start(p, start);
+        q->start.offset = rc == RC_OK ? replica_low_watermark(p) : offset;
+    }
     if (rc == RC_AGAIN)
-        return q->start.memory->rc; // RC_OK while it is on its way
+        return start->rc; // RC_OK while it is on its way
     c->pending--;
     return rc;
 }

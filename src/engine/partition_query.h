@@ -23,11 +23,18 @@ struct partition_producer {
 
 struct partition_query;
 
-// What raising a log start needs while it is on its way.
+// What raising a log start needs while it is on its way: to this disk, then to the other replicas.
 struct partition_start {
     struct partition_query *query;
     enum rc rc; // once it is done
     struct plog_start_op op;
+    // replica_wait_start()
+    struct partition *p;
+    int64_t offset;
+    int32_t timeout_ms;
+    void (*followed)(struct partition_start *s, enum rc rc);
+    struct list_node link; // partition.starts
+    struct shard_timer timer;
 };
 
 struct partition_query {
@@ -53,7 +60,8 @@ struct partition_query {
         } epoch;
         struct {
             struct partition_start *memory; // in: of the sender, zeroed
-            int64_t offset;                 // in: OFFSET_NONE means the high watermark; out: log start now
+            int64_t offset;                 // in: OFFSET_NONE means the high watermark; out: the lowest log start now
+            int32_t timeout_ms;             // in: how long to wait for the other replicas
         } start;
         struct {
             struct partition_producer *list; // out: malloc()ed; the sender frees it, also after an error

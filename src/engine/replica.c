@@ -134,6 +134,7 @@ static void lead_end(struct replica *r)
     note_short(r);
     partition_fail_appends(p, RC_NOT_LEADER_OR_FOLLOWER);
     replica_fail_waiting(p, RC_NOT_LEADER_OR_FOLLOWER);
+    replica_starts_fail(p, RC_NOT_LEADER_OR_FOLLOWER);
 }
 
 static void follow_end(struct replica *r)

@@ -6,7 +6,7 @@
 // partition's shard.
 #pragma once
 
-#include "engine/partition.h"
+#include "engine/partition_query.h"
 #include "repl/follower.h"
 #include "repl/leader.h"
 #include "wire/messages.h"
@@ -67,6 +67,12 @@ void replica_appended(struct partition *p);
 // op is written and asks for acks=all. RC_AGAIN: it waits for the watermark and is finished then, or when its time is
 // up. Else how to finish it now.
 enum rc replica_wait(struct partition *p, struct partition_append *op);
+// s->offset is the log start here, durably. RC_AGAIN: not yet of every replica that is in the ISR or alive; s->followed()
+// comes when it is (RC_OK), when s->timeout_ms are over (RC_REQUEST_TIMED_OUT: it stays raised all the same), or when this
+// node does not lead any more. Else how to finish it now.
+enum rc replica_wait_start(struct partition *p, struct partition_start *s);
+// The lowest log start of those replicas, as far as they have said; OFFSET_NONE: one has not, or this node does not lead.
+int64_t replica_low_watermark(const struct partition *p);
 // RC_NOT_ENOUGH_REPLICAS: acks=all cannot be taken now.
 enum rc replica_append_allowed(const struct partition *p);
 

@@ -16,6 +16,11 @@ void replica_change_forget(struct replica *r);
 // Appends that wait for the watermark are answered with rc.
 void replica_fail_waiting(struct partition *p, enum rc rc);
 
+// ---- replica_start.c
+// Something changed of r's replicas: who waits for them looks again.
+void replica_starts_look(struct replica *r);
+void replica_starts_fail(struct partition *p, enum rc rc);
+
 // ---- replica_follow.c
 // Frees r once nothing of it is in flight.
 void replica_free_when_idle(struct replica *r);

@@ -3,6 +3,7 @@
 stopped and cut-off nodes do hangs.py's and cuts.py's, and how the cluster forms cluster.py's."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -284,5 +285,44 @@ def two_of_three_gone(weir):
     return 'refused with %d; accepted %.1f s after one returned' % (code, took)
 
 
+def records_deleted(weir):
+    """DeleteRecords waits for every live replica: no later leader brings the records back; a stopped one is told by the error."""
+    with Three(weir, ['replica.lag.time.max.ms=3000']) as cluster:
+        cluster.create('t')
+        cluster.whole('t')
+
+        def cut(c, offset, timeout_ms):
+            part = c.call('DeleteRecords', 2, {'timeout_ms': timeout_ms, 'topics': [{'name': 't', 'partitions': [
+                {'partition_index': 0, 'offset': offset}]}]})['topics'][0]['partitions'][0]
+            return part['error_code'], part['low_watermark']
+
+        leader = cluster.state('t')[0]
+        slowest = 0
+        with cluster.raw(leader) as c:
+            assert produced(c, 't', *[b'%d' % n for n in range(100)]) == 0
+            for offset in (10, 20, 50):
+                took, answer = timed(cut, c, offset, 5000)
+                assert answer == (0, offset), answer
+                slowest = max(slowest, took)
+            follower = cluster.node(leader % 3 + 1)
+            follower.process.send_signal(signal.SIGSTOP)
+            try:
+                took, answer = timed(cut, c, 60, 300)
+                assert answer == (7, -1) and took < 2, 'REQUEST_TIMED_OUT, not %s after %.1f s' % (answer, took)
+                left, answer = timed(cut, c, 60, 9000)      # until it is no live replica
+                assert answer == (0, 60), answer
+            finally:
+                follower.process.send_signal(signal.SIGCONT)
+        cluster.whole('t')
+        cluster.node(leader).kill()
+        until(lambda: cluster.state('t')[0] not in (leader, -1), 10, cluster.log_ends)
+        with cluster.raw(cluster.state('t')[0]) as c:
+            start = c.list_offset('t', -2)[1]
+            assert start == 60, 'deleted records are back from offset %d on' % start
+        cluster.node(leader).start()
+        cluster.whole('t')
+    return 'answered after %.0f ms at most, %.1f s with a replica stopped' % (slowest * 1000, left)
+
+
 CASES = [fresh_topics, rolling_restart, disk_emptied, coordinator_killed, fewer_replicas,
-         two_of_three_gone]
+         two_of_three_gone, records_deleted]
