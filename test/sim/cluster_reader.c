@@ -92,9 +92,10 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         if (p->records.bytes.n && c->position > p->high_watermark)
             sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)p->high_watermark);
-        // Of one that died in the turn it answered in, nobody knows how far it was; a follower may have heard of it.
-        if (!read_part(c)->risks && c->position > read_part(c)->watermark && w->nodes[c->node].process.running &&
-            cluster_leads_now(read_part(c), c->node) &&
+        // Of one that died in the turn it answered in, nobody knows how far it was; a follower may have heard of it, and
+        // who has read there asks the next leader from there on.
+        if (p->records.bytes.n && !read_part(c)->risks && c->position > read_part(c)->watermark &&
+            w->nodes[c->node].process.running && cluster_leads_now(read_part(c), c->node) &&
             w->nodes[c->node].machine->processes == c->process)
             sim_fail(&w->sim, "%s: offset %lld is served, no leader's high watermark was above %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)read_part(c)->watermark);
