@@ -193,9 +193,6 @@ class Weir(Broker):
             words += ['--set', setting]
         return words
 
-    def version(self):
-        return self.ask('version').stdout.split()[1]
-
 
 class Kafka(Broker):
     """KRaft, broker and controller in one process, as its own start scripts run it but for the size of the heap."""
@@ -217,9 +214,6 @@ class Kafka(Broker):
         # What bin/kafka-run-class.sh gives its JVM.
         return {**os.environ, 'KAFKA_HEAP': self.heap, 'JAVA_TOOL_OPTIONS': '-XX:MaxGCPauseMillis=20 '
                 '-XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent'}
-
-    def version(self):
-        return KAFKA_VERSION
 
 
 def version(weir):

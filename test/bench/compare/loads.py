@@ -292,13 +292,13 @@ class ManyPartitionsMemory(Load):
     keep, warm, fresh = False, False, True
 
     def lasts(self):
-        return self.sizes.bytes / 100e6 + self.sizes.bytes / 300e6 + 4
+        return self.sizes.memory_bytes / 100e6 + self.sizes.memory_bytes / 300e6 + 4
 
     def run(self, broker):
         topic = fresh_topic(broker, 100)
         rate = 100_000_000 // 1032
         sent = perf(broker, 'produce', '--topic', topic, '--rate', rate, '--warmup', '0s', '--duration',
-                    '%dms' % (1000 * self.sizes.bytes / (rate * 1032)))
+                    '%dms' % (1000 * self.sizes.memory_bytes / (rate * 1032)))
         read_back(broker, topic, sent)
         return {'mib': broker.resident_bytes() / (1 << 20), 'records': sent['records']}
 

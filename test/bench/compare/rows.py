@@ -25,12 +25,14 @@ class Sizes:
     backlog_bytes: int = int(1.1 * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     restart_bytes: int = 10_000_000_000
     partitions: int = 10_000
+    memory_bytes: int = 1_000_000_000   # of the row of memory after them, which names them
     long_seconds: int = 60      # past retention
     append_bytes: int = 20_000_000_000
 
 
 SMOKE = Sizes(bytes=30_000_000, records=100_000, seconds=1, samples=500, pairs=300, rest=1, backlog_bytes=60_000_000,
-              restart_bytes=60_000_000, partitions=200, long_seconds=6, append_bytes=300_000_000)
+              restart_bytes=60_000_000, partitions=200, memory_bytes=30_000_000,
+              long_seconds=6, append_bytes=300_000_000)
 
 
 BRIEF = {'seconds': 3, 'rest': 5, 'long_seconds': 20, 'append_bytes': 4_000_000_000}      # of a run that has so many minutes
