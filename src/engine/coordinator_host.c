@@ -69,15 +69,6 @@ static void host_group_config(void *context, struct bytes group_id, int32_t *ses
     group_config_resolve(&l, session_timeout_ms, heartbeat_interval_ms);
 }
 
-static bool list_has(const char *list, const char *word)
-{
-    struct bytes element;
-    while (config_list_next(&list, &element))
-        if (bytes_eq(element, bytes_str(word)))
-            return true;
-    return false;
-}
-
 static void config_read_consumer(struct groups_config *g, const struct config_layers *l)
 {
     g->consumer_session_timeout_ms =
@@ -112,8 +103,8 @@ void coordinators_read_config(struct engine_shard *es)
     g->offsets_retention_ms = config_broker_int(&l, "offsets.retention.minutes", 10080) * 60000;
     g->offsets_retention_check_ms = config_broker_int(&l, "offsets.retention.check.interval.ms", 600000);
     const char *protocols = config_broker_text(&l, "group.coordinator.rebalance.protocols");
-    g->classic_enabled = list_has(protocols, "classic");
-    g->consumer_enabled = list_has(protocols, "consumer");
+    g->classic_enabled = config_list_has(protocols, "classic");
+    g->consumer_enabled = config_list_has(protocols, "consumer");
     config_read_consumer(g, &l);
     cs->commit_timeout_ns = (uint64_t)config_broker_int(&l, "offsets.commit.timeout.ms", 5000) * 1000000;
     cs->config_index = engine_image(es)->broker_configs_index;

@@ -240,6 +240,15 @@ bool config_list_next(const char **rest, struct bytes *element)
     return true;
 }
 
+bool config_list_has(const char *list, const char *word)
+{
+    struct bytes element;
+    while (config_list_next(&list, &element))
+        if (bytes_eq(element, bytes_str(word)))
+            return true;
+    return false;
+}
+
 int64_t config_scale(int64_t n, int32_t scale)
 {
     if (n < 0 || scale == 1)

@@ -137,6 +137,7 @@ bool config_parse_bool(const char *text, bool *out);
 bool config_parse_size(const char *text, int64_t *out);
 // Takes the next element of a comma-separated list off *rest, blanks trimmed; false at the end. Empty text has none.
 bool config_list_next(const char **rest, struct bytes *element);
+bool config_list_has(const char *list, const char *word);
 // The next ADDRESS:COUNT of a list: an IPv4 or IPv6 address (as it stands there, without brackets) and how many; count
 // -1: it is none such. False at the end.
 bool config_override_next(const char **rest, struct bytes *address, int64_t *count);

@@ -92,15 +92,31 @@ static struct decision_error supported(struct decision *d, const char *feature, 
     return (struct decision_error){0};
 }
 
+// The new group protocol is on or off by a setting of each node, here the controller's. Asking for what is so already is no
+// error: scripts do, after an upgrade.
+static struct decision_error update_group_version(struct decision *d, int16_t level)
+{
+    struct config_layers l = image_layers(d->view, NULL, d->env->self, d->env->properties);
+    const char *protocols = config_broker_text(&l, "group.coordinator.rebalance.protocols");
+    const int16_t now = config_list_has(protocols, "consumer") ? GROUP_VERSION_MAX : 0;
+    if (level < 0 || level > GROUP_VERSION_MAX)
+        return update_bad(d, FEATURE_GROUP_VERSION, level,
+                          decision_string(d, decision_text(d, "Local controller %d only supports versions %d-%d.",
+                                                           d->env->self, 0, GROUP_VERSION_MAX)));
+    if (level == now)
+        return (struct decision_error){0};
+    return update_bad(d, FEATURE_GROUP_VERSION, level,
+                      "It follows group.coordinator.rebalance.protocols of each node.");
+}
+
 static struct decision_error update_one(struct decision *d, const struct update_features_request_feature_update *in)
 {
     const char *feature = decision_string(d, in->feature);
     int16_t level = in->max_version_level, now = image_feature_level(d->view, feature);
+    if (strcmp(feature, FEATURE_GROUP_VERSION) == 0)
+        return update_group_version(d, level);
     if (strcmp(feature, FEATURE_METADATA_VERSION) != 0)
-        return update_bad(d, feature, level,
-                          strcmp(feature, FEATURE_GROUP_VERSION) == 0
-                              ? "It follows group.coordinator.rebalance.protocols of each node."
-                              : "This cluster does not have that feature.");
+        return update_bad(d, feature, level, "This cluster does not have that feature.");
     if (in->upgrade_type < UPGRADE || in->upgrade_type > UNSAFE_DOWNGRADE)
         return update_bad(d, feature, level, "The controller does not support the given upgrade type.");
     if (level < METADATA_VERSION_MIN || level > METADATA_VERSION_MAX)

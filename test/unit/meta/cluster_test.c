@@ -90,7 +90,9 @@ Test(cluster, feature_levels_go_down_only_where_nothing_is_lost)
     begin(2);
     cr_assert_eq(level(), METADATA_VERSION_MAX);
     cr_assert_eq(update("nonsense", 1, UPGRADE, false), BAD);
-    cr_assert_eq(update("group.version", 0, SAFE, false), BAD);
+    cr_assert_eq(update("group.version", 0, SAFE, false), BAD, "each node's setting says");
+    cr_assert_eq(update("group.version", 2, UPGRADE, false), BAD);
+    cr_assert_eq(update("group.version", 1, UPGRADE, false), 0, "as it is");
     cr_assert_eq(update(FEATURE_METADATA_VERSION, 26, UPGRADE, false), BAD);
     cr_assert_eq(update(FEATURE_METADATA_VERSION, 6, UNSAFE, false), BAD);
     cr_assert_eq(update(FEATURE_METADATA_VERSION, 25, 9, false), BAD);
