@@ -4,6 +4,7 @@
 import dataclasses
 import datetime
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import network                                                                  
 WARM_LEAST = 60
 WARM_MEMORY = 4 << 30
 HELD = 0.98
+THEN = ', then --resume'
 PEERS = [*brokers.HEAPS, nats.NAME]
 # Those that an earlier run gives to the one that goes on with it.
 KEPT_OPTIONS = ['smoke', 'peers', 'pairs', 'warmup', 'gb', 'backlog_gb', 'restart_gb', 'brief', 'rows']
@@ -53,7 +55,10 @@ class Comparison:
         self.out = pathlib.Path(options.out)
 
     def command(self):
-        """What was run, without where its files went."""
+        """What was run, without where its files went; of a run that goes on, how it began."""
+        if self.kept:
+            first = self.kept['about']['command']
+            return first if first.endswith(THEN) else first + THEN
         words = sys.argv[1:]
         for option in ('--data', '--out'):
             while option in words:
@@ -93,7 +98,7 @@ class Comparison:
         if self.network:                # every broker has places of its own: a cable that is out is out for one alone
             self.placed += 1
             places = self.network.places()[first - 1:first - 1 + load.nodes]
-        broker = make(name, brokers.ROOT / 'build/weir', self.scratch, self.cores, load.nodes, places)
+        broker = make(name, self.weir, self.scratch, self.cores, load.nodes, places)
         if self.network:
             broker.unplug = lambda node, verb: self.network.unplug(first + node, verb)
         own = {setting.split('=')[0] for setting in load.settings}
@@ -129,6 +134,8 @@ class Comparison:
         peers = self.peers_of(load, peers)
         had = keep.goes_on(self.taken.get(name), self.version, peers)
         missing = self.pairs - sum(r['counted'] for r in had)
+        if self.pairs - missing < keep.counted(self.taken.get(name)):
+            print('# %s: the pairs that were kept are of another executable or other peers; it begins anew' % name, flush=True)
         if not keep.worth_beginning(self.clock, *self.lasts(load, peers), missing):
             return None
         if load.fixed_rate:
@@ -213,7 +220,7 @@ class Comparison:
                 figures.setdefault(name, []).append(metrics[row.metric])
         out = {'row': row.name, 'title': row.title, 'unit': row.unit, 'less': row.less, 'figures': figures,
                'goal': row.goal.ratio if row.goal and not row.alone else None, 'own_goal': row.goal.own if row.goal else None,
-               'gave_up': taken['gave_up'], 'version': taken.get('version')}
+               'gave_up': taken['gave_up'], 'version': taken.get('version'), 'pairs': len(counted)}
         out['beside'] = {words: worth(values) for metric, words, worth in row.beside
                          if (values := [run['weir'][metric] for run in counted if metric in run['weir']])}
         if row.alone and figures.get('weir'):
@@ -248,6 +255,8 @@ class Comparison:
             figures += '  ' + row['verdict']
         elif not row['figures']:
             figures = 'no figure: %s' % (row['gave_up'] or 'nothing was measured')
+        elif self.honest and row['pairs'] < self.pairs:
+            figures += '  (no ratio yet: %d of %d pairs)' % (row['pairs'], self.pairs)
         elif not self.honest:
             figures += '  (no ratio: too short to be one)'
         figures += ''.join('; %s %.4g %s' % (words, value, row['unit']) for words, value in row['beside'].items())
@@ -289,7 +298,9 @@ class Comparison:
 
     def go(self):
         self.wanted = [row for row in rows.ROWS if not self.options.rows or row.name in self.options.rows]
-        self.version = brokers.version(brokers.ROOT / 'build/weir')
+        # One executable from the first run to the last, whatever is built meanwhile.
+        self.weir = pathlib.Path(shutil.copy2(brokers.ROOT / 'build/weir', self.scratch / 'weir'))
+        self.version = brokers.version(self.weir)
         peers = self.peers()
         stock.installed()
         self.out.mkdir(parents=True, exist_ok=True)

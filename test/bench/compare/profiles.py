@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-HERTZ = 1999
+HERTZ = 4999
 
 
 def can_be_made():
