@@ -9,7 +9,7 @@
 #include "client/membership_private.h"
 #include "model/kerr.h"
 
-enum { JOIN_VERSION_STATIC = 5, SYNC_VERSION_PROTOCOL = 5 };
+enum { JOIN_VERSION_STATIC = 5 };
 
 static bool take_member_id(struct membership *m, struct bytes id)
 {

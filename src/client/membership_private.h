@@ -9,7 +9,6 @@ enum {
     MEMBERSHIP_BACKOFF_MS = 100,
     MEMBERSHIP_TIMEOUT_SLACK_MS = 5000, // a JoinGroup is held back for the rebalance timeout and answered after it
     MEMBERSHIP_ARENA_BYTES = 256 << 20,
-    MEMBERSHIP_MEMBERS_SCRATCH = 16 << 10,
 };
 
 // Kafka's codes that mean something here.

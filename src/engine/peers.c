@@ -416,17 +416,6 @@ static void stop(struct peers *p)
         shard_timer_cancel(p->config.shard, &p->table[i].timer);
 }
 
-void peers_finish(struct peers *p)
-{
-    stop(p);
-    for (uint32_t i = 0; i < p->count; i++) {
-        peer_link_finish(&p->table[i].link);
-        p->table[i].state = PEER_DOWN;
-    }
-    for (struct peer_inlet *in = peers_inlet_first(p); in; in = peers_inlet_next(p, in))
-        peer_link_finish(&in->link);
-}
-
 void peers_close(struct peers *p)
 {
     stop(p);

@@ -151,8 +151,6 @@ enum rc peers_open(struct peers *p, const struct peers_config *config);
 void peers_start(struct peers *p);
 // Closes everything at once. No hook runs any more.
 void peers_close(struct peers *p);
-// Ends the connections with what is queued sent; nothing is dialled or accepted any more.
-void peers_finish(struct peers *p);
 
 struct peer *peers_find(struct peers *p, int32_t node); // NULL: unknown
 bool peers_up(struct peers *p, int32_t node);

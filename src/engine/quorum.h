@@ -213,8 +213,6 @@ const struct image *quorum_image(const struct quorum *q);
 // The node stops and its logs are at rest [boot shard]: other shards hear of no more images, so that nothing is under way
 // between shards when their threads end.
 void quorum_rest(struct quorum *q);
-// The other nodes, for what is shown of them; NULL without peers.
-struct peers *quorum_peers(struct quorum *q);
 // Until when this node may take itself for the leader of what it leads: half a session after the last heartbeat was sent
 // that the controller answered and of whose answer every shard has seen all that was committed then (engine/lease.h), or
 // after a majority followed this node as the controller. Later the cluster may have fenced it and elected others: a new

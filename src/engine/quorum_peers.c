@@ -374,8 +374,3 @@ enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes)
              rc == RC_ADDRESS_IN_USE ? "; another process listens there" : " (is it an address of this machine?)");
     return rc;
 }
-
-struct peers *quorum_peers(struct quorum *q)
-{
-    return q->peers;
-}

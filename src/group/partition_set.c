@@ -149,12 +149,6 @@ static const struct partition_topic *set_topic(const struct partition_set *s, st
     return NULL;
 }
 
-bool partition_set_has(const struct partition_set *s, struct uuid topic, int32_t partition)
-{
-    const struct partition_topic *t = set_topic(s, topic);
-    return t && bsearch(&partition, t->partitions, t->count, sizeof(partition), partition_order);
-}
-
 // How many partitions of x are in y, too.
 static uint32_t topic_common(const struct partition_topic *x, const struct partition_topic *y)
 {

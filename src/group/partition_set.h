@@ -29,7 +29,6 @@ void partition_set_order(struct partition_set *s);
 bool partition_set_copy(const struct partition_set *in, struct arena *a, struct partition_set *out);
 
 bool partition_set_equal(const struct partition_set *a, const struct partition_set *b);
-bool partition_set_has(const struct partition_set *s, struct uuid topic, int32_t partition);
 bool partition_set_subset(const struct partition_set *part, const struct partition_set *whole);
 bool partition_set_meets(const struct partition_set *a, const struct partition_set *b); // have something in common
 uint32_t partition_set_size(const struct partition_set *s);

@@ -53,7 +53,7 @@ struct log_index {
     uint64_t v;
 };
 
-enum { NODE_ID_NONE = -1, LEADER_EPOCH_NONE = -1, PARTITION_NONE = -1 };
+enum { NODE_ID_NONE = -1, LEADER_EPOCH_NONE = -1 };
 
 // Special timestamps of ListOffsets (KIP-79, KIP-734, KIP-1005, KIP-1023).
 enum {

@@ -230,12 +230,6 @@ void compactor_pause(struct compactor *c)
         compact_ended(c, RC_CANCELLED);
 }
 
-void compactor_resume(struct compactor *c)
-{
-    c->paused = false;
-    store_want_work(c->store);
-}
-
 bool compactor_is_idle(const struct compactor *c)
 {
     return !c->log;

@@ -113,9 +113,8 @@ const struct compact_counters *compactor_counters(const struct compactor *c);
 // Works until about deadline_ns, 200 us at most. True: more to do at once. Else *next_ns is when to be called again; an
 // operation that ends calls store_want_work().
 bool compactor_step(struct compactor *c, uint64_t deadline_ns, uint64_t *next_ns);
-// Ends the run under way as soon as that can be, and begins none until compactor_resume(): before a stop.
+// Ends the run under way as soon as that can be, and begins none any more: before a stop.
 void compactor_pause(struct compactor *c);
-void compactor_resume(struct compactor *c);
 // True when no run is under way.
 bool compactor_is_idle(const struct compactor *c);
 
