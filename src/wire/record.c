@@ -5,12 +5,34 @@
 
 static const uint8_t record_empty[1];
 
-// Most varints of a record are one byte.
+// Most varints of a record are one byte or two. False: none such is next, and nothing was read.
+static inline bool record_short(struct dec *d, uint32_t *v)
+{
+    if (d->bad || d->p >= d->end)
+        return false;
+    uint32_t first = *d->p;
+    if (first < 0x80) {
+        *v = first;
+        d->p++;
+        return true;
+    }
+    if (d->end - d->p < 2 || d->p[1] >= 0x80)
+        return false;
+    *v = (first & 0x7f) | (uint32_t)d->p[1] << 7;
+    d->p += 2;
+    return true;
+}
+
 static inline int32_t record_varint(struct dec *d)
 {
-    if (!d->bad && d->p < d->end && *d->p < 0x80)
-        return (int32_t)zigzag_decode(*d->p++);
-    return dec_varint(d);
+    uint32_t v;
+    return record_short(d, &v) ? (int32_t)zigzag_decode(v) : dec_varint(d);
+}
+
+static inline int64_t record_varlong(struct dec *d)
+{
+    uint32_t v;
+    return record_short(d, &v) ? zigzag_decode(v) : dec_varlong(d);
 }
 
 struct bytes record_bytes_read(struct dec *d)
@@ -33,7 +55,7 @@ bool record_fields_read(struct bytes *in, struct record_fields *out)
         return false;
     struct dec d = dec_of(bytes_of(p, (size_t)length));
     (void)dec_i8(&d); // attributes: none are defined
-    out->timestamp_delta = dec_varlong(&d);
+    out->timestamp_delta = record_varlong(&d);
     out->offset_delta = record_varint(&d);
     out->key = record_bytes_read(&d);
     out->value = record_bytes_read(&d);

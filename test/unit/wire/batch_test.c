@@ -5,6 +5,7 @@
 
 #include "base/prng.h"
 #include "wire/batch.h"
+#include "wire/record.h"
 
 static void build(struct buf *out, struct batch_options o, int records)
 {
@@ -172,4 +173,61 @@ Test(batch, damaged_records_end_the_iteration)
         free(exact);
     }
     buf_deinit(&out);
+}
+
+// One record: length, attributes, timestamp, offset, null key, value of n bytes, no headers. Each varint as `put` writes it.
+static size_t record_of(uint8_t *p, size_t n, size_t (*put)(uint8_t *p, uint64_t zigzag))
+{
+    uint8_t inside[20000];
+    size_t at = 0;
+    inside[at++] = 0;
+    at += put(inside + at, 2 * 8191); // timestamp delta 8191
+    at += put(inside + at, 2 * 64);   // offset delta 64
+    at += put(inside + at, 1);        // -1: no key
+    at += put(inside + at, 2 * n);
+    memset(inside + at, 'v', n);
+    at += n;
+    at += put(inside + at, 0);
+    size_t head = put(p, 2 * at);
+    memcpy(p + head, inside, at);
+    return head + at;
+}
+
+static size_t put_shortest(uint8_t *p, uint64_t v)
+{
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7)
+        p[n++] = (uint8_t)(v | 0x80);
+    p[n++] = (uint8_t)v;
+    return n;
+}
+
+// With a byte of nothing behind it, as no writer does and every reader takes.
+static size_t put_longer(uint8_t *p, uint64_t v)
+{
+    size_t n = put_shortest(p, v);
+    p[n - 1] |= 0x80;
+    p[n++] = 0;
+    return n;
+}
+
+Test(batch, a_record_s_varints_of_one_byte_two_and_more)
+{
+    static const size_t sizes[] = {0, 1, 63, 64, 127, 128, 8191, 8192, 16383};
+    size_t (*const ways[])(uint8_t *p, uint64_t zigzag) = {put_shortest, put_longer};
+    static uint8_t record[20100];
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        for (size_t way = 0; way < ARRAY_COUNT(ways); way++) {
+            size_t n = record_of(record, sizes[i], ways[way]);
+            struct bytes in = bytes_of(record, n);
+            struct record_fields f;
+            cr_assert(record_fields_read(&in, &f), "%zu bytes, way %zu", sizes[i], way);
+            cr_assert(in.n == 0 && f.timestamp_delta == 8191 && f.offset_delta == 64 && !f.key.p && f.header_count == 0);
+            cr_assert(f.value.p && f.value.n == sizes[i]);
+            for (size_t cut = 0; cut < n; cut += cut < 40 || cut + 3 > n ? 1 : n / 7) {
+                in = bytes_of(record, cut);
+                cr_assert(!record_fields_read(&in, &f), "cut at %zu of %zu", cut, n);
+            }
+        }
+    }
 }
