@@ -17,7 +17,7 @@ struct cluster_batch { // the one a producer has on its way to a partition
     bool used;
     struct record_tag first;
     uint32_t records, tries, session, node;
-    uint32_t era, risks; // when it was sent last; when its session began
+    uint32_t first_era, era, risks; // when it was sent first; last; when its session began
     int32_t epoch;       // the newest that this node led in
     int64_t end_then;    // how far the log was known to go when it was sent last
     struct buf bytes;
@@ -117,7 +117,7 @@ static void produce_judge(struct cluster_batch *b, const struct produce_response
             acked_alone(part, in->base_offset, &b->first, b->records, b->epoch);
             return;
         }
-        model_part_acked(&part->model, &w->sim, &w->eras, b->era, in->base_offset, &b->first, b->records);
+        model_part_acked(&part->model, &w->sim, &w->eras, b->first_era, b->era, in->base_offset, &b->first, b->records);
         cluster_count(w, CLUSTER_DUPLICATES, p->idempotent && b->tries > 1 && in->base_offset < b->end_then);
         return;
     case 6: // NOT_LEADER_OR_FOLLOWER
@@ -188,8 +188,9 @@ static void batch_send(struct cluster_batch *b)
     b->request.holes = &b->hole;
     b->request.holes_max = 1;
     b->request.done = produce_done;
-    b->tries++;
     b->era = w->eras.now;
+    if (b->tries++ == 0)
+        b->first_era = b->era;
     b->end_then = w->topics[b->topic].parts[b->partition].watermark;
     b->node = cluster_choose(w, w->topics[b->topic].parts[b->partition].leader);
     b->epoch = epoch_led_by(&w->topics[b->topic].parts[b->partition], b->node);

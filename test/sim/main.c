@@ -88,6 +88,7 @@ static const struct regression {
     {"lease-without-applying-of-a-coordinator", &scenario_cluster, 21000939, 50000, true},
     {"watermark-of-a-stopping-replica", &scenario_cluster, 52000330, 50000, true},
     {"read-of-one-that-died-in-that-turn", &scenario_cluster, 71000489, 50000, true},
+    {"acknowledged-after-a-holder-lost-it", &scenario_cluster, 73001140, 50000, true},
     {"watermark-moved-by-a-stop", &scenario_cluster, 70000177, 50000, true},
     {"watermark-moved-by-a-stop-and-read", &scenario_cluster, 70000982, 50000, true},
 };

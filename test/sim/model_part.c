@@ -69,7 +69,7 @@ static void check_same(struct model_part *p, struct sim *sim, const struct model
     sim_fail(sim, "%s: offset %lld %s %s, and now %s %s", p->name, (long long)offset, how, a, now, b);
 }
 
-void model_part_acked(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t era,
+void model_part_acked(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t sent_era, uint32_t era,
                       int64_t base_offset, const struct record_tag *first, uint32_t count)
 {
     if (era <= p->risk_era)
@@ -88,6 +88,7 @@ void model_part_acked(struct model_part *p, struct sim *sim, const struct model_
             e->acked = tag;
             e->acked_era = era;
             e->acked_by = eras->now;
+            e->sent_era = sent_era;
         }
         if (offset >= p->end_seen && era == eras->now)
             p->end_seen = offset + 1;
@@ -133,7 +134,7 @@ size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, co
             continue;
         uint32_t held = 0;
         for (uint32_t k = 0; k < count; k++)
-            held += ends[k] > (int64_t)o && e->acked_era <= lost_eras[k];
+            held += ends[k] > (int64_t)o && e->sent_era <= lost_eras[k];
         if (held < enough) {
             p->end_seen = (int64_t)o + 1;
             continue;

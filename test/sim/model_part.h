@@ -24,6 +24,7 @@ struct model_entry {
     struct record_tag acked, seen;
     uint32_t acked_era, seen_era; // in which it was asked for, at the earliest written; 0: never
     uint32_t acked_by;            // in which the answer came: written by then
+    uint32_t sent_era;            // in which what was acknowledged was sent first: written then, at the earliest; 0: not known
     bool present;                 // in the pass under way
 };
 
@@ -46,15 +47,15 @@ struct model_eras {
 void model_part_init(struct model_part *p, uint32_t topic, uint32_t partition, uint32_t generation, bool lossless);
 void model_part_deinit(struct model_part *p);
 // Records tag, tag+1, ... (counters) were acknowledged from base_offset on, in answer to a request sent in `era`: the
-// answer may arrive when the machine that gave it is long without power.
-void model_part_acked(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t era,
+// answer may arrive when the machine that gave it is long without power. sent_era: of the first request with them.
+void model_part_acked(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t sent_era, uint32_t era,
                       int64_t base_offset, const struct record_tag *first, uint32_t count);
 void model_part_seen(struct model_part *p, struct sim *sim, const struct model_eras *eras, uint32_t era, int64_t offset,
                      const struct record_tag *tag);
 
 // Of a replicated partition: nodes have lost what they held, each all below one of ends[0..count), and in one of
 // lost_eras[0..count). What at least `enough` of them held may be gone: it is known no longer, and what answers requests of
-// this era says nothing. What was acknowledged in a later era than a node's loss that node did not hold. Returns how many
+// this era says nothing. What was sent first in a later era than a node's loss that node did not hold. Returns how many
 // entries may be gone.
 size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, const int64_t *ends,
                          const uint32_t *lost_eras, uint32_t count, uint32_t enough);

@@ -149,7 +149,7 @@ static enum verdict judge(struct batch_out *b, const struct produce_response_par
     switch (r->error_code) {
     case 0:
         if (r->base_offset >= 0)
-            model_part_acked(part, &w->sim, &w->eras, b->era, r->base_offset, &b->first, b->records);
+            model_part_acked(part, &w->sim, &w->eras, b->era, b->era, r->base_offset, &b->first, b->records);
         w->result->acked++;
         return VERDICT_ACKED;
     case 46: // DUPLICATE_SEQUENCE_NUMBER: it was appended before
