@@ -55,9 +55,11 @@ static void ask_create(struct qw_world *w, struct qw_op *o)
     create_topics_request_topic_init(&o->topic_in);
     o->topic_in.name = o->text = bytes_str(o->name);
     o->topic_in.num_partitions = (int32_t)sim_between(&w->sim, 1, QW_PARTITIONS_MAX);
-    if (o->topic % 8 == 5) // so many are decided and applied in several turns
-        o->topic_in.num_partitions += CONTROLLER_PIECE_PARTITIONS * 2;
     o->topic_in.replication_factor = (int16_t)sim_between(&w->sim, 1, 3);
+    if (o->topic % 16 == 5) { // so many are decided and applied in several turns; more bytes choke the slowest links for long
+        o->topic_in.num_partitions += CONTROLLER_PIECE_PARTITIONS;
+        o->topic_in.replication_factor = 1;
+    }
     o->in.create.topics = &o->topic_in;
     o->in.create.topics_count = 1;
     o->op.kind = CONTROLLER_CREATE_TOPICS;
