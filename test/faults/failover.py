@@ -317,6 +317,8 @@ def records_deleted(weir):
         cluster.node(leader).kill()
         until(lambda: cluster.state('t')[0] not in (leader, -1), 10, cluster.log_ends)
         with cluster.raw(cluster.state('t')[0]) as c:
+            # it may hear only with the next heartbeat that it was elected
+            until(lambda: c.list_offset('t', -2)[0] == 0, 2, cluster.log_ends)
             start = c.list_offset('t', -2)[1]
             assert start == 60, 'deleted records are back from offset %d on' % start
         cluster.node(leader).start()
