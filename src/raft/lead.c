@@ -35,6 +35,7 @@ static void replicate(struct raft *r, struct raft_effects *fx, struct raft_peer 
             break;
         m.entry_count++;
     }
+    p->told_commit = m.commit;
     raft_send(r, fx, 0, &m); // others may be faster than the own disk
     if (p->state == RAFT_PEER_PROBE) {
         p->paused = true;
@@ -50,16 +51,30 @@ void raft_replicate_all(struct raft *r, struct raft_effects *fx)
         replicate(r, fx, &r->peers[i], false);
 }
 
+static void heartbeat(struct raft *r, struct raft_effects *fx, struct raft_peer *p)
+{
+    struct raft_message m = raft_message_to(r, RAFT_HEARTBEAT, p->id);
+    m.commit = r->commit < p->match ? r->commit : p->match;
+    m.round = r->round;
+    p->told_commit = m.commit;
+    raft_send(r, fx, 0, &m);
+}
+
 void raft_heartbeat_all(struct raft *r, struct raft_effects *fx)
 {
     r->heartbeat_at_ms = r->now_ms + r->config.heartbeat_ms;
     r->round_sent_ms[++r->round % RAFT_ROUNDS_KEPT] = r->now_ms;
-    for (uint32_t i = 0; i < r->peer_count; i++) {
-        struct raft_message m = raft_message_to(r, RAFT_HEARTBEAT, r->peers[i].id);
-        m.commit = r->commit < r->peers[i].match ? r->commit : r->peers[i].match;
-        m.round = r->round;
-        raft_send(r, fx, 0, &m);
-    }
+    for (uint32_t i = 0; i < r->peer_count; i++)
+        heartbeat(r, fx, &r->peers[i]);
+}
+
+// Who holds what has been committed hears of it at once, not with the next heartbeat: what waits for it, an election of a
+// partition's leader above all, waits for that. Nothing, where an append has just said so.
+static void tell_commit(struct raft *r, struct raft_effects *fx, struct raft_peer *p)
+{
+    const uint64_t commit = r->commit < p->match ? r->commit : p->match;
+    if (p->state == RAFT_PEER_REPLICATE && commit > p->told_commit)
+        heartbeat(r, fx, p);
 }
 
 static void peer_probe(struct raft_peer *p, uint64_t next)
@@ -119,6 +134,7 @@ void raft_on_append_answer(struct raft *r, struct raft_effects *fx, const struct
     if (r->role != RAFT_LEADER)
         return;
     replicate(r, fx, p, false);
+    tell_commit(r, fx, p);
     if (raft_id_eq(r->transfer_to, p->id) && p->match == raft_last_index(r)) {
         struct raft_message t = raft_message_to(r, RAFT_TIMEOUT_NOW, p->id);
         raft_send(r, fx, 0, &t);
@@ -169,6 +185,8 @@ void raft_lead_commit(struct raft *r, struct raft_effects *fx)
         return;
     }
     raft_replicate_all(r, fx);
+    for (uint32_t i = 0; i < r->peer_count; i++)
+        tell_commit(r, fx, &r->peers[i]);
 }
 
 // ---- reads ----

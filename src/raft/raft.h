@@ -247,6 +247,7 @@ struct raft_peer {
     uint64_t match, next; // invariant: match < next
     uint64_t heard_ms;    // last message of the current term
     uint64_t round;       // newest heartbeat round answered
+    uint64_t told_commit; // the newest commit index that a message to it named and that it may act on
     uint64_t followed_ms; // when the newest heartbeat that it answered was sent: it followed this leader then or later
 };
 

@@ -174,6 +174,35 @@ Test(raft, an_older_terms_entry_is_committed_only_through_one_of_the_own_term)
     raft_deinit(&s.r);
 }
 
+// What the last step tells a node of the commit by a heartbeat; 0: nothing.
+static uint64_t told(const struct solo *s, int32_t node)
+{
+    for (uint32_t i = 0; i < s->fx.send_count; i++) {
+        const struct raft_message *m = &s->fx.send[i].message;
+        if (m->kind == RAFT_HEARTBEAT && m->to.node == node)
+            return m->commit;
+    }
+    return 0;
+}
+
+Test(raft, who_holds_what_is_committed_hears_of_it_at_once)
+{
+    static struct solo s;
+    begin(&s, 3);
+    s.now_ms = raft_deadline_ms(&s.r);
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    answer(&s, (struct raft_message){.kind = RAFT_PRE_VOTE_ANSWER, .term = 2});
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    answer(&s, (struct raft_message){.kind = RAFT_VOTE_ANSWER});
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
+    cr_assert_eq(s.fx.commit_index, 2);
+    cr_assert(told(&s, 2) == 2 && told(&s, 3) == 0, "the third does not hold it yet");
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
+    cr_assert_eq(told(&s, 2), 0, "once");
+    raft_deinit(&s.r);
+}
+
 Test(raft, a_follower_confirms_only_what_is_durable)
 {
     static struct solo s;
