@@ -175,6 +175,17 @@ static void check_part(struct cluster_world *w, uint32_t t, uint32_t k)
     }
 }
 
+static void note_watermark(struct cluster_world *w, const struct cluster_node *c, const struct partition *p, uint32_t t,
+                           uint32_t k)
+{
+    struct cluster_part *part = &w->topics[t].parts[k];
+    if (p->high_watermark <= part->watermark || !cluster_end_stands(w, part, p->high_watermark, c->index))
+        return;
+    part->watermark = p->high_watermark;
+    part->watermark_index = engine_image(p->es)->index;
+    check_part(w, t, k);
+}
+
 // What a leader counts as committed.
 static void look_leader(struct cluster_world *w, struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
@@ -188,12 +199,8 @@ static void look_leader(struct cluster_world *w, struct cluster_node *c, const s
     if (p->high_watermark > plog_written_end(&p->log))
         sim_fail(&w->sim, "%s-%u: node %u has high watermark %lld and ends at %lld", p->topic->name, k, c->index + 1,
                  (long long)p->high_watermark, (long long)plog_written_end(&p->log));
-    if ((p->replica && !p->replica->begun) || p->high_watermark <= part->watermark ||
-        !cluster_end_stands(w, part, p->high_watermark, c->index))
-        return;
-    part->watermark = p->high_watermark;
-    part->watermark_index = engine_image(p->es)->index;
-    check_part(w, t, k);
+    if (!p->replica || p->replica->begun)
+        note_watermark(w, c, p, t, k);
 }
 
 static void look_change(struct cluster_world *w, const struct partition *p, struct cluster_seen *seen)
@@ -214,6 +221,8 @@ static void look_partition(struct cluster_node *c, const struct partition *p, ui
     int64_t written = plog_written_end(&p->log);
     if (p->leads && (c->ready || w->node_count > 1)) // one that is alone leads what it recovers before it registers
         look_leader(w, c, p, t, k);
+    else if (seen->leads && p->replica)
+        note_watermark(w, c, p, t, k); // it may have raised it, and answered, in the turn in which it heard of its successor
     look_change(w, p, seen);
     if (written < seen->written)
         check_holds(w, &w->topics[t].parts[k], c, p);

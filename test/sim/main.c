@@ -89,6 +89,7 @@ static const struct regression {
     {"watermark-of-a-stopping-replica", &scenario_cluster, 52000330, 50000, true},
     {"read-of-one-that-died-in-that-turn", &scenario_cluster, 71000489, 50000, true},
     {"acknowledged-after-a-holder-lost-it", &scenario_cluster, 73001140, 50000, true},
+    {"watermark-of-the-last-turn-as-leader", &scenario_cluster, 74002237, 50000, true},
     {"watermark-moved-by-a-stop", &scenario_cluster, 70000177, 50000, true},
     {"watermark-moved-by-a-stop-and-read", &scenario_cluster, 70000982, 50000, true},
 };
