@@ -309,6 +309,9 @@ unsigned io_cpu_count(struct io *io);
 uint64_t io_memory_bytes(struct io *io);
 // Whether a control group limits the CPU time of this process: then nobody may spin.
 bool io_cpu_has_quota(struct io *io);
+// Asks for short turns of this thread on a processor that others want too, and for being let on sooner in return, as suits
+// one that mostly waits; threads it starts later are the same. From Linux 6.12 on (EEVDF); without effect before.
+void io_thread_short_slices(void);
 // Calls stop(context, signal number) from io_poll() on SIGTERM and SIGINT instead of dying. One io a process, before
 // any other thread is started.
 enum rc io_on_signal(struct io *io, void (*stop)(void *context, int signal_number), void *context);

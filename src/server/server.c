@@ -396,6 +396,7 @@ static int server_run(struct server *s)
 {
     char text[1024] = "";
     io_on_signal(s->ios[0], server_signal, s);
+    io_thread_short_slices();
     if (node_create(&s->node, &s->config, s->ios, s->shard_count, text, sizeof(text)) != RC_OK)
         return server_fail(text);
     s->node->owner = s;
