@@ -2,7 +2,7 @@
 //
 // Cluster metadata as of one Raft index. A published image is immutable: any shard may read it for as long as it holds
 // a reference, while the quorum's shard builds the next one. The next one shares everything that did not change, so a
-// commit costs O(change), whatever the cluster's size. image_apply() is the only mutator, replay is recovery.
+// commit costs O(change), whatever the cluster's size. image_apply_some() is the only mutator, replay is recovery.
 //
 //     image ---> tree by name ---> topic ---> chunk ---> partition
 //           ---> tree by id  ----^            (128 pointers each)
@@ -239,13 +239,11 @@ void image_unref(const struct image *i);
 // is short. Publish it by handing it out as const; then it must not be applied to any more.
 struct image *image_begin(const struct image *base);
 
-// Applies one record (as stored: key, version, fields) of the entry at (index, term). The only mutator.
+// Applies a whole entry of (index, term): records, each behind its length as a varint.
 // RC_UNSUPPORTED, RC_UNSUPPORTED_VERSION: written by a newer program; the node must stop. RC_MALFORMED: no such record
 // can have been decided here; the node must stop. RC_NOMEM: give the version up. Never skips.
-enum rc image_apply(struct image *w, struct bytes record, uint64_t index, uint64_t term);
-// Applies a whole entry: records, each behind its length as a varint.
 enum rc image_apply_entry(struct image *w, struct bytes entry, uint64_t index, uint64_t term);
-// Applies records of the entry until w->cost has reached cost_max, one at least; rest: in, those that are not applied
+// The same in pieces: applies records of the entry until w->cost has reached cost_max, one at least; rest: in, those that are not applied
 // yet; out, what is left. w is to be published only between entries.
 enum rc image_apply_some(struct image *w, struct bytes *rest, uint64_t cost_max, uint64_t index, uint64_t term);
 

@@ -308,17 +308,6 @@ static enum rc apply_in(struct image *w, struct bytes record, struct arena *a)
     return rc;
 }
 
-enum rc image_apply(struct image *w, struct bytes record, uint64_t index, uint64_t term)
-{
-    struct arena a;
-    arena_init(&a, APPLY_ARENA_BYTES_MAX, NULL, 0);
-    w->index = index;
-    w->term = term;
-    enum rc rc = apply_in(w, record, &a);
-    arena_deinit(&a);
-    return rc;
-}
-
 enum rc image_apply_entry(struct image *w, struct bytes entry, uint64_t index, uint64_t term)
 {
     return image_apply_some(w, &entry, UINT64_MAX, index, term);

@@ -21,5 +21,5 @@ void snapshot_writer_init(struct snapshot_writer *w, const struct image *image);
 enum rc snapshot_write(struct snapshot_writer *w, size_t bytes_wanted, struct buf *out);
 
 // Loading: start from image_create(), feed whole pieces (cut anywhere between records), then image has the given index.
-// Errors as image_apply().
+// Errors as image_apply_entry().
 enum rc snapshot_load(struct image *w, struct bytes piece, uint64_t index, uint64_t term);
