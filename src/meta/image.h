@@ -243,8 +243,8 @@ struct image *image_begin(const struct image *base);
 // RC_UNSUPPORTED, RC_UNSUPPORTED_VERSION: written by a newer program; the node must stop. RC_MALFORMED: no such record
 // can have been decided here; the node must stop. RC_NOMEM: give the version up. Never skips.
 enum rc image_apply_entry(struct image *w, struct bytes entry, uint64_t index, uint64_t term);
-// The same in pieces: applies records of the entry until w->cost has reached cost_max, one at least; rest: in, those that are not applied
-// yet; out, what is left. w is to be published only between entries.
+// The same in pieces: applies records of the entry until w->cost has reached cost_max, one at least; rest: in, those
+// that are not applied yet; out, what is left. w is to be published only between entries.
 enum rc image_apply_some(struct image *w, struct bytes *rest, uint64_t cost_max, uint64_t index, uint64_t term);
 
 // ------------------------------------------------------------------------------------------------ reading

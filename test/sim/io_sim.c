@@ -355,6 +355,10 @@ enum rc io_on_signal(struct io *io, void (*stop)(void *context, int signal_numbe
     return RC_OK; // a simulated process is stopped by its harness
 }
 
+void io_thread_short_slices(void)
+{
+}
+
 void io_notify(struct io *io, const char *state)
 {
     (void)io;
