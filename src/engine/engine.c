@@ -170,6 +170,7 @@ static enum rc engine_shard_init(struct engine *e, uint32_t i)
     list_init(&es->waiting);
     map_init(&es->graves);
     list_init(&es->opening);
+    list_init(&es->unopened);
     list_init(&es->fetchers);
     list_init(&es->short_isrs);
     es->calls = calloc(e->shard_count, sizeof(*es->calls));

@@ -96,9 +96,10 @@ struct engine_shard {
     bool settling;       // stopping: nothing is appended any more
     bool at_rest;        // stopped: no background work either
     struct list opening; // partitions whose log needs more work before it serves
+    struct list unopened; // partitions whose log could not be opened and is tried again (partition_open.c)
     struct shard_job doomed_job, opening_job, store_job, retention_job;
     struct shard_timer store_timer, retention_timer;
-    struct shard_timer doomed_timer, waiting_timer; // looks again at what could not be done at once
+    struct shard_timer doomed_timer, waiting_timer, reopen_timer; // looks again at what could not be done at once
     struct list_node *retention_at; // the partition retention looks at next
     struct list_node *settle_at;    // the partition a clean stop brings to rest next
     struct engine_counters counters;

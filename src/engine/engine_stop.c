@@ -107,6 +107,7 @@ static void engine_settle_run(struct engine_call *c)
     es->settling = true;
     compactor_pause(es->store.compactor);
     coordinators_settle(es);
+    shard_timer_cancel(es->shard, &es->reopen_timer);
     shard_timer_cancel(es->shard, &es->retention_timer);
     shard_job_cancel(es->shard, &es->retention_job);
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
@@ -181,6 +182,7 @@ static void engine_shard_deinit(struct engine_shard *es)
     shard_timer_cancel(es->shard, &es->store_timer);
     shard_timer_cancel(es->shard, &es->doomed_timer);
     shard_timer_cancel(es->shard, &es->waiting_timer);
+    shard_timer_cancel(es->shard, &es->reopen_timer);
     struct shard_job *jobs[] = {&es->retention_job, &es->store_job, &es->doomed_job, &es->opening_job, &es->check_job};
     for (size_t i = 0; i < ARRAY_COUNT(jobs); i++)
         if (jobs[i]->started)

@@ -184,8 +184,7 @@ static void partition_free(struct partition *p)
     struct engine_shard *es = p->es;
     ASSERT(!p->replica && list_empty(&p->committing) && list_empty(&p->starts));
     struct engine_topic *t = p->topic;
-    if (list_node_linked(&p->opening_link))
-        list_remove(&es->opening, &p->opening_link);
+    partition_opening_leave(p);
     shard_timer_cancel(es->shard, &p->flush_timer);
     list_remove(&t->partitions, &p->topic_link);
     if (list_node_linked(&p->dirty_link))
@@ -268,8 +267,7 @@ void partition_doom(struct partition *p, enum rc rc)
     partition_past_forget(p);
     p->state = PARTITION_DOOMED;
     list_push_back(&es->doomed, &p->doomed_link);
-    if (list_node_linked(&p->opening_link))
-        list_remove(&es->opening, &p->opening_link);
+    partition_opening_leave(p);
     coordinator_forget(p);
     partition_fail_appends(p, rc);
     partition_tell_anew(p);

@@ -27,6 +27,8 @@ struct partition {
     bool leads;
     bool in_graves;
     bool begin_waits; // counted in engine_shard.beginners
+    bool open_failed; // in engine_shard.unopened
+    bool open_told;   // that it cannot be opened
     int32_t leader_epoch;
     int32_t begun_epoch; // the epoch the log knows of; the next append begins leader_epoch
     int64_t high_watermark;
@@ -61,7 +63,7 @@ enum rc partition_check_reader(const struct partition *p, const struct partition
 
 // The log is open and its files may be used. A log at rest is opened inline; where that finds work (an index to rebuild)
 // a slice of it is done at once and the rest by a job: RC_NOT_LEADER_OR_FOLLOWER meanwhile, on which clients try again.
-// RC_STORAGE_ERROR: damaged or offline.
+// RC_STORAGE_ERROR: damaged or offline, or the last try failed; one that failed is tried again every second.
 enum rc partition_open(struct partition *p);
 
 // Where a consumer may read to: high watermark, or for read_committed the last stable offset.

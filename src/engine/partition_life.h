@@ -24,3 +24,5 @@ struct partition *partition_create(struct engine_shard *es, struct engine_topic 
 // The topic is gone, or this node is no replica of it any more: nobody finds the partition here; its folder is renamed by
 // a paced job, which frees p. Who waits is answered with rc.
 void partition_doom(struct partition *p, enum rc rc);
+// It is neither opened bit by bit nor tried again any more (partition_open.c).
+void partition_opening_leave(struct partition *p);

@@ -1,22 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a partition's log: at start to its end before anyone is served, later when it is first used, in slices.
-#include "engine/partition.h"
+// Opening a partition's log: at start to its end before anyone is served, later when it is first used, in slices; and again
+// where that failed.
+#include "engine/partition_life.h"
 
 enum {
     RECOVER_STEP_NS = 50 * 1000 * 1000,
     OPEN_STEP_NS = 500 * 1000,
+    REOPEN_MS = 1000,
 };
+
+static void reopen(struct shard_timer *t)
+{
+    struct engine_shard *es = container_of(t, struct engine_shard, reopen_timer);
+    for (size_t left = es->unopened.count; left > 0; left--) {
+        struct partition *p = list_entry(list_first(&es->unopened), struct partition, opening_link);
+        partition_opening_leave(p);
+        (void)partition_open(p); // back at the end of the list if it fails again
+    }
+}
+
+// A read that failed, memory or descriptors that were short: nobody may ask for this log again, as of a follower nobody
+// does, so it is tried until it works. Whoever asks meanwhile is told what is wrong and does not make it worse.
+static void reopen_later(struct partition *p, enum rc rc)
+{
+    struct engine_shard *es = p->es;
+    if (!p->open_told)
+        trace_error(es->engine->config.trace, "%s-%d cannot be opened: %s; tried again every second", p->topic->name,
+                    p->id.partition, rc_text(rc));
+    p->open_told = p->open_failed = true;
+    list_push_back(&es->unopened, &p->opening_link);
+    if (!es->settling && !shard_timer_is_set(&es->reopen_timer))
+        shard_timer_set(es->shard, &es->reopen_timer, shard_now_ns(es->shard) + (uint64_t)REOPEN_MS * 1000000, reopen);
+}
+
+void partition_opening_leave(struct partition *p)
+{
+    if (!list_node_linked(&p->opening_link))
+        return;
+    list_remove(p->open_failed ? &p->es->unopened : &p->es->opening, &p->opening_link);
+    p->open_failed = false;
+}
 
 static enum rc partition_opened(struct partition *p, enum rc rc)
 {
-    if (rc == RC_CORRUPT)
+    if (rc == RC_CORRUPT) {
         p->state = PARTITION_DAMAGED;
-    else if (rc != RC_OK)
-        trace_error(p->es->engine->config.trace, "%s-%d cannot be opened: %s", p->topic->name, p->id.partition,
-                    rc_text(rc));
-    else
+    } else if (rc != RC_OK) {
+        reopen_later(p, rc);
+    } else {
+        if (p->open_told)
+            trace_info(p->es->engine->config.trace, "%s-%d is open now", p->topic->name, p->id.partition);
+        p->open_told = false;
         partition_take_ends(p);
+    }
     return rc == RC_OK ? RC_OK : RC_STORAGE_ERROR;
 }
 
@@ -57,7 +94,7 @@ enum rc partition_open(struct partition *p)
     if (p->state == PARTITION_DAMAGED || p->state == PARTITION_OFFLINE) // perhaps it has no folder at all
         return RC_STORAGE_ERROR;
     if (list_node_linked(&p->opening_link))
-        return RC_NOT_LEADER_OR_FOLLOWER;
+        return p->open_failed ? RC_STORAGE_ERROR : RC_NOT_LEADER_OR_FOLLOWER;
     enum rc rc = plog_open(&p->log);
     if (rc == RC_AGAIN)
         rc = plog_recover_step(&p->log, OPEN_STEP_NS, NULL);
