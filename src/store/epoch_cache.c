@@ -33,20 +33,16 @@ static enum rc epoch_cache_push(struct epoch_cache *c, int32_t epoch, int64_t of
 
 enum rc epoch_cache_begin(struct epoch_cache *c, int32_t epoch, int64_t offset)
 {
-    if (epoch < 0 || (c->count && epoch <= c->entries[c->count - 1].epoch))
+    const struct epoch_start *last = c->count ? &c->entries[c->count - 1] : NULL;
+    if (epoch < 0 || (last && last->epoch == epoch && last->offset <= offset)) // nearly always: it goes on
         return RC_OK;
-    uint32_t keep = c->count;
-    while (keep && c->entries[keep - 1].offset >= offset)
-        keep--;
-    uint32_t before = c->count;
-    c->count = keep;
+    epoch_cache_cut_end(c, offset);
+    if (epoch <= epoch_cache_latest(c))
+        return RC_OK;
     enum rc rc = epoch_cache_push(c, epoch, offset);
-    if (rc) {
-        c->count = before;
-        return rc;
-    }
-    c->changed = true;
-    return RC_OK;
+    if (rc == RC_OK)
+        c->changed = true;
+    return rc;
 }
 
 // The number of entries whose epoch is at or below `epoch`.

@@ -22,8 +22,9 @@ struct epoch_cache {
 };
 
 void epoch_cache_deinit(struct epoch_cache *c);
-// epoch begins at offset. Older or equal epochs than the last are ignored; entries at or past offset are dropped (what
-// they began was never written). RC_NOMEM.
+// What follows at offset, the log's end, is of epoch. Entries at or past offset are dropped, newer epochs too: what they
+// began was never written, as by a leader that lost its role before its first append and now follows one whose batches
+// are older (Kafka's cache drops them as well). What is left goes on where its last epoch is this one or newer. RC_NOMEM.
 enum rc epoch_cache_begin(struct epoch_cache *c, int32_t epoch, int64_t offset);
 // The end offset of the largest epoch at or below `epoch`; log_end ends the last one. Unknown: epoch NONE, offset NONE.
 void epoch_cache_end(const struct epoch_cache *c, int32_t epoch, int64_t log_end, int32_t *found_epoch,

@@ -93,6 +93,7 @@ static const struct regression {
     {"watermark-of-the-last-turn-as-leader", &scenario_cluster, 74002237, 50000, true},
     {"watermark-moved-by-a-stop", &scenario_cluster, 70000177, 50000, true},
     {"watermark-moved-by-a-stop-and-read", &scenario_cluster, 70000982, 50000, true},
+    {"epoch-begun-on-a-full-disk", &scenario_cluster, 74001954, 50000, true},
 };
 
 static struct {

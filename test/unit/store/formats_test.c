@@ -114,6 +114,15 @@ Test(epoch_cache, answers_as_kip_101_asks)
     cr_assert_eq(epoch_cache_at(&c, 20), 4);
     cr_assert_eq(epoch_cache_begin(&c, 6, 20), RC_OK);
     cr_assert_eq(c.count, 2, "epoch 4 never wrote a batch");
+    cr_assert_eq(epoch_cache_begin(&c, 2, 20), RC_OK);
+    cr_assert(c.count == 1 && epoch_cache_at(&c, 20) == 2, "nor did epoch 6: what follows there is older");
+    cr_assert_eq(epoch_cache_begin(&c, 6, 20), RC_OK);
+    cr_assert_eq(epoch_cache_begin(&c, 3, 20), RC_OK);
+    cr_assert(c.count == 2 && epoch_cache_at(&c, 20) == 3, "nor did it here");
+    cr_assert_eq(epoch_cache_begin(&c, 6, 20), RC_OK);
+    c.changed = false;
+    cr_assert_eq(epoch_cache_begin(&c, 6, 20), RC_OK);
+    cr_assert(!c.changed, "its first batch is where it was begun");
     epoch_cache_cut_start(&c, 15);
     cr_assert_eq(c.entries[0].offset, 15);
     epoch_cache_cut_end(&c, 20);

@@ -214,3 +214,21 @@ Test(log, deletes_by_a_rename_and_removes_later)
     cr_assert_eq(f.store.counters.files_removed, 3); // .log, partition.metadata, the folder
     fixture_close(&f);
 }
+
+// As on a leader whose first append fails, and who then follows one whose records are older than its own epoch.
+Test(log, an_epoch_without_a_record_gives_way_to_an_older_one)
+{
+    struct fixture f = {.leader_epoch = 2};
+    int32_t epoch;
+    int64_t end;
+    fixture_open(&f);
+    fixture_fill(&f, 2, 100);
+    cr_assert_eq(plog_begin_epoch(&f.log, 3), RC_OK);
+    cr_assert_eq(plog_epoch_end(&f.log, 2, &epoch, &end), RC_OK);
+    cr_assert(epoch == 2 && end == 2);
+    fixture_fill(&f, 2, 100);
+    cr_assert_eq(plog_epoch_end(&f.log, 2, &epoch, &end), RC_OK);
+    cr_assert(epoch == 2 && end == 4, "epoch %d ends at %lld", epoch, (long long)end);
+    cr_assert_eq(plog_epoch_at(&f.log, 2), 2);
+    fixture_close(&f);
+}
