@@ -336,11 +336,13 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     rc = plog_seek(l, &s, offset, false, &scan, &file, &position, &h, &cold);
     if (rc)
         return rc == RC_EOF ? RC_CORRUPT : rc;
-    if (plog_is_pinned_from(l, s.base_offset))
+    // The recovery point goes back to a segment's start, where a producer snapshot lies; what is left is scanned from
+    // there, so that everything derived follows from the batches that stay. It never goes forward: of what lies behind
+    // it neither the bytes nor the file of the epochs are known to be on the disk.
+    int64_t from = l->recovery_base < s.base_offset ? plog_segment_of(l, l->recovery_base).base_offset : s.base_offset;
+    const struct log_dir_mark at = {from, from, 0, LEADER_EPOCH_NONE};
+    if (plog_is_pinned_from(l, from))
         return RC_AGAIN;
-    // The recovery point goes back to the segment's start, where a producer snapshot lies; what is left of the segment
-    // is scanned from there, so that everything derived follows from the batches that stay.
-    const struct log_dir_mark at = {s.base_offset, s.base_offset, 0, LEADER_EPOCH_NONE};
     rc = plog_put_reset(l, &at, true);
     if (rc == RC_AGAIN)
         return rc;

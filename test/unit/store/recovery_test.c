@@ -465,6 +465,29 @@ Test(recovery, leader_epochs_are_built_again_from_the_batches)
     fixture_close(&f);
 }
 
+// A cut goes back to the start of a segment and scans from there: not past the recovery point, for epochs that began
+// since are known in memory only, and the bytes are not on the disk.
+Test(recovery, leader_epochs_younger_than_their_file_outlive_a_cut)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    f.config.segment_bytes = 5000; // four batches
+    fixture_open(&f);
+    f.leader_epoch = 1;
+    fixture_fill(&f, 6, 1000);
+    checkpoint_now(&f);
+    f.leader_epoch = 2;
+    fixture_fill(&f, 6, 1000);
+    f.leader_epoch = 3;
+    fixture_fill(&f, 2, 1000);
+    cr_assert_eq(f.log.active.base_offset, 12);
+    cr_assert_eq(plog_truncate(&f.log, 13), RC_OK);
+    cr_assert_leq(f.log.recovery_point, 6);
+    cr_assert_eq(fixture_recover(&f).end_offset, 13);
+    for (int64_t offset = 0; offset < 13; offset++)
+        cr_assert_eq(plog_epoch_at(&f.log, offset), offset < 6 ? 1 : offset < 12 ? 2 : 3, "offset %d", (int)offset);
+    fixture_close(&f);
+}
+
 Test(recovery, indexes_without_their_log_do_not_come_back)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
