@@ -142,8 +142,7 @@ static void sync_done(struct client_request *r, enum rc rc, struct bytes body)
         } else if (!read_share(m, answer.assignment, &a)) {
             sim_fail(w->sim, "%s: member %u is given somebody else's share", member_model(m)->name, m->index);
         } else {
-            model_group_hold(member_model(m), w->sim, m->index, m->owned, m->owned,
-                             m->request_sent.ns + member_lease_ns(m));
+            member_holds(m, m->owned, m->owned);
             // One that was empty between two protocols counts its generations anew.
             if (w->groups[m->group].protocol == GROUP_PROTOCOL_CLASSIC)
                 model_group_stable(member_model(m), w->sim, m->generation, m->round, m->request_sent,
@@ -236,6 +235,8 @@ static void join_done(struct client_request *r, enum rc rc, struct bytes body)
     struct join_group_response answer;
     arena_init(&a, 64 << 10, NULL, 0);
     w->requests_answered++;
+    if (rc != RC_OK && (m->fixed || (m->id[0] && !member_is_stale(m))))
+        member_unanswered(m, 0);
     if (member_is_stale(m)) {
     } else if (rc != RC_OK || !client_answer_decode(w->sim, r, body, &a, &answer)) {
         member_rejoin(m, true);
@@ -302,8 +303,7 @@ static void heartbeat_done(struct client_request *r, enum rc rc, struct bytes bo
     if (!member_is_stale(m) && rc == RC_OK && client_answer_decode(w->sim, r, body, &a, &answer)) {
         int16_t code = answer.error_code;
         if (code == 0) // what it holds is its own for longer
-            model_group_hold(member_model(m), w->sim, m->index, m->owned, m->owned,
-                             m->request_sent.ns + member_lease_ns(m));
+            member_holds(m, m->owned, m->owned);
         else if (code == 15 || code == 16) // the coordinator is on its way, here or elsewhere: go on
             member_lost_coordinator(m);
         else if (code != 14)

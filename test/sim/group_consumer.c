@@ -89,12 +89,13 @@ static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
     w->requests_answered++;
     if (member_is_stale(m)) {
     } else if (rc != RC_OK || !client_answer_decode(w->sim, r, body, &a, &answer)) {
+        if (m->in.beat.topic_partitions)
+            member_unanswered(m, m->told);
         m->told_valid = false;
         member_lost_coordinator(m);
     } else if (answer.error_code) {
         beat_failed(m, answer.error_code, answer.error_message);
     } else {
-        uint64_t lease = m->request_sent.ns + member_lease_ns(m);
         if (answer.member_id.n > 0)
             snprintf(m->id, sizeof(m->id), "%.*s", (int)answer.member_id.n, (const char *)answer.member_id.p);
         if (answer.member_epoch < m->generation && m->w->groups[m->group].model.lossless)
@@ -112,7 +113,7 @@ static void beat_done(struct client_request *r, enum rc rc, struct bytes body)
             sim_say(w->sim, w->machine, "%s member %u: epoch %d, holds %x", member_model(m)->name, m->index, m->generation,
                     m->owned);
         }
-        model_group_hold(member_model(m), w->sim, m->index, held, m->owned, lease);
+        member_holds(m, held, m->owned);
     }
     arena_deinit(&a);
 }
@@ -162,7 +163,7 @@ void consumer_member_beat(struct group_member *m)
     m->told = m->owned;
     m->told_valid = true;
     // From here on only what this heartbeat lists is held; its lease stays as it was.
-    model_group_hold(member_model(m), w->sim, m->index, m->owned, 0, 0);
+    member_holds(m, m->owned, 0);
     member_send(m, &consumer_group_heartbeat_request_message, in, INT16_MAX, 1000, beat_done);
 }
 

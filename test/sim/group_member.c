@@ -73,13 +73,18 @@ struct bytes member_topic_name(const struct group_world *w, uint32_t topic)
 
 static void forget(struct group_member *m, bool keep_id)
 {
-    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
+    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0, 0);
     m->owned = m->told = 0;
     m->astray = false;
     m->told_valid = m->stable = false;
     m->generation = m->consumer ? 0 : -1;
-    if (!keep_id)
-        m->id[0] = '\0';
+    if (keep_id)
+        return;
+    m->id[0] = '\0';
+    // What the former one said is another member's word, except to a coordinator that takes an instance for its member
+    // whatever id it has (KIP-345).
+    if (!m->fixed || m->w->groups[m->group].protocol == GROUP_PROTOCOL_CONSUMER)
+        m->late_count = 0;
 }
 
 void member_rejoin(struct group_member *m, bool keep_id)
@@ -92,7 +97,7 @@ void member_rejoin(struct group_member *m, bool keep_id)
 void member_let_go(struct group_member *m)
 {
     m->owned = 0;
-    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0);
+    model_group_hold(member_model(m), m->w->sim, m->index, 0, 0, 0, 0);
 }
 
 void member_left(struct client_request *r, enum rc rc, struct bytes body)
@@ -372,6 +377,7 @@ static void tick(struct shard_timer *timer)
     struct sim *sim = w->sim;
     if (sim->failed)
         return;
+    member_look_late(m);
     if (!*w->draining)
         misbehave(m);
     member_wake_in(m, *w->draining ? sim_between(sim, 5, 15) * SIM_MS : sim_latency(sim, 10 * SIM_MS));

@@ -17,6 +17,7 @@ enum {
     GROUP_SESSION_MS = 300, // of every member, both protocols
     GROUP_HEARTBEAT_MS = 30,
     GROUP_ASSIGNMENT_BYTES = 1024,
+    GROUP_LATE_MAX = 64,
 };
 
 enum group_protocol { GROUP_PROTOCOL_CLASSIC, GROUP_PROTOCOL_CONSUMER, GROUP_PROTOCOL_MIXED };
@@ -97,6 +98,13 @@ struct member_round {
     } members[MODEL_GROUP_MEMBERS + 2];
 };
 
+// What a member sent and nobody answered; see group_late.c.
+struct group_late {
+    uint64_t serial; // of its connection, closed by the member
+    uint32_t kept;   // mask of the partitions that it does not disclaim
+    bool last;       // nothing was sent on it afterwards
+};
+
 struct group_member {
     struct group_world *w;
     struct group_clients *groups;
@@ -120,6 +128,8 @@ struct group_member {
     uint32_t life;         // rises with every crash: what was asked before is of another life
     uint32_t request_life, commit_life;
     struct model_now request_sent;
+    struct group_late late[GROUP_LATE_MAX];
+    uint32_t late_count;
     // classic
     uint32_t round;
     struct member_round joined; // as leader
@@ -206,6 +216,13 @@ void member_let_go(struct group_member *m);
 void member_left(struct client_request *r, enum rc rc, struct bytes body);
 void member_lost_coordinator(struct group_member *m);
 uint64_t member_lease_ns(const struct group_member *m);
+// The request at hand, which disclaims all partitions but `kept`, is given back without an answer; its connection was the
+// last that was closed.
+void member_unanswered(struct group_member *m, uint32_t kept);
+// Tells the model which of those may have been heard by now.
+void member_look_late(struct group_member *m);
+// It holds exactly mask, and what is new in it or in renewed by the answer to the request at hand.
+void member_holds(struct group_member *m, uint32_t mask, uint32_t renewed);
 uint32_t member_all_mask(const struct group_world *w);
 struct bytes member_topic_name(const struct group_world *w, uint32_t topic);
 // It was given partitions, perhaps none.

@@ -55,6 +55,7 @@ struct io {
     uint32_t file_count;
     struct sim_sock_slot *socks;
     uint32_t sock_cap, sock_free, sock_count;
+    uint64_t closed_last; // serial of a connection
     struct list ready; // sim_end.ready_link
     struct list listeners;
     struct io_counters counters;

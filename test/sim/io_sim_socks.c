@@ -307,10 +307,16 @@ void io_sock_close(struct io_sock *s)
     struct sim_end *e = end_of(s);
     sim_note(s->io->sim, SIM_NOTE_CLOSE, s->io->node, e->conn->serial, e->in_bytes);
     slot_free(s->io, e);
+    s->io->closed_last = e->conn->serial;
     uint64_t here = sim_io_here_ns(s->io);
     s->io = NULL;
     s->fd = -1;
     net_close(e, here);
+}
+
+uint64_t sim_io_closed_last(const struct io *io)
+{
+    return io->closed_last;
 }
 
 int io_sock_release(struct io_sock *s)

@@ -171,31 +171,44 @@ bool model_group_may_be_gone(const struct model_group *g, struct model_now since
 
 // ------------------------------------------------------------------------------------------------ partitions
 
+static bool holds(const struct model_hold *h, uint64_t now_ns)
+{
+    return h->held && h->lease_until_ns > now_ns && (!h->late_ns || h->asked_ns > h->late_ns);
+}
+
 bool model_group_held_by_other(const struct model_group *g, uint32_t member, uint32_t topic, uint32_t partition,
                                uint64_t now_ns)
 {
-    for (uint32_t m = 0; m < MODEL_GROUP_MEMBERS; m++) {
-        const struct model_hold *h = &g->holds[m][topic][partition];
-        if (m != member && h->held && h->lease_until_ns > now_ns)
+    for (uint32_t m = 0; m < MODEL_GROUP_MEMBERS; m++)
+        if (m != member && holds(&g->holds[m][topic][partition], now_ns))
             return true;
-    }
     return false;
 }
 
 void model_group_hold(struct model_group *g, struct sim *sim, uint32_t member, uint32_t mask, uint32_t renewed,
-                      uint64_t lease_until_ns)
+                      uint64_t asked_ns, uint64_t lease_ns)
 {
     for (uint32_t t = 0; t < MODEL_GROUP_TOPICS; t++)
         for (uint32_t p = 0; p < MODEL_GROUP_PARTITIONS; p++) {
             uint32_t bit = 1u << (t * MODEL_GROUP_PARTITIONS + p);
             struct model_hold *h = &g->holds[member][t][p];
-            if ((mask & renewed & bit) || !h->held)
-                h->lease_until_ns = lease_until_ns;
+            if ((mask & renewed & bit) || !h->held) {
+                h->asked_ns = asked_ns;
+                h->lease_until_ns = asked_ns + lease_ns;
+            }
             h->held = mask & bit;
-            if (h->held && g->lossless && h->lease_until_ns > sim->now_ns &&
+            if (g->lossless && holds(h, sim->now_ns) &&
                 model_group_held_by_other(g, member, t, p, sim->now_ns))
                 sim_fail(sim, "%s: topic%u-%u is given to member %u while another one holds it", g->name, t, p, member);
         }
+}
+
+void model_group_late(struct model_group *g, uint32_t member, uint32_t kept, uint64_t now_ns)
+{
+    for (uint32_t t = 0; t < MODEL_GROUP_TOPICS; t++)
+        for (uint32_t p = 0; p < MODEL_GROUP_PARTITIONS; p++)
+            if (!(kept >> (t * MODEL_GROUP_PARTITIONS + p) & 1))
+                g->holds[member][t][p].late_ns = now_ns;
 }
 
 void model_group_stable(struct model_group *g, struct sim *sim, int32_t generation, uint32_t round,

@@ -10,7 +10,10 @@
 //
 // Partitions. A member holds what it was given from the answer on until it sends a heartbeat that no longer lists it or
 // joins again (classic), leaves, is told that it is fenced, or the time is over that the coordinator grants it, counted from
-// its last heartbeat that was answered. No two members may hold one partition at one time.
+// its last heartbeat that was answered. No two members may hold one partition at one time. A hold is not relied on when a
+// request of its member's own may have been heard since the one that it rests on was sent, which disclaims the partition
+// and nobody answered: the coordinator then takes the partition for given back, and the member hears that it is fenced
+// with its next heartbeat. One that is sent and answered after that is relied on again.
 #pragma once
 
 #include "sim.h"
@@ -43,7 +46,8 @@ struct model_offset {
 
 struct model_hold {
     bool held;
-    uint64_t lease_until_ns;
+    uint64_t asked_ns, lease_until_ns; // asked: when what it rests on was sent
+    uint64_t late_ns;                  // until when a late request that disclaims it may have been heard; 0: none
 };
 
 struct model_group {
@@ -89,10 +93,12 @@ void model_group_wiped(struct model_group *g, enum model_wipe how, struct model_
 bool model_group_may_be_gone(const struct model_group *g, struct model_now since);
 
 // Member now holds exactly the partitions of mask (bit topic * MODEL_GROUP_PARTITIONS + partition);
-// what it did not hold before or what is in `renewed` until lease_until_ns, the rest as long as before. Fails the run
-// when another one holds one of them.
+// what it did not hold before or what is in `renewed` by the answer to what it sent at asked_ns, and for lease_ns from
+// then; the rest as before. Fails the run when another one holds one of them.
 void model_group_hold(struct model_group *g, struct sim *sim, uint32_t member, uint32_t mask, uint32_t renewed,
-                      uint64_t lease_until_ns);
+                      uint64_t asked_ns, uint64_t lease_ns);
+// A request of member's that disclaims all partitions but `kept`, and that nobody answered, may have been heard by now.
+void model_group_late(struct model_group *g, uint32_t member, uint32_t kept, uint64_t now_ns);
 // Does another member than this one hold it now?
 bool model_group_held_by_other(const struct model_group *g, uint32_t member, uint32_t topic, uint32_t partition,
                                uint64_t now_ns);

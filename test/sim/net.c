@@ -230,6 +230,21 @@ void net_close(struct sim_end *e, uint64_t here_ns)
     net_settle(e->conn);
 }
 
+enum net_fate net_fate_of(const struct sim *sim, uint64_t serial)
+{
+    for (struct list_node *n = list_first(&sim->conns); n; n = list_next(&sim->conns, n)) {
+        const struct sim_conn *c = list_entry(n, struct sim_conn, link);
+        const struct sim_end *to = &c->ends[1];
+        if (c->serial != serial)
+            continue;
+        for (struct list_node *k = list_first(&to->incoming); k; k = list_next(&to->incoming, k))
+            if (list_entry(k, struct sim_packet, link)->kind == NET_DATA)
+                return NET_COMING;
+        return to->open || list_node_linked(&to->backlog_link) ? NET_THERE : NET_OVER;
+    }
+    return NET_OVER;
+}
+
 void net_vanish(struct sim_end *e)
 {
     e->open = false;

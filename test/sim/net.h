@@ -71,6 +71,15 @@ void net_put(struct sim_end *e, enum sim_packet_kind kind, const uint8_t *p, siz
 void net_close(struct sim_end *e, uint64_t here_ns);
 // The machine of e lost power.
 void net_vanish(struct sim_end *e);
+// What became of what was sent on the connection of this serial, which its connecting end has closed.
+enum net_fate {
+    NET_COMING, // some of it is on its way
+    NET_THERE,  // all of it has arrived, and a process may read it
+    NET_OVER,   // nobody has it open any more
+};
+enum net_fate net_fate_of(const struct sim *sim, uint64_t serial);
+// The serial of the connection that this io closed last.
+uint64_t sim_io_closed_last(const struct io *io);
 // Frees the connection when nobody holds or can reach it any more.
 void net_settle(struct sim_conn *c);
 // Events of e happened; in io_sim_socks.c.

@@ -396,6 +396,42 @@ Test(consumer, commits_carry_the_member_epoch)
     end(r);
 }
 
+// Nothing tells a join that the network held back from one of a member that gave up all it had: what it held may go to
+// others at once, and whatever it says next in its old epoch is refused.
+Test(consumer, a_join_that_arrives_late_fences_the_member_that_sent_it)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m1", "orders"), "m1 1 orders:0-11");
+    EXPECT(r, JOIN("m2", "orders"), "m2 2 ");
+    EXPECT(r, JOIN("m1", "orders"), "m1 2 orders:0-5"); // sent before the first of these
+    EXPECT(r, BEAT("m2", 2), "m2 2 orders:6-11");
+    STATE(r, "Stable 2/2; m1 2 stable orders:0-5; m2 2 stable orders:6-11");
+    const char *fenced = "FENCED_MEMBER_EPOCH: The consumer group member has a smaller member epoch (1) than the one known "
+                         "by the group coordinator (2). The member must abandon all its partitions and rejoin.";
+    cr_assert_eq(commit(r, "m1", 1, 9), kerr_of(RC_STALE_MEMBER_EPOCH));
+    EXPECT(r, BEAT("m1", 1), fenced);
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-11"), fenced);
+    EXPECT(r, JOIN("m1", "orders"), "m1 2 orders:0-5");
+    end(r);
+}
+
+// The same while it was asked to give some back and had not yet.
+Test(consumer, a_join_that_arrives_late_gives_back_what_is_being_revoked)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m1", "orders"), "m1 1 orders:0-11");
+    EXPECT(r, JOIN("m2", "orders"), "m2 2 ");
+    EXPECT(r, BEAT("m1", 1), "m1 1 orders:0-5");
+    STATE(r, "Reconciling 2/2; m1 1 unrevoked orders:0-5 revoking orders:6-11; m2 2 unreleased ");
+    EXPECT(r, JOIN("m1", "orders"), "m1 2 orders:0-5");
+    EXPECT(r, BEAT("m2", 2), "m2 2 orders:6-11");
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-11"),
+           "FENCED_MEMBER_EPOCH: The consumer group member has a smaller member epoch (1) than the one known by the "
+           "group coordinator (2). The member must abandon all its partitions and rejoin.");
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-5"), "m1 2 -"); // it has let them go by now
+    end(r);
+}
+
 Test(consumer, describe_says_who_has_what_and_why)
 {
     struct rig *r = begin();
