@@ -22,6 +22,7 @@ struct cluster_mover {
     uint32_t at_topic, at_partition; // which one is moved
     bool putting_back;               // all of them, in order
     bool put_back, over;
+    uint32_t unsure[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; // moves that may have been decided or may yet be
 };
 
 enum { INVALID_REPLICA_ASSIGNMENT = 39, NO_REASSIGNMENT_IN_PROGRESS = 85 };
@@ -104,6 +105,8 @@ static void alter_done(struct client_request *r, enum rc rc, struct bytes body)
             sim_fail(&w->sim, "a move of replicas is answered with error %d", code);
     }
     arena_deinit(&arena);
+    if (code == -1 || kerr_retriable(code))
+        m->unsure[m->at_topic][m->at_partition]++;
     if (m->putting_back && code == 0) {
         m->at_partition++;
         again_in(m, SIM_MS);
@@ -171,12 +174,57 @@ static void put_back(struct cluster_mover *m)
         alter(m, false);
 }
 
+// The newest metadata that anybody has applied; a node that has just come back may tell of older times.
+static const struct image *newest_image(const struct cluster_world *w)
+{
+    const struct image *newest = NULL;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
+        if (n && (!newest || engine_image(&n->engine->shards[0])->index > newest->index))
+            newest = engine_image(&n->engine->shards[0]);
+    }
+    return newest;
+}
+
+// Nobody moves it, and it has not as many replicas as it had at first.
+static bool is_undone(const struct cluster_world *w, const struct image_partition *p)
+{
+    return !image_is_moving(p) && p->replica_count != (uint32_t)cluster_replicas(w);
+}
+
+// A move that nobody answered may be decided after its partition was put back. Each one is a reason to put back once more,
+// and nothing else is. False: none is left to look for.
+static bool look_again(struct cluster_mover *m)
+{
+    const struct cluster_world *w = m->all->w;
+    const struct image *image = newest_image(w);
+    bool again = false, unsure = false;
+    for (uint32_t t = 0; image && t < w->topic_count; t++) {
+        const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
+        for (int32_t k = 0; it && k < it->partition_count; k++) {
+            if (m->unsure[t][k] && is_undone(w, image_partition(it, k))) {
+                m->unsure[t][k]--;
+                again = true;
+            }
+            unsure |= m->unsure[t][k] > 0;
+        }
+    }
+    if (again)
+        m->over = m->putting_back = false;
+    return unsure || again;
+}
+
 static void mover_tick(struct shard_timer *t)
 {
     struct cluster_mover *m = container_of(t, struct cluster_mover, timer);
     struct cluster_world *w = m->all->w;
-    if (w->sim.failed || m->request.busy || m->over)
+    if (w->sim.failed || m->request.busy)
         return;
+    if (m->over) {
+        if (look_again(m))
+            cluster_wake_in(m->all, t, 100 * SIM_MS, mover_tick);
+        return;
+    }
     if (w->draining) {
         put_back(m);
         return;
@@ -192,18 +240,6 @@ static void mover_tick(struct shard_timer *t)
         alter(m, dice <= 2);
 }
 
-// The newest metadata that anybody has applied; a node that has just come back may tell of older times.
-static const struct image *newest_image(const struct cluster_world *w)
-{
-    const struct image *newest = NULL;
-    for (uint32_t i = 0; i < w->node_count; i++) {
-        const struct node *n = w->nodes[i].process.running && w->nodes[i].ready ? w->nodes[i].process.program : NULL;
-        if (n && (!newest || engine_image(&n->engine->shards[0])->index > newest->index))
-            newest = engine_image(&n->engine->shards[0]);
-    }
-    return newest;
-}
-
 static bool idle(const void *actor)
 {
     const struct cluster_mover *m = actor;
@@ -212,8 +248,7 @@ static bool idle(const void *actor)
     for (uint32_t t = 0; image && t < w->topic_count; t++) {
         const struct image_topic *it = image_topic_by_id(image, w->topics[t].id);
         for (int32_t k = 0; it && k < it->partition_count; k++)
-            if (image_is_moving(image_partition(it, k)) ||
-                image_partition(it, k)->replica_count != (uint32_t)cluster_replicas(w))
+            if (image_is_moving(image_partition(it, k)) || is_undone(w, image_partition(it, k)))
                 return false;
     }
     return image && m->over && !m->request.busy;
