@@ -276,6 +276,16 @@ static void plog_drop_last(struct plog *l, uint32_t ordinal)
         l->sealed_count = ordinal;
 }
 
+// The log is to end at `end`. What the checkpoint says of the high watermark goes down before the recovery point does, whose
+// sync makes both durable: else a start after the log has grown again would take what was never committed for committed.
+static void plog_lower_high_watermark(struct plog *l, int64_t end)
+{
+    if (l->high_watermark > end)
+        plog_note_high_watermark(l, end);
+    if (l->noted_high_watermark > l->high_watermark)
+        plog_put_high_watermark(l);
+}
+
 static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
 {
     const struct log_dir_mark at = {.offset = offset, .segment_base = offset, .leader_epoch = LEADER_EPOCH_NONE};
@@ -283,6 +293,7 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     ASSERT(plog_is_idle(l));
     if (plog_is_pinned(l))
         return RC_AGAIN;
+    plog_lower_high_watermark(l, offset);
     enum rc rc = plog_put_reset(l, &at, wait);
     if (rc == RC_AGAIN)
         return rc;
@@ -343,6 +354,7 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     const struct log_dir_mark at = {from, from, 0, LEADER_EPOCH_NONE};
     if (plog_is_pinned_from(l, from))
         return RC_AGAIN;
+    plog_lower_high_watermark(l, h.base_offset < offset ? h.base_offset : offset);
     rc = plog_put_reset(l, &at, true);
     if (rc == RC_AGAIN)
         return rc;

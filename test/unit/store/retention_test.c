@@ -230,6 +230,28 @@ Test(truncate, ends_where_it_is_told_and_forgets_what_was_beyond)
     fixture_close(&f);
 }
 
+Test(truncate, takes_the_high_watermark_down)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        struct fixture f = small_segments();
+        fixture_open(&f);
+        fixture_fill(&f, 5, 900);
+        plog_note_high_watermark(&f.log, 5);
+        fixture_stop(&f);
+        fixture_start(&f);
+        fixture_recover(&f);
+        cr_assert_eq(plog_high_watermark(&f.log), 5);
+        cr_assert_eq(whole ? plog_reset(&f.log, 0) : plog_truncate(&f.log, 2), RC_OK);
+        if (!whole)
+            fixture_recover(&f);
+        fixture_fill(&f, 6, 900);
+        fixture_die(&f);
+        fixture_recover(&f);
+        cr_assert_eq(plog_high_watermark(&f.log), whole ? 0 : 2);
+        fixture_close(&f);
+    }
+}
+
 Test(truncate, waits_for_pinned_slices)
 {
     struct fixture f = small_segments();
