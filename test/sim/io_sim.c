@@ -85,7 +85,7 @@ void sim_node_end_process(struct sim_node *n, enum sim_death how)
     sim_memory_release_all(&n->memory);
     n->alive = false;
     n->die_in_calls = 0;
-    n->sync_error_lost |= !n->sync_error_told && (n->sync_error_heard || n->sync_errors_landed);
+    n->sync_error_lost |= n->sync_error_heard || n->sync_errors_landed;
     n->sync_error_heard = false;
     n->sync_errors_landed = 0;
     if (how == SIM_DEATH_POWER)
@@ -100,7 +100,7 @@ void sim_node_power_off(struct sim_node *n)
     sim_late_end(n, SIM_DEATH_POWER);
     sim_disk_power_cut(&n->disk);
     n->powered = false;
-    n->sync_error_told = n->sync_error_lost = false;
+    n->sync_error_lost = false;
 }
 
 bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
@@ -120,8 +120,8 @@ bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
     sim_memory_enter(before);
     if (!lives)
         sim_node_end_process(n, n->die_how);
-    else if (n->sync_error_heard)
-        n->sync_error_told = true;
+    else
+        n->sync_error_heard = false; // whoever wanted to has taken it down
     return lives;
 }
 

@@ -144,10 +144,11 @@ struct sim_node {
     uint32_t io_count;
     struct sim_file_slot *files; // descriptors of the process
     uint32_t sync_errors;        // failed syncs: a sync of everything tells each older descriptor once
-    // Failed syncs of this boot: on their way to the process; told to it in this turn; or in one that it lived through,
-    // so that it can have noted it; or it ended before it could.
+    // Failed syncs of this boot: on their way to the process; told to it in this turn, which it has to live through to
+    // note it; or it ended before it could. That it noted another one before says nothing: one of a file that is no log
+    // need not be.
     uint32_t sync_errors_landed;
-    bool sync_error_heard, sync_error_told, sync_error_lost;
+    bool sync_error_heard, sync_error_lost;
     uint32_t file_cap, file_free;
     struct prng prng; // io_random()
     uint16_t port_next;
