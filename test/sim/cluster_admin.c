@@ -89,10 +89,12 @@ static void metadata_read(struct cluster_admin *a, const struct metadata_respons
         }
     }
     for (uint32_t t = 0; t < w->account_count; t++)
-        for (uint32_t k = 0; k < w->topics[t].partition_count; k++)
-            whole = whole && (t == w->topic_count || w->topics[t].there) && w->topics[t].parts[k].isr_count &&
-                    w->topics[t].parts[k].isr_count == w->topics[t].parts[k].replica_count &&
-                    w->topics[t].parts[k].leader >= 0;
+        for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
+            const struct cluster_part *p = &w->topics[t].parts[k];
+            // Made while some were away, __consumer_offsets has fewer replicas until the controller has seen all for a while.
+            whole = whole && (t == w->topic_count ? p->replica_count >= (uint32_t)cluster_replicas(w) : w->topics[t].there) &&
+                    p->isr_count && p->isr_count == p->replica_count && p->leader >= 0;
+        }
     w->whole = whole;
     w->whole_asked_ns = a->asked_ns;
 }

@@ -87,11 +87,11 @@ void cluster_clients_verify(void *argument)
             actors[k]->verify(all->actors[k]);
 }
 
-bool cluster_clients_verified(const struct cluster_world *w)
+const char *cluster_clients_verifying(const struct cluster_world *w)
 {
     const struct cluster_clients *all = w->clients.program;
     for (size_t k = 0; k < ARRAY_COUNT(actors); k++)
         if (actors[k]->verified && !actors[k]->verified(all->actors[k]))
-            return false;
-    return true;
+            return actors[k]->name;
+    return NULL;
 }

@@ -153,7 +153,7 @@ struct cluster_world {
     bool balanced;    // leaderships go back to preferred replicas every second
     bool unclean;     // who may lack records is elected where nobody else lives
     bool synced;      // every append is synced: power may go anywhere
-    bool whole;       // every replica is in its ISR, as the metadata said
+    bool whole;       // every replica is there and in its ISR, as the metadata said
     uint64_t whole_asked_ns;
     uint64_t hushed_until_ns; // producers begin nothing new before
     bool draining;
@@ -300,4 +300,4 @@ void cluster_two_emptied(struct cluster_world *w); // instead of clean stops, no
 // cluster_clients.c; see cluster_clients.h for what an actor is
 const char *cluster_clients_waiting(const struct cluster_world *w); // one that still waits for something; NULL: none
 void cluster_clients_verify(void *clients);               // a pass over everything, from start to end
-bool cluster_clients_verified(const struct cluster_world *w);
+const char *cluster_clients_verifying(const struct cluster_world *w); // one that is not through yet; NULL: all are

@@ -95,6 +95,7 @@ static const struct regression {
     {"watermark-moved-by-a-stop", &scenario_cluster, 70000177, 50000, true},
     {"watermark-moved-by-a-stop-and-read", &scenario_cluster, 70000982, 50000, true},
     {"epoch-begun-on-a-full-disk", &scenario_cluster, 74001954, 50000, true},
+    {"offsets-of-one-replica-when-it-goes", &scenario_cluster, 90002235, 50000, true},
 };
 
 static struct {
