@@ -107,7 +107,8 @@ def joins_within_the_delay(server, arguments):
 
 
 def rolling_restart(server, arguments):
-    """Cooperative members replaced one by one: two rebalances a leave or join, and what is taken from somebody goes to another."""
+    """Cooperative members replaced one by one: a leave or join is one rebalance, and one more at most for each member that gives
+    something up and says so (together as a rule, each by itself when it is slow); what is taken from somebody goes to another."""
     count = 10 if arguments.long else 5
     create(server, 30)
     with Crew(server, 'rolling', 30, COOPERATIVE, processes=2) as crew:
@@ -124,7 +125,8 @@ def rolling_restart(server, arguments):
                 time.sleep(1.2)
                 crew.settle()
                 found = crew.rebalances()[before:]
-                assert 1 <= len(found) <= 2, '%d rebalances: %s' % (len(found), found)
+                losers = {name for _, what, name, _ in crew.moves[moved:] if what == '-'} - {'r%d' % i}     # who leaves says nothing more
+                assert 1 <= len(found) <= 1 + max(len(losers), 1), '%d rebalances: %s' % (len(found), found)
                 for _, what, name, parts in crew.moves[moved:]:
                     kept = parts & crew.own.get(name, set())
                     assert what == '+' or not kept, '%s lost %s and got it back' % (name, kept)
