@@ -368,6 +368,12 @@ static bool echoes(struct peer *peer)
     return true;
 }
 
+bool peers_answers(struct peers *p, int32_t node)
+{
+    struct peer *peer = peers_find(p, node);
+    return peer && peer->state == PEER_UP && echoes(peer);
+}
+
 enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m, int32_t correlation,
                    const void *message, enum peer_class class)
 {

@@ -154,6 +154,9 @@ void peers_close(struct peers *p);
 
 struct peer *peers_find(struct peers *p, int32_t node); // NULL: unknown
 bool peers_up(struct peers *p, int32_t node);
+// UP and not known to be dead: where nothing was heard for long it is asked, and given up, in a coming turn, when no word
+// comes. True until then.
+bool peers_answers(struct peers *p, int32_t node);
 // Another place where node may be: it is dialled there, too, and accepted from there. RC_FULL.
 enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr);
 // This node belongs to a cluster from now on. Those who have come to it are learned from what they said then.

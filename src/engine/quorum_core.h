@@ -265,6 +265,9 @@ void quorum_first_images(struct quorum *q);
 void quorum_snapshot_consider(struct quorum *q);
 // quorum_peers.c: the transport's hooks
 enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
+// Whether this node talks with a process that says so of itself: RC_OK, else why not and RC_INCONSISTENT_CLUSTER_ID,
+// RC_STALE_BROKER_EPOCH or RC_DUPLICATE_BROKER_REGISTRATION. context: the quorum, which has peers.
+enum rc quorum_peers_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes);
 void quorum_peers_learn(struct quorum *q); // where the image's nodes say they are
 // At the start, where --peers misses a voter: the own log may say where it was, though nobody says yet what of that is
 // committed.

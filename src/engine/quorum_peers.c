@@ -56,7 +56,27 @@ static bool same_folder(const struct quorum *q, const struct image_node *n, cons
     return raft_is_voter(v, (struct raft_id){.node = theirs->node, .directory = theirs->directory});
 }
 
-static enum rc on_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes)
+// Whether a controller is heard that would have said by now that a node is gone. Without one the image is of the past, and
+// may miss that a folder was lost and its successor given the vote; refusing that one for it, this node would keep both from
+// the majority that they are, and so from the controller that could tell.
+static bool image_counts(const struct quorum *q)
+{
+    const struct raft *r = &q->raft;
+    return raft_leads(r) || (r->role == RAFT_FOLLOWER && r->leader.node != NODE_ID_NONE && !r->leader_lost &&
+                             shard_now_ns(q->shard) < r->leader_heard_ms * QUORUM_NS_PER_MS + q->session_ns);
+}
+
+// Whether the process that is registered is believed to live, beside one that has a folder of its own.
+static bool another_lives(const struct quorum *q, const struct image_node *n, const struct peer_hello *theirs)
+{
+    const struct peer *p = peers_find(q->peers, n->id);
+    if (n->fenced)
+        return false;
+    return image_counts(q) ||
+           (p && !uuid_eq(p->hello.directory, theirs->directory) && peers_answers(q->peers, n->id));
+}
+
+enum rc quorum_peers_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes)
 {
     const struct quorum *q = context;
     if (!q->forming && theirs->standing == PEER_FORMED && strcmp(theirs->cluster_id, q->identity.cluster_id) != 0) {
@@ -71,10 +91,10 @@ static enum rc on_judge(void *context, const struct peer_hello *theirs, char *wh
         snprintf(why, why_bytes, "another process has registered as node %d since", theirs->node);
         return RC_STALE_BROKER_EPOCH;
     }
-    // Unless the controller has registered it: then what is known here is of the past, and without it there may come no
-    // other.
-    if (!q->forming && n && !n->fenced && theirs->broker_epoch <= n->broker_epoch &&
-        !uuid_eq(n->incarnation, theirs->incarnation) && !same_folder(q, n, theirs)) {
+    // Unless the controller has registered it, or none is heard that would have fenced a dead one: then what is known here
+    // is of the past, and without the new one there may come no other.
+    if (!q->forming && n && theirs->broker_epoch <= n->broker_epoch && !uuid_eq(n->incarnation, theirs->incarnation) &&
+        !same_folder(q, n, theirs) && another_lives(q, n, theirs)) {
         snprintf(why, why_bytes,
                  "another process with id %d is alive, with a folder of its own; give each node its own --id (or wait until "
                  "that one is known to be dead)",
@@ -343,7 +363,7 @@ static void on_message(void *context, struct peer_inlet *in, struct peer_route f
 
 static const struct peers_hooks hooks = {
     .hello = on_hello,
-    .judge = on_judge,
+    .judge = quorum_peers_judge,
     .changed = on_changed,
     .refused = on_refused,
     .lost = on_lost,

@@ -251,6 +251,35 @@ Test(peers, what_is_open_to_an_earlier_process_is_given_up)
     side_close(&next);
 }
 
+// Nothing is sent to node 2, so only asking tells that it is gone.
+Test(peers, who_is_asked_whether_it_lives_is_given_up_without_an_answer)
+{
+    static struct side a, b;
+    uint16_t ports[2];
+    ports_find(ports);
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    cr_assert_not(peers_answers(&a.peers, 2), "it is not UP yet");
+    until_up(&a, &b);
+    struct peer *p = peers_find(&a.peers, 2);
+    p->heard_ns = 0; // long ago
+    cr_assert(peers_answers(&a.peers, 2));
+    cr_assert_neq(p->echo_ns, 0, "asked");
+    for (int i = 0; i < 4000 && p->echo_ns; i++)
+        turns(&a, &b, 1);
+    cr_assert_eq(p->echo_ns, 0, "answered");
+    p->heard_ns = 0;
+    cr_assert(peers_answers(&a.peers, 2));
+    p->echo_ns = 1; // asked long ago
+    cr_assert_not(peers_answers(&a.peers, 2));
+    cr_assert_eq(a.fell, 0, "not inside the call");
+    for (int i = 0; i < 4000 && !a.fell; i++)
+        turns(&a, NULL, 1);
+    cr_assert_eq(a.fell, 1);
+    side_close(&a);
+    side_close(&b);
+}
+
 Test(peers, another_cluster_is_told_why)
 {
     static struct side a, b;

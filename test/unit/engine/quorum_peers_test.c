@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whom a quorum's transport lets in, when two processes say that they are the same node.
+#include <criterion/criterion.h>
+
+#include "engine/quorum_core.h"
+
+static const struct uuid old_folder = {{1}}, new_folder = {{2}}, old_life = {{3}}, new_life = {{4}};
+enum { SELF = 1, LEADER = 2, OTHER = 3, EPOCH = 70 };
+
+// Node 1, whose image has node 3 unfenced with its old folder. It votes with node 2, and has missed that node 3 was given
+// its vote back with a new folder.
+struct world {
+    struct io *io;
+    struct shard_group group;
+    struct quorum q;
+    struct peers peers;
+    struct image image;
+    struct image_node other;
+    struct raft_set set;
+};
+
+static void world_open(struct world *w)
+{
+    memset(w, 0, sizeof(*w));
+    struct io_config c = {.engine = IO_ENGINE_AUTO};
+    cr_assert_eq(io_create(&w->io, &c), RC_OK);
+    cr_assert_eq(shard_group_create(&w->group, &w->io, 1, 64, NULL), RC_OK);
+    w->other = (struct image_node){.id = OTHER,
+                                   .incarnation = old_life,
+                                   .broker_epoch = EPOCH,
+                                   .directory_count = 1,
+                                   .directories = &old_folder};
+    w->image.nodes[0] = &w->other;
+    w->image.node_count = 1;
+    w->set.voters = (struct raft_voters){.count = 2, .ids = {{.node = SELF}, {.node = LEADER}}};
+    w->peers.config.shard = &w->group.shards[0];
+    w->q.shard = &w->group.shards[0];
+    w->q.image = &w->image;
+    w->q.peers = &w->peers;
+    w->q.session_ns = 9000 * QUORUM_NS_PER_MS;
+    w->q.config.node_id = SELF;
+    strcpy(w->q.identity.cluster_id, "cluster");
+    w->q.raft.sets = &w->set;
+    w->q.raft.set_count = 1;
+    w->q.raft.role = RAFT_FOLLOWER;
+    w->q.raft.leader = raft_id_none();
+}
+
+static void world_close(struct world *w)
+{
+    shard_group_destroy(&w->group);
+    io_destroy(w->io);
+}
+
+static enum rc judged(struct world *w, struct uuid folder, struct uuid life, int64_t epoch)
+{
+    char why[PEER_REASON_BYTES] = "";
+    struct peer_hello h = {.cluster_id = "cluster",
+                           .node = OTHER,
+                           .directory = folder,
+                           .incarnation = life,
+                           .broker_epoch = epoch,
+                           .standing = PEER_FORMED};
+    enum rc rc = quorum_peers_judge(&w->q, &h, why, sizeof(why));
+    cr_assert_eq(rc == RC_OK, why[0] == 0);
+    return rc;
+}
+
+static void follow(struct world *w, uint64_t heard_ns_ago)
+{
+    w->q.raft.leader = (struct raft_id){.node = LEADER};
+    w->q.raft.leader_lost = false;
+    w->q.raft.leader_heard_ms = (shard_now_ns(w->q.shard) - heard_ns_ago) / QUORUM_NS_PER_MS;
+}
+
+// Its vote may be the one that is missing: simulator, cluster, seed 87000034 with 40 faults.
+Test(quorum_peers, a_folder_of_its_own_is_let_in_where_no_controller_is_heard)
+{
+    static struct world w;
+    world_open(&w);
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    w.q.raft.role = RAFT_PRE_CANDIDATE;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    // A leader that has committed nothing may have an image that lacks what its log has.
+    w.q.raft.role = RAFT_LEADER;
+    w.q.raft.leader = (struct raft_id){.node = SELF};
+    w.q.raft.term_first_index = w.q.raft.commit + 1;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    w.q.raft.role = RAFT_FOLLOWER;
+    follow(&w, 0);
+    w.q.raft.leader_lost = true;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    follow(&w, w.q.session_ns); // an observer does not stand, and forgets nobody
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    world_close(&w);
+}
+
+Test(quorum_peers, under_a_controller_a_second_process_of_a_live_id_is_refused)
+{
+    static struct world w;
+    world_open(&w);
+    follow(&w, 0);
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_DUPLICATE_BROKER_REGISTRATION);
+    cr_assert_eq(judged(&w, new_folder, new_life, EPOCH + 1), RC_OK, "the controller knows it");
+    cr_assert_eq(judged(&w, old_folder, new_life, -1), RC_OK, "the folder's lock proves the old one dead");
+    cr_assert_eq(judged(&w, old_folder, old_life, EPOCH), RC_OK, "it is the one");
+    w.other.fenced = true;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    w.other.fenced = false;
+    w.q.raft.role = RAFT_LEADER;
+    w.q.raft.leader = (struct raft_id){.node = SELF};
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_DUPLICATE_BROKER_REGISTRATION);
+    world_close(&w);
+}
+
+Test(quorum_peers, without_a_controller_who_is_connected_keeps_its_id)
+{
+    static struct world w;
+    world_open(&w);
+    struct peer *p = &w.peers.table[w.peers.count++];
+    *p = (struct peer){.node = OTHER,
+                       .in_use = true,
+                       .state = PEER_UP,
+                       .owner = &w.peers,
+                       .heard_ns = shard_now_ns(w.q.shard),
+                       .hello = {.node = OTHER, .directory = old_folder, .incarnation = old_life}};
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_DUPLICATE_BROKER_REGISTRATION);
+    cr_assert_eq(judged(&w, old_folder, old_life, EPOCH), RC_OK);
+    p->state = PEER_DOWN;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    // Its own earlier life, whose end nobody has noticed.
+    p->state = PEER_UP;
+    p->hello.directory = new_folder;
+    cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
+    world_close(&w);
+}
