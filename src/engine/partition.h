@@ -65,6 +65,10 @@ enum rc partition_check_reader(const struct partition *p, const struct partition
 // a slice of it is done at once and the rest by a job: RC_NOT_LEADER_OR_FOLLOWER meanwhile, on which clients try again.
 // RC_STORAGE_ERROR: damaged or offline, or the last try failed; one that failed is tried again every second.
 enum rc partition_open(struct partition *p);
+// Where the log ends is known, as it is at rest: else it is opened, with the errors of partition_open(). Of one that must be
+// recovered, because a start could not read it or it was cut, the ends below say less than it holds: who went by them
+// would call offsets out of range that were committed.
+enum rc partition_learn_ends(struct partition *p);
 
 // Where a consumer may read to: high watermark, or for read_committed the last stable offset.
 int64_t partition_last_stable_offset(struct partition *p);

@@ -87,6 +87,11 @@ static enum shard_job_state partition_opening_job(struct shard_job *j, uint64_t 
     return list_empty(&es->opening) ? SHARD_JOB_DONE : SHARD_JOB_MORE;
 }
 
+enum rc partition_learn_ends(struct partition *p)
+{
+    return p->log.state == PLOG_UNCLEAN ? partition_open(p) : RC_OK;
+}
+
 enum rc partition_open(struct partition *p)
 {
     if (p->log.state == PLOG_OPEN || p->log.state == PLOG_UNMADE)

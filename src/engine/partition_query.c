@@ -11,7 +11,8 @@
 static enum rc query_find(struct engine_shard *es, const struct partition_query *q, struct partition **out)
 {
     *out = partition_find(es, q->id);
-    return *out ? partition_check(*out, q->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    enum rc rc = *out ? partition_check(*out, q->current_leader_epoch) : RC_NOT_LEADER_OR_FOLLOWER;
+    return rc == RC_OK ? partition_learn_ends(*out) : rc;
 }
 
 static enum rc query_open(struct engine_shard *es, const struct partition_query *q, struct partition **out)

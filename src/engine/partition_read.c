@@ -92,7 +92,7 @@ bool partition_read(struct engine_shard *es, struct partition_read *r, const str
     r->preferred = NODE_ID_NONE;
     r->leader_epoch = p ? p->leader_epoch : LEADER_EPOCH_NONE;
     r->rc = p ? partition_check_reader(p, r, client) : RC_NOT_LEADER_OR_FOLLOWER;
-    if (r->rc != RC_OK)
+    if (r->rc != RC_OK || (r->rc = partition_learn_ends(p)) != RC_OK)
         return true;
     r->high_watermark = p->high_watermark;
     r->last_stable_offset = partition_last_stable_offset(p);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/coordinator_core.h"
+#include "engine/partition_query.h"
 #include "model/kerr.h"
 #include "wire/messages.h"
 
@@ -593,6 +594,56 @@ Test(coordinator, a_damaged_log_is_not_served, .init = setup_one, .fini = teardo
     rig_start();
     cr_assert_eq(fetch("g"), -1000 - kerr_of(RC_NOT_COORDINATOR));
     cr_assert(strstr(r.line, "cannot be read at offset"), "%s", r.line);
+}
+
+static void on_queried(struct engine_call *c)
+{
+    (void)c;
+}
+
+// A log that was cut, or that a start could not read, ends somewhere else than it says before it is recovered: nobody is
+// told by that end.
+Test(coordinator, an_unread_log_calls_nothing_out_of_range, .init = setup_one, .fini = rig_forget)
+{
+    struct partition_client client = {0};
+    struct partition_read read = {
+        .fetch_offset = 1, .current_leader_epoch = LEADER_EPOCH_NONE, .last_fetched_epoch = LEADER_EPOCH_NONE};
+    struct partition_query q = {.current_leader_epoch = LEADER_EPOCH_NONE, .offset.timestamp = OFFSET_SPEC_LATEST};
+    struct partition_query *queries[] = {&q};
+    struct partition_query_call call = {.question = PARTITION_OFFSET, .queries = queries, .count = 1};
+    char path[200], aside[208];
+    cr_assert_eq(commit("g", 1), 0);
+    cr_assert_eq(commit("g", 2), 0);
+    cr_assert(coordinator_partition(engine_image(&r.e->shards[0]), bytes_str("g"), &read.id));
+    struct partition *p = partition_find(&r.e->shards[0], read.id);
+    cr_assert_eq(p->high_watermark, 2);
+    for (int i = 0; i < 1000 && !plog_is_idle(&p->log); i++)
+        turn_some(1);
+    cr_assert_eq(plog_truncate(&p->log, 1), RC_OK);
+
+    snprintf(path, sizeof(path), "%s/__consumer_offsets-%d/%020d.log", r.data, read.id.partition, 0);
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    cr_assert_eq(rename(path, aside), 0);
+    cr_assert_eq(symlink(path, path), 0); // what cannot be opened
+    cr_assert(partition_read(&r.e->shards[0], &read, &client, NULL));
+    cr_assert_eq(read.rc, RC_STORAGE_ERROR, "%s", rc_text(read.rc));
+    q.id = read.id;
+    call.call = (struct engine_call){.run = partition_query_run, .done = on_queried};
+    engine_call_start(&call.call, &r.e->shards[0], &r.e->shards[0]);
+    cr_assert_eq(q.rc, RC_STORAGE_ERROR, "%s", rc_text(q.rc));
+
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(rename(aside, path), 0);
+    bool open = false;
+    for (int i = 0; i < 20000 && !open; i++) {
+        shard_turn(&r.group.shards[0], 200000);
+        open = p->log.state == PLOG_OPEN;
+    }
+    cr_assert(open, "tried again");
+    cr_assert(partition_read(&r.e->shards[0], &read, &client, NULL));
+    cr_assert_eq(read.rc, RC_OK, "%s", rc_text(read.rc));
+    cr_assert_eq(read.high_watermark, 1);
+    rig_close();
 }
 
 Test(coordinator, it_loads_before_it_answers, .init = setup_one, .fini = teardown)
