@@ -303,7 +303,7 @@ void quorum_voters_take(struct quorum *q, struct quorum_op *op); // QUORUM_DESCR
 uint64_t quorum_voters_work(struct quorum *q, uint64_t now);     // returns when it wants to be called again
 // quorum_brokers.c
 uint64_t quorum_brokers_work(struct quorum *q, uint64_t now);
-void quorum_brokers_lost(struct quorum *q, int32_t node);
+void quorum_brokers_lost(struct quorum *q, int32_t node); // the process met last is dead; another may be registered
 void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_route from, const struct peer_frame *f);
 uint64_t quorum_brokers_seen(const struct quorum *q); // what every live broker has applied
 void quorum_brokers_free(struct quorum *q);

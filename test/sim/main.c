@@ -78,6 +78,7 @@ static const struct regression {
     {"joined-for-an-earlier-life", &scenario_cluster, 40031107, 50000, 20, true},
     {"unread-log-never-opened", &scenario_cluster, 75000399, 50000, 20, true},
     {"unread-log-calls-offsets-out-of-range", &scenario_cluster, 90000953, 50000, 20, true},
+    {"fenced-for-an-earlier-life", &scenario_cluster, 90001217, 50000, 20, true},
     {"sync-error-heard-in-the-last-turn", &scenario_cluster, 74101182, 50000, 20, true},
     {"lost-branch-read-on-a-follower", &scenario_cluster, 40011073, 50000, 20, true},
     {"lost-branch-read-on-the-old-leader", &scenario_cluster, 40032065, 50000, 20, true},
