@@ -460,7 +460,6 @@ void perf_load_run(struct perf_load *l)
     const struct perf_options *o = l->options;
     struct cli *cli = l->cli;
     bool measuring = false;
-    io_thread_short_slices(); // what it measures is not how long it waits for a processor itself
     l->begin_ns = io_clock_ns(cli->io);
     l->measure_ns = l->begin_ns + (uint64_t)o->warmup_ms * 1000000;
     l->end_ns = l->measure_ns + (uint64_t)o->duration_ms * 1000000;
