@@ -84,6 +84,10 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
     op->log_append_time_ms = l->config->log_append_time ? h.max_timestamp : TIMESTAMP_NONE;
     h.base_offset = op->base_offset = follower ? h.base_offset : l->next;
     op->last_offset = batch_last_offset(&h);
+    // Once it is written nothing may be short for its epoch: one that began later than it did cuts followers wrongly.
+    if ((follower ? h.leader_epoch : op->leader_epoch) != epoch_cache_latest(&l->epochs) &&
+        epoch_cache_reserve(&l->epochs, l->queued.count + l->writing.count + 1) != RC_OK)
+        return RC_NOMEM;
     if (batch_has_producer(&h)) {
         plog_producer_append_of(&h, bytes_of(op->batch, op->bytes), &a);
         op->aborts = a.control && !a.control_commit;
@@ -151,9 +155,11 @@ static void plog_written_one(struct plog *l, struct plog_append *op)
 {
     if (op->duplicate)
         return;
-    // Neither an index entry nor an epoch that found no memory or no space is missed: recovery rebuilds them.
+    // An index entry that found no memory or no space is not missed: recovery rebuilds it.
     (void)plog_note_batch(l, &l->active, (uint32_t)op->bytes, op->last_offset, op->timestamp_max);
-    (void)epoch_cache_begin(&l->epochs, op->leader_epoch, op->base_offset);
+    enum rc noted = epoch_cache_begin(&l->epochs, op->leader_epoch, op->base_offset); // has its place since plog_append()
+    if (noted && !log_dir_is_offline(l->dir))
+        plog_fail_dir(l, noted, "noting a leader epoch of");
     if (op->aborts && op->undo.entry && op->undo.txn_first_offset != OFFSET_NONE) {
         enum rc rc = plog_note_abort(l, op->undo.entry->producer_id, op->undo.txn_first_offset, op->last_offset);
         if (rc && !log_dir_is_offline(l->dir)) // a reader would take aborted records for committed ones

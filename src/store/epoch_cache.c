@@ -17,18 +17,29 @@ void epoch_cache_deinit(struct epoch_cache *c)
     *c = (struct epoch_cache){0};
 }
 
+enum rc epoch_cache_reserve(struct epoch_cache *c, size_t more)
+{
+    if (more > EPOCH_ENTRIES_MAX)
+        return RC_NOMEM;
+    uint32_t cap = c->cap ? c->cap : EPOCH_ENTRIES_MIN;
+    while (cap - c->count < more)
+        cap *= 2;
+    if (cap == c->cap)
+        return RC_OK;
+    struct epoch_start *entries = realloc(c->entries, cap * sizeof(*entries));
+    if (!entries)
+        return RC_NOMEM;
+    c->entries = entries;
+    c->cap = cap;
+    return RC_OK;
+}
+
 static enum rc epoch_cache_push(struct epoch_cache *c, int32_t epoch, int64_t offset)
 {
-    if (c->count == c->cap) {
-        uint32_t cap = c->cap ? c->cap * 2 : EPOCH_ENTRIES_MIN;
-        struct epoch_start *entries = realloc(c->entries, cap * sizeof(*entries));
-        if (!entries)
-            return RC_NOMEM;
-        c->entries = entries;
-        c->cap = cap;
-    }
-    c->entries[c->count++] = (struct epoch_start){.epoch = epoch, .offset = offset};
-    return RC_OK;
+    enum rc rc = epoch_cache_reserve(c, 1);
+    if (rc == RC_OK)
+        c->entries[c->count++] = (struct epoch_start){.epoch = epoch, .offset = offset};
+    return rc;
 }
 
 enum rc epoch_cache_begin(struct epoch_cache *c, int32_t epoch, int64_t offset)

@@ -22,6 +22,8 @@ struct epoch_cache {
 };
 
 void epoch_cache_deinit(struct epoch_cache *c);
+// So many epochs can begin without memory. RC_NOMEM.
+enum rc epoch_cache_reserve(struct epoch_cache *c, size_t more);
 // What follows at offset, the log's end, is of epoch. Entries at or past offset are dropped, newer epochs too: what they
 // began was never written, as by a leader that lost its role before its first append and now follows one whose batches
 // are older (Kafka's cache drops them as well). What is left goes on where its last epoch is this one or newer. RC_NOMEM.

@@ -130,6 +130,22 @@ Test(epoch_cache, answers_as_kip_101_asks)
     epoch_cache_deinit(&c);
 }
 
+Test(epoch_cache, what_is_reserved_needs_no_memory)
+{
+    struct epoch_cache c = {0};
+    cr_assert_eq(epoch_cache_begin(&c, 1, 0), RC_OK);
+    for (int32_t round = 0; round < 3; round++) {
+        cr_assert_eq(epoch_cache_reserve(&c, 5), RC_OK);
+        const struct epoch_start *entries = c.entries;
+        for (int32_t i = 2; i < 7; i++)
+            cr_assert_eq(epoch_cache_begin(&c, round * 5 + i, 10 * (round * 5 + i)), RC_OK);
+        cr_assert_eq(c.entries, entries);
+    }
+    cr_assert_eq(c.count, 16);
+    cr_assert_eq(epoch_cache_reserve(&c, SIZE_MAX), RC_NOMEM);
+    epoch_cache_deinit(&c);
+}
+
 Test(epoch_cache, text_is_kafkas)
 {
     struct epoch_cache c = {0};
