@@ -148,16 +148,22 @@ static void answer(struct solo *s, struct raft_message m)
     step(s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
 }
 
+// Node 2 votes for it in term 2.
+static void stand_for_election(struct solo *s)
+{
+    s->now_ms = raft_deadline_ms(&s->r);
+    step(s, (struct raft_event){.kind = RAFT_TICK});
+    answer(s, (struct raft_message){.kind = RAFT_PRE_VOTE_ANSWER, .term = 2});
+    step(s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s->r.ticket_last});
+    answer(s, (struct raft_message){.kind = RAFT_VOTE_ANSWER});
+}
+
 // Figure 8 of the Raft paper: a majority that holds an older term's entry says nothing yet.
 Test(raft, an_older_terms_entry_is_committed_only_through_one_of_the_own_term)
 {
     static struct solo s;
     begin(&s, 3);
-    s.now_ms = raft_deadline_ms(&s.r);
-    step(&s, (struct raft_event){.kind = RAFT_TICK});
-    answer(&s, (struct raft_message){.kind = RAFT_PRE_VOTE_ANSWER, .term = 2});
-    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
-    answer(&s, (struct raft_message){.kind = RAFT_VOTE_ANSWER});
+    stand_for_election(&s);
     cr_assert_eq(s.r.role, RAFT_LEADER);
     step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
     answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 1});
@@ -189,11 +195,7 @@ Test(raft, who_holds_what_is_committed_hears_of_it_at_once)
 {
     static struct solo s;
     begin(&s, 3);
-    s.now_ms = raft_deadline_ms(&s.r);
-    step(&s, (struct raft_event){.kind = RAFT_TICK});
-    answer(&s, (struct raft_message){.kind = RAFT_PRE_VOTE_ANSWER, .term = 2});
-    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
-    answer(&s, (struct raft_message){.kind = RAFT_VOTE_ANSWER});
+    stand_for_election(&s);
     step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
     answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
     cr_assert_eq(s.fx.commit_index, 2);
