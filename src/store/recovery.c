@@ -86,6 +86,8 @@ static void recovery_visit(void *context, const char *name, bool is_dir)
         s->has_time_index = true;
     else if (strcmp(suffix, ".txnindex") == 0)
         s->has_txn_index = true;
+    else if (strcmp(suffix, ".snapshot") == 0 && base > listing->recovery->newest_snapshot)
+        listing->recovery->newest_snapshot = base;
 }
 
 // Sizes of the .log files; what has none (a lone index, a snapshot) is no segment.
@@ -247,7 +249,7 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
     store->counters.recovered_bytes += r->scanned_bytes;
     store->counters.cut_bytes += r->cut_bytes;
     uint64_t scanned = r->scanned_bytes;
-    bool rewritten = r->rewrite && scanned;
+    bool rewritten = r->rewrite && scanned, producers = r->rebuilt_producers;
     bool sealed = r->count || l->sealed_count;
     l->state = sealed || l->active.made ? PLOG_OPEN : PLOG_UNMADE;
     l->next = l->written;
@@ -275,6 +277,8 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
         l->epoch_to_begin = LEADER_EPOCH_NONE;
     }
     plog_touch(l);
+    if (producers) // a later start at this point need not look at the batches again
+        (void)plog_write_snapshot(l);
     if (l->durable < l->written) {
         store_note_unsynced(store, l, scanned ? scanned : 1);
         if (plog_forces_sync(l))
@@ -298,6 +302,7 @@ enum rc plog_recovery_begin(struct plog *l)
         return RC_NOMEM;
     l->recovery = r;
     r->rewrite = l->dir->suspect;
+    r->newest_snapshot = OFFSET_NONE;
     file_cache_drop_all(&l->open_files); // of an attempt that failed; names may change hands now
     bool whole;
     enum rc rc = recovery_list(l, r);
@@ -314,7 +319,7 @@ enum rc plog_recovery_begin(struct plog *l)
         plog_recovery_free(l);
         return rc;
     }
-    bool rebuild = !whole || r->rebuild_epochs;
+    bool rebuild = !whole || r->rebuild_epochs || r->rebuild_producers;
     for (uint32_t i = 0; i < r->current && i < r->count; i++)
         rebuild = rebuild || plog_indexes_missing(r, i);
     if (!whole) // of the active segment: what is left of them is not trusted
@@ -347,6 +352,8 @@ enum rc plog_recover_step(struct plog *l, uint64_t budget_ns, struct plog_recove
     rc = RC_OK;
     if (r->phase == RECOVERY_REBUILD) {
         rc = plog_epochs_step(l, r, deadline);
+        if (rc == RC_OK)
+            rc = plog_producers_step(l, r, deadline);
         if (rc == RC_OK)
             rc = plog_rebuild_step(l, r, deadline);
         if (rc == RC_OK)

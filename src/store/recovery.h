@@ -24,6 +24,7 @@ struct plog_recovery {
     struct recovery_segment *segments; // ascending
     uint32_t count, cap;
     bool nomem, swaps; // while listing; swaps: files of a compaction are there
+    int64_t newest_snapshot; // of producers, OFFSET_NONE
     uint32_t current; // of segments: the one that is active and being scanned
     struct log_dir_mark from;
     bool from_mark; // a written mark; else a recovery point, or nothing
@@ -34,6 +35,9 @@ struct plog_recovery {
     uint32_t epochs;     // of segments
     uint32_t epochs_at;  // position in it
     int64_t epochs_end;  // behind the last batch seen
+    bool rebuild_producers, rebuilt_producers; // their snapshot is missing or damaged; it is done
+    uint32_t producers;    // of segments
+    uint32_t producers_at; // position in it
     uint32_t rebuild;    // of segments
     uint32_t rebuild_at; // position in it
     bool rebuilding;
@@ -56,6 +60,13 @@ enum rc plog_scan_step(struct plog *l, struct plog_recovery *r, uint64_t deadlin
 enum rc plog_rebuild_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
 // The same for the leader epochs below the point, where r->rebuild_epochs says so.
 enum rc plog_epochs_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
+// What is known of producers at the point: loaded, or r->rebuild_producers when batches have to be looked at. Snapshots past
+// the point go.
+enum rc plog_load_producers(struct plog *l, struct plog_recovery *r);
+// The same as plog_epochs_step() for them.
+enum rc plog_producers_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns);
+// Where what lies below the point ends in segment i; what follows is scanned.
+uint32_t plog_recovery_end_of(const struct plog_recovery *r, uint32_t i);
 // True when the indexes of segment i are missing or cannot be right; only files that recovery opens anyway are opened.
 bool plog_indexes_missing(const struct plog_recovery *r, uint32_t i);
 // Refuses the log for good, with a line that names folder, offset and command. Frees the recovery. RC_CORRUPT.

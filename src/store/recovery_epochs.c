@@ -9,8 +9,7 @@
 
 enum { EPOCH_BATCHES_A_LOOK = 64 };
 
-// Where segment i ends for this walk; what lies past the point is scanned later.
-static uint32_t epochs_end(const struct plog_recovery *r, uint32_t i)
+uint32_t plog_recovery_end_of(const struct plog_recovery *r, uint32_t i)
 {
     if (i < r->current)
         return r->segments[i].bytes;
@@ -22,7 +21,7 @@ static enum rc epochs_open(struct plog *l, const struct plog_recovery *r, uint32
 {
     enum rc rc = plog_file(l, STORE_FILE_LOG, r->segments[i].base_offset, 0, file);
     if (rc == RC_OK)
-        batch_scan_init(scan, &(*file)->file, epochs_end(r, i), false);
+        batch_scan_init(scan, &(*file)->file, plog_recovery_end_of(r, i), false);
     return rc;
 }
 
@@ -33,7 +32,7 @@ static enum rc epochs_next(struct plog *l, const struct plog_recovery *r, uint32
     struct batch_header h;
     struct store_file *file;
     *epoch = r->from.leader_epoch;
-    if (i == r->current || i + 1 >= r->count || epochs_end(r, i + 1) == 0)
+    if (i == r->current || i + 1 >= r->count || plog_recovery_end_of(r, i + 1) == 0)
         return RC_OK;
     enum rc rc = epochs_open(l, r, i + 1, &scan, &file);
     if (rc == RC_OK)
@@ -50,7 +49,7 @@ static enum rc epochs_walk(struct plog *l, struct plog_recovery *r, uint32_t i, 
     struct batch_header h;
     struct store_file *file;
     int32_t next = LEADER_EPOCH_NONE;
-    uint32_t end = epochs_end(r, i);
+    uint32_t end = plog_recovery_end_of(r, i);
     if (r->epochs_at == 0 && l->epochs.count == 0)
         r->epochs_end = r->segments[i].base_offset;
     enum rc rc = r->epochs_at ? RC_OK : epochs_next(l, r, i, &next);
@@ -77,7 +76,7 @@ static enum rc epochs_walk(struct plog *l, struct plog_recovery *r, uint32_t i, 
 enum rc plog_epochs_step(struct plog *l, struct plog_recovery *r, uint64_t deadline_ns)
 {
     for (; r->rebuild_epochs && r->epochs < r->count && r->epochs <= r->current; r->epochs++, r->epochs_at = 0) {
-        enum rc rc = epochs_end(r, r->epochs) ? epochs_walk(l, r, r->epochs, deadline_ns) : RC_OK;
+        enum rc rc = plog_recovery_end_of(r, r->epochs) ? epochs_walk(l, r, r->epochs, deadline_ns) : RC_OK;
         if (rc == RC_CORRUPT || rc == RC_EOF)
             return plog_damaged(l, r->segments[r->epochs].base_offset, "no valid batch follows");
         if (rc)

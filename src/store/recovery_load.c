@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What lies beside the segments, as of the point recovery begins at: epoch cache, producers, the active segment's
-// indexes. What a power cut spoiled is left to be built again.
+// What lies beside the segments, as of the point recovery begins at: epoch cache, the active segment's indexes, and the
+// producers (recovery_producers.c). What a power cut spoiled is left to be built again.
 #include "base/assert.h"
 #include "store/recovery.h"
 
@@ -38,24 +38,6 @@ static enum rc recovery_load_epochs(struct plog *l, struct plog_recovery *r)
     epoch_cache_cut_end(&l->epochs, r->from.offset);
     l->epochs.changed |= r->rewrite || r->rebuild_epochs;
     return rc;
-}
-
-static enum rc recovery_load_producers(struct plog *l, const struct plog_recovery *r)
-{
-    struct buf snapshot;
-    char name[SEGMENT_NAME_BYTES];
-    producer_state_clear(&l->producers);
-    buf_init(&snapshot, SMALL_FILE_BYTES_MAX);
-    segment_name(name, r->from.offset, ".snapshot");
-    enum rc rc = recovery_load_small(l, name, &snapshot);
-    if (rc == RC_OK) {
-        rc = producer_snapshot_parse(&l->producers, buf_bytes(&snapshot), io_now_ns(l->store->io));
-        l->snapshot = r->from.offset;
-    }
-    buf_deinit(&snapshot);
-    if (rc == RC_CORRUPT)
-        trace_warn(l->store->trace, "%s/%s: %s is damaged; its producers are forgotten", l->dir->path, l->folder, name);
-    return rc == RC_CORRUPT || rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 // Whether entry i of a time index follows the one before it. Only what was synced does for certain: of an entry that
@@ -221,7 +203,7 @@ enum rc plog_recovery_load(struct plog *l, struct plog_recovery *r, bool *whole)
     if (rc == RC_OK)
         rc = recovery_load_epochs(l, r);
     if (rc == RC_OK)
-        rc = recovery_load_producers(l, r);
+        rc = plog_load_producers(l, r);
     if (rc == RC_OK)
         rc = recovery_load_active(l, r, whole);
     if (rc == RC_OK)

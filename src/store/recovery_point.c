@@ -84,7 +84,9 @@ static void plog_drop_snapshot(struct plog *l, int64_t offset)
 
 enum rc plog_write_snapshot(struct plog *l)
 {
-    if (l->snapshot == l->written || (l->producers.map.count == 0 && l->snapshot == OFFSET_NONE))
+    // Where a segment begins, one that is not there says that it could not be written, not that there are no producers.
+    bool base = l->sealed_count && l->written == l->active.base_offset;
+    if (l->snapshot == l->written || (l->producers.map.count == 0 && l->snapshot == OFFSET_NONE && !base))
         return RC_OK;
     struct buf snapshot;
     char name[SEGMENT_NAME_BYTES];

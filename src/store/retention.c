@@ -303,8 +303,9 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     }
     bool made = plog_is_made(l);
     plog_drop_last(l, 0);
-    plog_drop_files(l, offset, 0); // a snapshot of the producers of what ended here, which a power cut took
-    rc = made ? plog_sync_names(l) : RC_OK;
+    rc = plog_drop_snapshots(l, OFFSET_NONE); // of the producers of what goes, also of what a power cut took
+    if (rc == RC_OK && made)
+        rc = plog_sync_names(l);
     if (rc)
         return rc;
     store_note_synced(l->store, l, l->unsynced_bytes);

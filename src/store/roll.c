@@ -255,7 +255,7 @@ enum rc plog_roll(struct plog *l)
         return rc;
     plog_active_init(l, l->written);
     // For truncation: where a segment begins, so does what is known of the producers. One that cannot be written costs
-    // a longer scan then, nothing now.
+    // a look at the batches below it then, nothing now.
     (void)plog_write_snapshot(l);
     l->store->counters.rolls++;
     l->names_dirty = true;

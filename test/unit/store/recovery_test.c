@@ -407,8 +407,9 @@ Test(recovery, damaged_small_files_are_reported_and_done_without)
     fixture_power_cut(&f);
     unsigned lines = f.lines;
     fixture_recover(&f);
-    cr_assert_eq(f.lines, lines + 2);
+    cr_assert_eq(f.lines, lines + 3);
     cr_assert_eq(fixture_read_all(&f), 1);
+    cr_assert_not_null(producer_state_find(&f.log.producers, 77));
     fixture_close(&f);
 }
 
