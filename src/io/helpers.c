@@ -25,27 +25,19 @@ static int op_read(struct io_op *op)
     return 0;
 }
 
-// Carries on after short writes without changing the caller's vectors: the rest of a vector that was cut goes alone.
 static int op_write(struct io_op *op)
 {
-    const struct iovec *v = op->vecs;
-    unsigned left = op->vec_count;
-    size_t skip = 0;
     while (op->moved < op->n) {
-        while (left > 0 && skip >= v->iov_len) {
-            skip -= v->iov_len;
-            v++;
-            left--;
-        }
-        ASSERT(left > 0);
+        struct iovec part;
+        unsigned count;
+        const struct iovec *vecs = io_write_piece(op, &part, &count);
         off_t at = (off_t)(op->offset + op->moved);
-        ssize_t put = skip > 0 || left == 1 ? pwrite(op->fd, (char *)v->iov_base + skip, v->iov_len - skip, at)
-                               : pwritev(op->fd, v, (int)(left < IO_VECS_MAX ? left : IO_VECS_MAX), at);
+        ssize_t put = count == 1 ? pwrite(op->fd, vecs->iov_base, vecs->iov_len, at)
+                                 : pwritev(op->fd, vecs, (int)count, at);
         if (put == 0)
             return EIO;
         if (put < 0 && errno != EINTR)
             return errno;
-        skip += put > 0 ? (size_t)put : 0;
         op->moved += put > 0 ? (size_t)put : 0;
     }
     return 0;

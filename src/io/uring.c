@@ -235,22 +235,13 @@ static void uring_slot_completed(struct io *io, const struct io_uring_cqe *cqe)
 
 static void uring_prep_write(struct io_uring_sqe *sqe, const struct io_op *op)
 {
-    size_t skip = op->moved;
-    const struct iovec *v = op->vecs;
-    unsigned left = op->vec_count;
-    while (left > 0 && skip >= v->iov_len) {
-        skip -= v->iov_len;
-        v++;
-        left--;
-    }
-    ASSERT(left > 0);
-    if (skip > 0 || left == 1) {
-        size_t n = v->iov_len - skip;
-        io_uring_prep_write(sqe, op->fd, (char *)v->iov_base + skip,
-                            (unsigned)(n < URING_READ_BYTES_MAX ? n : URING_READ_BYTES_MAX), op->offset + op->moved);
-    } else {
-        io_uring_prep_writev(sqe, op->fd, v, left < IO_VECS_MAX ? left : IO_VECS_MAX, op->offset + op->moved);
-    }
+    struct iovec part;
+    unsigned count;
+    const struct iovec *vecs = io_write_piece(op, &part, &count);
+    if (count == 1)
+        io_uring_prep_write(sqe, op->fd, vecs->iov_base, (unsigned)vecs->iov_len, op->offset + op->moved);
+    else
+        io_uring_prep_writev(sqe, op->fd, vecs, count, op->offset + op->moved);
 }
 
 static void uring_prep_prefetch(struct uring *u, struct io_op *op)

@@ -18,6 +18,7 @@
 #define ALLOCATE_AFTER_BYTES (UINT64_C(1) << 20) // a log that has grown by less since it was opened is left alone
 #define ALLOCATE_STEP_BYTES (UINT64_C(1) << 20)
 #define WRITE_LARGE_BYTES ((size_t)2 << 20)       // more than this leaves the loop at once: there it costs the same CPU
+#define WRITE_PIECE_BYTES ((size_t)512 << 10)      // at most in one call
 #define WRITE_SLOW_NS (UINT64_C(4) * 1000 * 1000) // beyond what the bytes themselves take
 #define WRITE_VERY_SLOW_NS (UINT64_C(100) * 1000 * 1000) // longer than any scheduler keeps a thread waiting
 #define WRITE_SLOW_AGAIN_NS (UINT64_C(200) * 1000 * 1000)
@@ -137,6 +138,27 @@ void io_write_back_done(struct io_op *op, enum rc rc, size_t bytes)
 }
 
 // ------------------------------------------------------------------------------------------------ writing
+
+const struct iovec *io_write_piece(const struct io_op *op, struct iovec *part, unsigned *count)
+{
+    const struct iovec *v = op->vecs;
+    size_t skip = op->moved;
+    ASSERT(op->moved < op->n);
+    for (; skip >= v->iov_len; v++)
+        skip -= v->iov_len;
+    size_t bytes = v->iov_len - skip;
+    const unsigned left = op->vec_count - (unsigned)(v - op->vecs);
+    ASSERT(left > 0 && left <= op->vec_count);
+    *count = 1;
+    if (skip > 0 || bytes > WRITE_PIECE_BYTES) {
+        *part = (struct iovec){.iov_base = (char *)v->iov_base + skip,
+                               .iov_len = bytes < WRITE_PIECE_BYTES ? bytes : WRITE_PIECE_BYTES};
+        return part;
+    }
+    while (*count < left && *count < IO_VECS_MAX && bytes + v[*count].iov_len <= WRITE_PIECE_BYTES)
+        bytes += v[(*count)++].iov_len;
+    return v;
+}
 
 void io_write_observe(struct io_op *op)
 {

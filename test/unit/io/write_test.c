@@ -123,6 +123,47 @@ IO_TEST(write, a_large_one_does_not_hold_the_loop)
     io_file_close(&f);
 }
 
+// Vectors that end where a piece does, before it, behind it, and far behind it.
+IO_TEST(write, a_large_one_goes_in_pieces)
+{
+    struct io_file f = open_log(r, "a");
+    static const size_t parts[] = {0,   (512 << 10) - 3, 3, 0, 512 << 10, 1, (512 << 10) - 1,
+                                   600, (1 << 20) + 5,   7, 0, 100,       0};
+    struct iovec vecs[ARRAY_COUNT(parts)], part;
+    unsigned count;
+    size_t n = 0, got;
+    for (size_t i = 0; i < ARRAY_COUNT(parts); n += parts[i++])
+        vecs[i].iov_len = parts[i];
+    uint8_t *p = malloc(n), *q = malloc(n);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 11 >> 5);
+    for (size_t i = 0, at = 0; i < ARRAY_COUNT(parts); at += parts[i++])
+        vecs[i].iov_base = p + at;
+    struct rig_op o = RIG_OP();
+    cr_assert_eq(io_file_write(&o.op, &f, vecs, ARRAY_COUNT(parts), 10), RC_AGAIN);
+    cr_assert(rig_until(r, &o.done));
+    cr_assert(o.rc == RC_OK && o.bytes == n);
+    cr_assert_eq(io_file_read_now(&f, q, n, 10, &got), RC_OK);
+    cr_assert(got == n && memcmp(p, q, n) == 0);
+    // The same, seen piece by piece: none too large, every byte once.
+    struct io_op op = {.vecs = vecs, .vec_count = ARRAY_COUNT(parts), .n = n};
+    for (unsigned pieces = 0; op.moved < n; pieces++) {
+        const struct iovec *v = io_write_piece(&op, &part, &count);
+        size_t bytes = 0;
+        for (unsigned i = 0; i < count; i++) {
+            cr_assert(v[i].iov_len == 0 || (uint8_t *)v[i].iov_base == p + op.moved + bytes);
+            bytes += v[i].iov_len;
+        }
+        cr_assert(bytes > 0 && bytes <= 512 << 10);
+        cr_assert_lt(pieces, 16);
+        op.moved += bytes;
+    }
+    cr_assert_eq(op.moved, n);
+    free(p);
+    free(q);
+    io_file_close(&f);
+}
+
 IO_TEST(write, an_error_in_flight_is_told)
 {
     struct io_file f = {0};
