@@ -3,7 +3,8 @@
 """Checks what is never right, and lists what grows.
 
 Fails on: an include from a room to one it may not use, a banned function, a source file that no meson.build names, a
-room missing from src/README.md, a missing SPDX line, a system call outside src/io, a place of the workshop in the text.
+room missing from src/README.md, a missing SPDX line, a system call outside src/io, a configuration key that is called used
+and read nowhere, or the other way round.
 Prints (without failing) the longest files and functions, so that growth is seen.
 
     tools/tidy.py [--long]
@@ -103,6 +104,26 @@ def check_map(problems):
             problems.append(f"src/README.md: room '{room}' does not exist")
 
 
+def check_keys(problems):
+    """A broker key with CONFIG_USED is read by name outside its table; one with CONFIG_ACCEPTED is not, but for checks at the
+    start, in src/server."""
+    table = (ROOT / "src/meta/config_broker.c").read_text(encoding="utf-8")
+    rows = re.findall(r'KEY\("([^"]+)",(?:(?!KEY\().)*?CONFIG_(USED|ACCEPTED|LATER)\b', table, re.S)
+    readers = {}
+    for name in files("src/*.c"):
+        if not name.startswith(("src/cli/", "src/meta/config_broker", "src/meta/config_old")):
+            for text in set(re.findall(r'"([a-z0-9.]+)"', (ROOT / name).read_text(encoding="utf-8"))):
+                readers.setdefault(text, []).append(name)
+    if len(rows) != table.count('    KEY("'):
+        problems.append("src/meta/config_broker.c: rows that tools/tidy.py cannot read")
+    for key, effect in rows:
+        if effect == "USED" and key not in readers:
+            problems.append(f"src/meta/config_broker.c: {key} is CONFIG_USED and read nowhere")
+        for name in readers.get(key, []):
+            if effect == "ACCEPTED" and not name.startswith("src/server/"):
+                problems.append(f"{name}: reads {key}, which is said to have no effect")
+
+
 def functions(text):
     """(name, lines) of every function: a line that starts in column 0 before a lone '{', up to the lone '}'."""
     lines = text.split("\n")
@@ -128,7 +149,7 @@ def growth():
 
 def main():
     problems = []
-    for check in (check_includes, check_text, check_registered, check_map):
+    for check in (check_includes, check_text, check_registered, check_map, check_keys):
         check(problems)
     big, longest = growth()
     if "--long" in sys.argv:

@@ -138,14 +138,14 @@ static enum rc pages_named(struct pages_builder *b, const struct describe_topic_
 }
 
 enum rc topic_partitions_build(const struct cluster_view *v, const struct describe_topic_partitions_request *in,
-                               struct arena *a, struct describe_topic_partitions_response *out)
+                               int32_t limit, struct arena *a, struct describe_topic_partitions_response *out)
 {
     describe_topic_partitions_response_init(out);
     if (in->cursor && in->cursor->partition_index < 0)
         return RC_INVALID_REQUEST;
     struct pages_builder b = {.view = v, .arena = a, .out = out, .left = in->response_partition_limit};
-    if (b.left > TOPIC_PARTITIONS_LIMIT_MAX)
-        b.left = TOPIC_PARTITIONS_LIMIT_MAX;
+    if (b.left > limit)
+        b.left = limit;
     if (b.left < 1)
         b.left = 1;
     return in->topics_count == 0 ? pages_all(&b, in->cursor) : pages_named(&b, in);
@@ -153,12 +153,17 @@ enum rc topic_partitions_build(const struct cluster_view *v, const struct descri
 
 void api_describe_topic_partitions_begin(struct request *rq, const void *message)
 {
-    enum { PAGE_BYTES = TOPIC_PARTITIONS_LIMIT_MAX * 512 };
-    api_answer_reserve(rq, PAGE_BYTES);
-    struct cluster_view view = cluster_view_of(rq);
+    enum { PARTITION_BYTES = 512, PARTITIONS_LEAST = 2000, PARTITIONS_MOST = 1 << 17 };
+    struct config_layers layers = engine_layers(rq->bs->engine, NULL);
+    int64_t limit = config_broker_int(&layers, "max.request.partition.size.limit", PARTITIONS_LEAST);
     const struct describe_topic_partitions_request *in = message;
+    if (limit > PARTITIONS_MOST)
+        limit = PARTITIONS_MOST;
+    int64_t room = in->response_partition_limit < limit ? in->response_partition_limit : limit;
+    api_answer_reserve(rq, (size_t)(room > PARTITIONS_LEAST ? room : PARTITIONS_LEAST) * PARTITION_BYTES);
+    struct cluster_view view = cluster_view_of(rq);
     struct describe_topic_partitions_response out;
-    enum rc rc = topic_partitions_build(&view, in, &rq->arena, &out);
+    enum rc rc = topic_partitions_build(&view, in, (int32_t)limit, &rq->arena, &out);
     if (rc == RC_INVALID_REQUEST) {
         // Kafka answers a request that fails as a whole with its topics, each with the error
         out.topics = arena_array(&rq->arena, in->topics_count, sizeof(*out.topics));

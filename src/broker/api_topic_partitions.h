@@ -7,8 +7,7 @@
 #include "broker/cluster_view.h"
 #include "wire/messages.h"
 
-enum { TOPIC_PARTITIONS_LIMIT_MAX = 2000 }; // partitions of one answer (max.request.partition.size.limit)
-
-// RC_INVALID_REQUEST: the cursor points to no partition. RC_NOMEM.
+// At most `limit` partitions, and no more than the request asks for. RC_INVALID_REQUEST: the cursor points to no
+// partition. RC_NOMEM.
 enum rc topic_partitions_build(const struct cluster_view *v, const struct describe_topic_partitions_request *in,
-                               struct arena *a, struct describe_topic_partitions_response *out);
+                               int32_t limit, struct arena *a, struct describe_topic_partitions_response *out);

@@ -43,6 +43,16 @@ static void engine_follow_everything(struct engine_shard *es, const struct image
         engine_follow_topic(es, t->id, NULL, image);
 }
 
+// How long idle producer ids are remembered, from the settings in force.
+static void engine_configure_producers(struct engine_shard *es)
+{
+    struct config_layers l = engine_layers(es, NULL);
+    int64_t before = es->store.config.producer_expiry_ms;
+    es->store.config.producer_expiry_ms = config_broker_int(&l, "producer.id.expiration.ms", before);
+    if (es->store.config.producer_expiry_ms < before)
+        store_want_work(&es->store); // some are due sooner than was thought
+}
+
 static void engine_image_changed(struct quorum_reader *reader, const struct image *old, const struct image *image)
 {
     struct engine_shard *es = container_of(reader, struct engine_shard, reader);
@@ -55,6 +65,7 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
     es->follows_short = false;
     if (everything) {
         engine_configure_compaction(es);
+        engine_configure_producers(es);
         throttles_configure(es);
         engine_follow_everything(es, image);
     }
@@ -246,9 +257,12 @@ void engine_forward_dirs(struct engine *e)
 
 void engine_start_background(struct engine_shard *es)
 {
+    struct config_layers l = {.properties = es->engine->config.properties};
+    uint64_t every_ms = es->engine->config.retention_check_ms;
+    uint64_t first_ms = (uint64_t)config_broker_int(&l, "log.initial.task.delay.ms", 30000);
     engine_store_start(es);
     shard_timer_set(es->shard, &es->retention_timer,
-                    shard_now_ns(es->shard) + es->engine->config.retention_check_ms * 1000000, engine_retention_due);
+                    shard_now_ns(es->shard) + (first_ms < every_ms ? first_ms : every_ms) * 1000000, engine_retention_due);
 }
 
 static void engine_adopt_replica(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from)
@@ -317,6 +331,15 @@ static void engine_replica_settings(struct engine *e)
     e->replica_fetch_wait_ms = (int32_t)config_broker_int(&l, "replica.fetch.wait.max.ms", 500);
     e->replica_fetch_bytes = (int32_t)config_broker_int(&l, "replica.fetch.max.bytes", 1 << 20);
     e->replica_fetch_response_bytes = (int32_t)config_broker_int(&l, "replica.fetch.response.max.bytes", 10 << 20);
+    int64_t bytes_min = config_broker_int(&l, "replica.fetch.min.bytes", 1);
+    e->replica_fetch_bytes_min = bytes_min > 1 ? (int32_t)bytes_min : 1; // 0 would ask without a pause
+    int64_t backoff_ms = config_broker_int(&l, "replica.fetch.backoff.ms", 1000);
+    e->replica_backoff_ms_max = backoff_ms > 0 ? (uint32_t)backoff_ms : 1;
+    int64_t answer_ms = config_broker_int(&l, "replica.socket.timeout.ms", 30000);
+    // An answer may take as long as the poll that was asked for (Kafka's KafkaConfig.validateValues).
+    e->replica_answer_ms_max = answer_ms > e->replica_fetch_wait_ms ? (int32_t)answer_ms : e->replica_fetch_wait_ms + 1;
+    int64_t buffer = config_broker_int(&l, "replica.socket.receive.buffer.bytes", -1);
+    e->replica_receive_buffer_bytes = buffer > 0 ? (uint32_t)buffer : 0;
 }
 
 bool engine_peer_address(const struct engine_shard *es, int32_t node, uint32_t attempt, struct io_addr *out)

@@ -141,9 +141,13 @@ struct engine {
     struct quorum *quorum; // lives on shard 0
     int64_t replica_lag_ms;               // replica.lag.time.max.ms
     int32_t replica_fetch_wait_ms;        // replica.fetch.wait.max.ms
+    int32_t replica_fetch_bytes_min;      // replica.fetch.min.bytes
     bool selects_by_rack;                 // replica.selector.class
     int32_t replica_fetch_bytes;          // replica.fetch.max.bytes
     int32_t replica_fetch_response_bytes; // replica.fetch.response.max.bytes
+    uint32_t replica_backoff_ms_max;      // replica.fetch.backoff.ms, at least 1
+    int32_t replica_answer_ms_max;        // replica.socket.timeout.ms
+    uint32_t replica_receive_buffer_bytes; // replica.socket.receive.buffer.bytes; 0: the system's
     struct repl_throttle leader_throttle, follower_throttle; // of what is copied from here, and to here
     struct quorum_registration registration;
     struct quorum_op format_op;

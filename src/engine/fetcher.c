@@ -257,7 +257,7 @@ static enum rc request_build(struct fetcher *f, struct buf *out)
     q.replica_state.replica_id = c->node_id;
     q.replica_state.replica_epoch = fetcher_broker_epoch(f);
     q.max_wait_ms = f->wait_ms;
-    q.min_bytes = 1;
+    q.min_bytes = f->es->engine->replica_fetch_bytes_min;
     q.max_bytes = f->es->engine->replica_fetch_response_bytes;
     q.session_id = f->session_id;
     q.session_epoch = f->session_epoch;
@@ -275,6 +275,10 @@ static void wait_choose(struct fetcher *f, bool news)
 {
     const struct engine *e = f->es->engine;
     int64_t most = e->replica_lag_ms / 4 < FETCHER_WAIT_MS_MAX ? e->replica_lag_ms / 4 : FETCHER_WAIT_MS_MAX;
+    if (e->replica_fetch_bytes_min > 1)
+        most = 0; // records may lie there that the leader does not answer with yet
+    if (most > e->replica_answer_ms_max / 2)
+        most = e->replica_answer_ms_max / 2;
     int64_t next = news || f->session_id == 0 ? 0 : 2 * (int64_t)f->wait_ms;
     next = next < most ? next : most;
     f->wait_ms = next > e->replica_fetch_wait_ms ? (int32_t)next : e->replica_fetch_wait_ms;

@@ -13,7 +13,6 @@
 enum {
     DIAL_TIMEOUT_MS = 3000,
     BACKOFF_MS = 50,
-    BACKOFF_MS_MAX = 1000,
     ANSWER_BYTES_MAX = 256 << 20,
     ANSWER_GRACE_MS = 10000, // beyond the long poll
     IN_BYTES_LEAST = 4096,
@@ -58,7 +57,8 @@ void fetcher_down(struct fetcher *f, enum rc rc)
     f->state = FETCHER_DOWN;
     uint64_t ms = (uint64_t)BACKOFF_MS << (f->failures < 5 ? f->failures : 5);
     f->failures++;
-    timer_in(f, ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX);
+    uint64_t most = f->es->engine->replica_backoff_ms_max;
+    timer_in(f, ms < most ? ms : most);
 }
 
 static void timer_due(struct shard_timer *t)
@@ -71,6 +71,13 @@ static void timer_due(struct shard_timer *t)
 }
 
 // ------------------------------------------------------------------------------------------------ sending
+
+// How long the answer to what was asked may take.
+static uint64_t answer_ms(const struct fetcher *f)
+{
+    uint64_t most = (uint64_t)f->es->engine->replica_answer_ms_max, ms = (uint64_t)f->wait_ms + ANSWER_GRACE_MS;
+    return ms < most ? ms : most;
+}
 
 void fetcher_send(struct fetcher *f)
 {
@@ -92,7 +99,7 @@ void fetcher_send(struct fetcher *f)
     if (f->state == FETCHER_READY) // an answer came before the last of what hurried it was sent
         shard_defer(f->es->shard, &f->task, fetcher_task);
     else if (f->state == FETCHER_ASKING)
-        timer_in(f, (uint64_t)f->wait_ms + ANSWER_GRACE_MS);
+        timer_in(f, answer_ms(f));
 }
 
 static enum rc hello_build(struct fetcher *f, struct buf *out)
@@ -266,6 +273,7 @@ void fetcher_dial(struct fetcher *f)
         fetcher_down(f, rc);
         return;
     }
+    io_sock_buffers(&f->sock, 0, f->es->engine->replica_receive_buffer_bytes);
     f->open = true;
     f->state = FETCHER_CONNECTING;
     io_sock_want(&f->sock, IO_WRITABLE);

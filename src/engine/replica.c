@@ -105,6 +105,7 @@ static void follow_begin(struct replica *r, const struct image_partition *ip)
 {
     struct partition *p = r->p;
     int32_t self = p->es->engine->config.node_id;
+    r->follower.backoff_ms_max = p->es->engine->replica_backoff_ms_max;
     repl_follower_follow(&r->follower, ip->leader, ip->leader_epoch, image_in_isr(ip, self) || in_elr(ip, self));
     r->begun = true;
     r->in_sync = image_in_isr(ip, self);

@@ -37,7 +37,8 @@ void repl_follower_failed(struct repl_follower *f, uint64_t now_ns)
     uint32_t n = f->failures < BACKOFF_DOUBLINGS ? f->failures : BACKOFF_DOUBLINGS;
     uint64_t ms = (uint64_t)BACKOFF_MS << n;
     f->failures++;
-    f->retry_ns = now_ns + (ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX) * 1000000;
+    uint64_t most = f->backoff_ms_max ? f->backoff_ms_max : BACKOFF_MS_MAX;
+    f->retry_ns = now_ns + (ms < most ? ms : most) * 1000000;
 }
 
 // Where the own log has to be cut so that it can agree with the leader's.

@@ -35,6 +35,7 @@ struct repl_follower {
     uint32_t failures;    // in a row, for the backoff
     uint64_t retry_ns;    // not before then
     uint32_t cuts;        // since the last agreement
+    uint32_t backoff_ms_max; // replica.fetch.backoff.ms, the caller's; 0: a second
 };
 
 // The image says who leads, under which epoch, and whether this replica stands in the ISR or the ELR.
@@ -77,7 +78,7 @@ struct repl_verdict {
     int64_t log_start;      // NOTHING, APPEND: raise the own log start to here; OFFSET_NONE: as it was
 };
 
-// Judges an answer. Backoff: 2^failures times 20 ms, at most 1 s.
+// Judges an answer. Backoff: 2^failures times 20 ms, at most f->backoff_ms_max.
 void repl_follower_answer(struct repl_follower *f, const struct repl_log *log, const struct repl_answer *a, uint64_t now_ns,
                           struct repl_verdict *out);
 // The connection to the leader broke or its answer did not come.

@@ -296,7 +296,8 @@ void node_stop(struct node *n)
     n->stopping = true;
     stop_watch_begin(&n->stop_watch, n);
     shard_timer_cancel(&n->shards.shards[0], &n->watch_timer);
-    if (engine_in_cluster(n->engine))
+    struct config_layers layers = {.properties = n->config.properties};
+    if (engine_in_cluster(n->engine) && config_broker_bool(&layers, "controlled.shutdown.enable"))
         quorum_leave(n->engine->quorum, node_left); // what it leads goes elsewhere while it still serves
     else if (!n->registering) // else when that is over, which is soon
         node_stop_begin(n);

@@ -97,6 +97,11 @@ static void server_read_peers(struct server *s)
 {
     const char *what = s->arguments.peers ? "--peers" : "controller.quorum.voters";
     const char *list = s->arguments.peers ? s->arguments.peers : config_broker_text(&s->layers, what);
+    const char *bootstrap = config_broker_text(&s->layers, "controller.quorum.bootstrap.servers");
+    if (bootstrap && *bootstrap && (!list || !*list))
+        settings_problem(&s->settings, "controller.quorum.bootstrap.servers does not say which nodes there are: give "
+                                       "controller.quorum.voters=ID@HOST:PORT,... (or --peers), or remove the line for a "
+                                       "node by itself");
     peers_list_read(&s->settings, s->ios[0], what, list, (int32_t)config_broker_int(&s->layers, "node.id", 1), &s->peers);
 }
 

@@ -34,13 +34,14 @@ import cuts                                                                     
 import moves                                                                        # noqa: E402
 import elections                                                                    # noqa: E402
 import nearest                                                                      # noqa: E402
+import keys                                                                         # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
 ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
          'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity, 'restarts': restarts,
          'cluster_disks': cluster_disks, 'clocks': clocks, 'elections': elections, 'pauses': pauses, 'nearest': nearest,
-         'moves': moves}
-TIMED = ('cuts', 'hangs', 'restarts', 'clocks', 'pauses', 'moves')
+         'moves': moves, 'keys': keys}
+TIMED = ('cuts', 'hangs', 'restarts', 'clocks', 'pauses', 'moves', 'keys')
 
 
 def main():

@@ -11,6 +11,8 @@
 static struct fixture f;
 static struct cluster_view view;
 
+static int32_t limit_max; // max.request.partition.size.limit
+
 static void setup(void)
 {
     fixture_open(&f);
@@ -18,6 +20,7 @@ static void setup(void)
     fixture_create(&f, "a", 3, 1);
     fixture_create(&f, "b", 3, 1);
     fixture_create(&f, "c", 1, 1);
+    limit_max = 2000;
     view = (struct cluster_view){.image = f.image, .listener = bytes_str("PLAINTEXT"), .controller = 1};
 }
 
@@ -31,7 +34,7 @@ TestSuite(topic_partitions, .init = setup, .fini = teardown);
 static struct describe_topic_partitions_response ask(const struct describe_topic_partitions_request *in)
 {
     struct describe_topic_partitions_response out;
-    cr_assert_eq(topic_partitions_build(&view, in, &f.arena, &out), RC_OK);
+    cr_assert_eq(topic_partitions_build(&view, in, limit_max, &f.arena, &out), RC_OK);
     return out;
 }
 
@@ -68,6 +71,16 @@ Test(topic_partitions, pages_of_any_size_give_everything_once)
     }
 }
 
+Test(topic_partitions, the_broker_bounds_a_page)
+{
+    struct describe_topic_partitions_request in = {.response_partition_limit = 100};
+    limit_max = 3;
+    struct describe_topic_partitions_response out = ask(&in);
+    cr_assert(out.topics_count == 1 && out.topics[0].partitions_count == 3);
+    cr_assert(out.next_cursor && bytes_eq(out.next_cursor->topic_name, bytes_str("b")));
+    cr_assert_str_eq(read_all(in), "a0 a1 a2 b0 b1 b2 c0 ");
+}
+
 Test(topic_partitions, a_cursor_whose_topic_is_gone_goes_on_at_the_next)
 {
     struct describe_topic_partitions_request_cursor cursor = {.topic_name = bytes_str("aa"), .partition_index = 2};
@@ -80,7 +93,7 @@ Test(topic_partitions, a_cursor_must_name_a_partition)
     struct describe_topic_partitions_request_cursor cursor = {.topic_name = bytes_str("a"), .partition_index = -1};
     struct describe_topic_partitions_request in = {.response_partition_limit = 100, .cursor = &cursor};
     struct describe_topic_partitions_response out;
-    cr_assert_eq(topic_partitions_build(&view, &in, &f.arena, &out), RC_INVALID_REQUEST);
+    cr_assert_eq(topic_partitions_build(&view, &in, 2000, &f.arena, &out), RC_INVALID_REQUEST);
 }
 
 Test(topic_partitions, unknown_names_have_an_error)

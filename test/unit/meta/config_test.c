@@ -28,6 +28,15 @@ Test(config, rows_are_in_order_and_their_defaults_pass_their_own_rules)
     }
 }
 
+Test(config, keys_without_effect_say_what_weir_does_instead)
+{
+    size_t count;
+    const struct config_key *keys = config_keys(CONFIG_BROKER, &count);
+    for (size_t i = 0; i < count; i++)
+        if (keys[i].effect == CONFIG_ACCEPTED)
+            cr_assert(strstr(keys[i].text, "weir"), "%s: %s", keys[i].name, keys[i].text);
+}
+
 Test(config, topic_defaults_equal_their_broker_synonyms)
 {
     size_t count;

@@ -304,7 +304,8 @@ Test(controller, single_settings_change)
     topic_config_resolve(&c, &l);
     cr_assert_eq(c.retention_ms, 88);
     alter(&f, 4, "1", "node.id", SET, "2", 42, "Cannot update these configs dynamically");
-    alter(&f, 4, "", "advertised.listeners", SET, "x", 42, "broker id must be specified");
+    alter(&f, 4, "", "leader.replication.throttled.rate", SET, "5", 42, "broker id must be specified");
+    alter(&f, 4, "1", "listeners", SET, "x", 42, "Cannot update these configs dynamically");
     alter(&f, 4, "9", "log.retention.ms", SET, "1", 42, "No broker with id 9");
     alter(&f, 99, "c", "x", SET, "1", 42, "Unsupported resource type");
     uint64_t index = f.index;

@@ -114,6 +114,27 @@ Test(repl_follower, answers_to_other_questions_change_nothing)
     cr_assert_eq(v.action, REPL_NOTHING);
 }
 
+Test(repl_follower, backs_off_for_longer_each_time_up_to_what_it_is_told)
+{
+    static const uint64_t by_default[] = {20, 40, 80, 160, 320, 640, 1000, 1000}, told[] = {20, 40, 50, 50};
+    struct repl_follower f = {.leader = NODE_ID_NONE};
+    struct repl_ask ask;
+    struct repl_log log = log_of(0, 10, 5, 1);
+    repl_follower_follow(&f, 2, 4, true);
+    for (size_t i = 0; i < sizeof(by_default) / sizeof(by_default[0]); i++) {
+        repl_follower_failed(&f, 0);
+        cr_assert_eq(f.retry_ns, by_default[i] * 1000000, "%zu", i);
+        cr_assert_not(repl_follower_ask(&f, &log, f.retry_ns - 1, &ask));
+        cr_assert(repl_follower_ask(&f, &log, f.retry_ns, &ask));
+    }
+    repl_follower_follow(&f, 3, 5, true);
+    f.backoff_ms_max = 50;
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        repl_follower_failed(&f, 0);
+        cr_assert_eq(f.retry_ns, told[i] * 1000000, "%zu", i);
+    }
+}
+
 Test(repl_follower, watermark_and_log_start_only_rise)
 {
     struct repl_follower f = {.leader = NODE_ID_NONE};
