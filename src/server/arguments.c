@@ -14,7 +14,7 @@ const char arguments_help[] =
     "(WEIR_LOG_SEGMENT_BYTES is log.segment.bytes), flags override both.\n"
     "\n"
     "  --id N                  number of this node (node.id), default 1\n"
-    "  --data DIR              where data is kept (log.dirs), made if its parent is there\n"
+    "  --data DIR              where data is kept (log.dirs), made if it is not there\n"
     "  --listen HOST:PORT      address for clients (listeners), default 127.0.0.1:9092\n"
     "  --advertise HOST:PORT   address clients are told to use (advertised.listeners); needed with --listen 0.0.0.0:PORT\n"
     "  --peers ID@HOST:PORT,.. the nodes of the cluster, this one too: where to look for them, and where to listen\n"

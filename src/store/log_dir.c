@@ -4,6 +4,7 @@
 // in log_dir_entries.c, syncs in log_dir_sync.c, failures in log_dir_failed.c.
 #include "store/log_dir.h"
 #include "base/assert.h"
+#include "store/folder.h"
 #include "store/log_dir_private.h"
 
 #include <stdio.h>
@@ -51,9 +52,10 @@ static enum rc log_dir_open_checkpoint(struct log_dir *d, char *why, size_t why_
 
 static enum rc log_dir_open_all(struct log_dir *d, char *why, size_t why_bytes)
 {
-    enum rc rc = io_make_dir(d->io, d->path);
+    enum rc rc = folder_make(d->io, d->path);
     if (rc && rc != RC_EXISTS) {
-        snprintf(why, why_bytes, "cannot make the log folder %s: %s", d->path, rc_text(rc));
+        snprintf(why, why_bytes, "cannot make the log folder %s: %s; make it or choose another (log.dirs, --data)", d->path,
+                 rc_text(rc));
         return rc;
     }
     rc = log_dir_lock(d, why, why_bytes);

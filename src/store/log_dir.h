@@ -130,7 +130,7 @@ struct log_dir {
 
 // ------------------------------------------------------------------------------------------------ life [boot]
 
-// Makes the folder if its parent is there, locks it, reads meta.properties, loads the checkpoint. On an error `why`
+// Makes the folder and those above it, locks it, reads meta.properties, loads the checkpoint. On an error `why`
 // holds a sentence that says what is wrong and what to do.
 // Errors: RC_LOCKED (another process), RC_PERMISSION, RC_IO, RC_CORRUPT (meta.properties), RC_NOMEM.
 enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace, const char *path, char *why,

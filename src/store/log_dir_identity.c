@@ -3,6 +3,7 @@
 // The small text files of a log folder: meta.properties, which says whose it is, and the checkpoints in Kafka's text
 // form that a clean stop leaves for tools.
 #include "base/assert.h"
+#include "store/folder.h"
 #include "store/log_dir_private.h"
 
 #include <stdio.h>
@@ -126,21 +127,6 @@ enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes)
     return rc;
 }
 
-// The folder's own name: a power cut may otherwise take the folder with everything that was synced inside it.
-static enum rc parent_sync(struct io *io, const char *path)
-{
-    char parent[IO_PATH_BYTES_MAX];
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    while (n > 0 && path[n - 1] != '/')
-        n--;
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    snprintf(parent, sizeof(parent), "%.*s", n ? (int)n : 1, n ? path : ".");
-    return io_sync_dir_now(io, parent);
-}
-
 struct uuid log_dir_draw_id(struct log_dir *d)
 {
     struct uuid id;
@@ -168,7 +154,7 @@ enum rc log_dir_format_as(struct log_dir *d, const char *cluster_id, int32_t nod
     buf_printf(&text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", cluster_id, node_id, id_text);
     enum rc rc = log_dir_path(d, path, "meta.properties");
     if (rc == RC_OK) // first: once meta.properties is there, nobody comes back to it
-        rc = parent_sync(d->io, d->path);
+        rc = folder_sync_entry(d->io, d->path); // a power cut may otherwise take the folder with all that was synced inside
     if (rc == RC_OK)
         rc = text.failed ? RC_NOMEM : log_dir_write_file(d->io, path, buf_bytes(&text), true);
     if (rc == RC_OK)

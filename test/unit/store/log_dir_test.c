@@ -50,6 +50,27 @@ Test(log_dir, keeps_its_identity)
     fixture_close(&f);
 }
 
+Test(log_dir, makes_the_folders_above_it_and_says_what_stands_in_the_way)
+{
+    struct fixture f = {0};
+    struct log_dir d;
+    char why[512], path[500];
+    fixture_open(&f);
+    static const char *const below[] = {"some/where/data", "some/where//else/", "some/data"};
+    for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", f.path, below[i]);
+        cr_assert_eq(log_dir_open(&d, f.io, &f.trace, path, why, sizeof(why)), RC_OK, "%s: %s", path, why);
+        struct stat st;
+        cr_assert(stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+        log_dir_close(&d);
+    }
+    write_text(in_dir(&f, "file"), "in the way");
+    snprintf(path, sizeof(path), "%s/file/data", f.path);
+    cr_assert_neq(log_dir_open(&d, f.io, &f.trace, path, why, sizeof(why)), RC_OK);
+    cr_assert(strstr(why, "cannot make the log folder") && strstr(why, path) && strstr(why, "log.dirs"), "%s", why);
+    fixture_close(&f);
+}
+
 Test(log_dir, reads_what_kafka_writes_and_refuses_what_is_damaged)
 {
     struct fixture f = {0};
