@@ -148,9 +148,8 @@ void quorum_brokers_lost(struct quorum *q, int32_t node)
     struct quorum_broker *b = raft_leads(&q->raft) && n && !n->fenced ? broker_get(q, node) : NULL;
     if (!b || n->fenced)
         return;
-    // What died is the process that was met last. Another one may be registered since that this node cannot reach: it holds
-    // a lease, and serves.
-    if (!p || !uuid_eq(p->hello.incarnation, n->incarnation))
+    // Another one may be registered since that this node cannot reach: it holds a lease, and serves.
+    if (!p || !quorum_peers_was_registered(q, p))
         return;
     uint64_t now = shard_now_ns(q->shard);
     if (b->hint_at_ns[0] && now - b->hint_at_ns[0] < HINT_MEMORY_MS * QUORUM_NS_PER_MS) {

@@ -177,6 +177,7 @@ struct quorum {
     struct quorum_identity identity;
     struct shard *shard;
     struct raft raft;
+    struct uuid leader_incarnation; // of the process that raft.leader was heard from last
     struct raft_effects fx;
     struct journal journal;
     bool journal_open;
@@ -268,6 +269,10 @@ enum rc quorum_peers_open(struct quorum *q, char *text, size_t text_bytes);
 // Whether this node talks with a process that says so of itself: RC_OK, else why not and RC_INCONSISTENT_CLUSTER_ID,
 // RC_STALE_BROKER_EPOCH or RC_DUPLICATE_BROKER_REGISTRATION. context: the quorum, which has peers.
 enum rc quorum_peers_judge(void *context, const struct peer_hello *theirs, char *why, size_t why_bytes);
+// p's process of before is dead: whether it was the one that leads, and the one that the image has registered. Another one
+// may have come since that this node has not met.
+bool quorum_peers_was_leader(const struct quorum *q, const struct peer *p);
+bool quorum_peers_was_registered(const struct quorum *q, const struct peer *p);
 void quorum_peers_learn(struct quorum *q); // where the image's nodes say they are
 // At the start, where --peers misses a voter: the own log may say where it was, though nobody says yet what of that is
 // committed.

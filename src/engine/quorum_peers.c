@@ -259,6 +259,18 @@ uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now)
     return q->leaderless_ns;
 }
 
+bool quorum_peers_was_leader(const struct quorum *q, const struct peer *p)
+{
+    return q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER &&
+           uuid_eq(q->leader_incarnation, p->hello.incarnation);
+}
+
+bool quorum_peers_was_registered(const struct quorum *q, const struct peer *p)
+{
+    const struct image_node *n = image_node(q->image, p->node);
+    return n && uuid_eq(n->incarnation, p->hello.incarnation);
+}
+
 static void on_changed(void *context, struct peer *p)
 {
     struct quorum *q = context;
@@ -270,7 +282,8 @@ static void on_changed(void *context, struct peer *p)
         quorum_met_lost(q, p->node, 0);
         quorum_met_clock(q, p->node, p->hello.wall_ms);
     } else {
-        if (p->was_up) // reset or closed: the next attempt to connect shows whether it is dead
+        // Reset or closed: the next attempt to connect shows whether it is dead.
+        if (p->was_up && quorum_peers_was_registered(q, p))
             quorum_met_lost(q, p->node, RECONNECT_MS * QUORUM_NS_PER_MS);
         quorum_forward_lost(q, p->node);
     }
@@ -286,8 +299,9 @@ static void on_lost(void *context, struct peer *p)
     struct quorum *q = context;
     if (q->dead || q->forming)
         return;
-    quorum_met_lost(q, p->node, q->session_ns);
-    if (q->raft.leader.node == p->node && q->raft.role == RAFT_FOLLOWER)
+    if (quorum_peers_was_registered(q, p))
+        quorum_met_lost(q, p->node, q->session_ns);
+    if (quorum_peers_was_leader(q, p))
         quorum_feed(q, &(struct raft_event){.kind = RAFT_LEADER_LOST});
     quorum_brokers_lost(q, p->node);
     quorum_wake(q);

@@ -93,6 +93,14 @@ static enum rc decode(const struct peer_inlet *in, const struct raft_message_req
     return RC_OK;
 }
 
+// A process leads whose word the core has taken for its leader's: one that starts anew leads in a later term.
+static void note_leader(struct quorum *q, const struct raft_message *m, struct uuid incarnation)
+{
+    bool leads = m->kind == RAFT_APPEND || m->kind == RAFT_HEARTBEAT;
+    if (leads && m->term == q->raft.hard.term && raft_id_eq(m->from, q->raft.leader))
+        q->leader_incarnation = incarnation;
+}
+
 void quorum_raft_receive(struct quorum *q, struct peer_inlet *in, const struct peer_frame *f)
 {
     if (q->forming || q->dead || !quorum_cluster_of(q, &in->hello))
@@ -108,9 +116,11 @@ void quorum_raft_receive(struct quorum *q, struct peer_inlet *in, const struct p
         entries = arena_array(&a, r.entries_count, sizeof(*entries));
     if (rc == RC_OK)
         rc = entries ? decode(in, &r, &m, entries) : RC_MALFORMED;
-    if (rc == RC_OK)
+    const struct uuid incarnation = in->hello.incarnation;
+    if (rc == RC_OK) {
         quorum_feed(q, &(struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
-    else if (rc != RC_NOMEM)
+        note_leader(q, &m, incarnation);
+    } else if (rc != RC_NOMEM)
         peers_refuse(q->peers, in, RC_INVALID_REQUEST, "a Raft message that cannot be");
     arena_deinit(&a);
 }

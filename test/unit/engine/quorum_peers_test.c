@@ -74,6 +74,45 @@ static void follow(struct world *w, uint64_t heard_ns_ago)
     w->q.raft.leader_heard_ms = (shard_now_ns(w->q.shard) - heard_ns_ago) / QUORUM_NS_PER_MS;
 }
 
+static struct peer *dead_peer(struct world *w, int32_t node, struct uuid life)
+{
+    struct peer *p = &w->peers.table[w->peers.count++];
+    *p = (struct peer){.node = node, .in_use = true, .hello = {.node = node, .incarnation = life}};
+    return p;
+}
+
+// It was started anew, and leads, before this node heard that it had died.
+Test(quorum_peers, the_death_of_a_leaders_earlier_life_begins_no_election)
+{
+    static struct world w;
+    world_open(&w);
+    const struct peer *p = dead_peer(&w, LEADER, old_life);
+    follow(&w, 0);
+    w.q.leader_incarnation = old_life;
+    cr_assert(quorum_peers_was_leader(&w.q, p));
+    w.q.leader_incarnation = new_life;
+    cr_assert_not(quorum_peers_was_leader(&w.q, p));
+    w.q.leader_incarnation = old_life;
+    w.q.raft.role = RAFT_CANDIDATE;
+    cr_assert_not(quorum_peers_was_leader(&w.q, p), "this node follows nobody");
+    w.q.raft.role = RAFT_FOLLOWER;
+    w.q.raft.leader.node = OTHER;
+    cr_assert_not(quorum_peers_was_leader(&w.q, p));
+    world_close(&w);
+}
+
+Test(quorum_peers, a_death_says_nothing_of_who_is_registered_since)
+{
+    static struct world w;
+    world_open(&w);
+    const struct peer *p = dead_peer(&w, OTHER, old_life), *stranger = dead_peer(&w, LEADER, old_life);
+    cr_assert(quorum_peers_was_registered(&w.q, p));
+    cr_assert_not(quorum_peers_was_registered(&w.q, stranger), "the image has no such node");
+    w.other.incarnation = new_life;
+    cr_assert_not(quorum_peers_was_registered(&w.q, p));
+    world_close(&w);
+}
+
 // Its vote may be the one that is missing: simulator, cluster, seed 87000034 with 40 faults.
 Test(quorum_peers, a_folder_of_its_own_is_let_in_where_no_controller_is_heard)
 {
