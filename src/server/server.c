@@ -22,6 +22,7 @@ enum {
     HEAP_SPARE_BYTES = 256 << 10,
     HEAP_HOLES_BYTES = 4 << 20, // more that lies free between blocks in use is given back
     TRIM_EVERY_S = 20,
+    STOP_ONCE_NS = 500 * 1000 * 1000, // signals this close ask once: supervisors tell the process and then its group
 };
 
 struct server {
@@ -40,6 +41,7 @@ struct server {
     struct node *node;
     uint64_t started_ns;
     bool stop_early; // a signal came while the node booted
+    uint64_t stop_asked_ns;
     struct shard_timer trim_timer;
     size_t heap_free_bytes; // when the heap was last trimmed
     int exit_code;
@@ -366,10 +368,14 @@ static void server_signal(void *context, int signal_number)
         s->stop_early = true;
         return;
     }
+    uint64_t now_ns = shard_now_ns(&s->node->shards.shards[0]);
+    if (s->node->stopping && now_ns - s->stop_asked_ns < STOP_ONCE_NS)
+        return;
     if (s->node->stopping) { // asked twice: now, as if killed, which is safe
         trace_warn(&s->trace, "stopping at once; the next start reads the end of the logs again");
         quick_exit(1);
     }
+    s->stop_asked_ns = now_ns;
     trace_info(&s->trace, "stopping (signal %d)", signal_number);
     io_notify(s->ios[0], "STOPPING=1");
     node_stop(s->node);

@@ -4,11 +4,13 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 
+from failover import Three
 from harness import Background, Closed, Node, Raw, Skip, batch, timed, until
 from server import free_port
 
@@ -59,7 +61,7 @@ def stop_under_load(weir):
 
 
 def stop_twice(weir):
-    """A second SIGTERM ends it at once, and what was acknowledged is there afterwards."""
+    """Supervisors signal a process and then its group: two SIGTERMs at once ask for one clean stop."""
     with Node(weir, arguments=['--shards', '2']) as node:
         with node.raw() as c:
             c.create('t', 4)
@@ -68,12 +70,36 @@ def stop_twice(weir):
             time.sleep(0.5)
             node.signal_stop()
             node.signal_stop()
-            node.process.wait(3)
+            assert node.process.wait(3) == 0, node.log()[-1500:]
             sure = list(acknowledged)
             node.start()
+            lines = [line for line in node.log().splitlines() if line.startswith('data in')]
+            assert 'again' not in lines[-1], lines[-1]
             with node.raw() as c:
                 ends = [c.list_offset('t', -1, partition=n)[1] for n in range(4)]
             assert all(end >= n for end, n in zip(ends, sure)), (ends, sure)
+
+
+def stop_asked_again(weir):
+    """A stop that waits for a controller which does not answer is cut short by a second SIGTERM, with exit code 1."""
+    with Three(weir) as cluster:
+        cluster.create('t', 9)
+        cluster.whole('t', 9)
+        controller = cluster.node(cluster.controller())
+        node = next(n for n in cluster.nodes if n is not controller)
+        controller.process.send_signal(signal.SIGSTOP)
+        try:
+            node.process.terminate()
+            node.process.terminate()
+            time.sleep(0.7)
+            assert node.process.poll() is None, 'it did not wait: %s' % node.log()[-800:]
+            node.process.terminate()
+            assert node.process.wait(2) == 1, node.log()[-800:]
+        finally:
+            controller.process.send_signal(signal.SIGCONT)
+        assert 'stopping at once' in node.log(), node.log()[-800:]
+        node.start()
+        cluster.registered(3)
 
 
 def stop_at_once(weir):
@@ -225,4 +251,4 @@ def disk_full(weir):
         os.rmdir(mount)
 
 
-CASES = [stop_under_load, stop_twice, stop_at_once, stop_before_joining, refusals, locked_folder, foreign_folder, unwritable_folder, disk_full]
+CASES = [stop_under_load, stop_twice, stop_asked_again, stop_at_once, stop_before_joining, refusals, locked_folder, foreign_folder, unwritable_folder, disk_full]
