@@ -7,6 +7,7 @@
 #include "engine/compaction.h"
 #include "engine/coordinator.h"
 #include "engine/engine_core.h"
+#include "engine/offline_report.h"
 #include "engine/partition.h"
 #include "engine/peers.h"
 #include "engine/replica_nearest.h"
@@ -78,6 +79,7 @@ static void engine_image_changed(struct quorum_reader *reader, const struct imag
     if (!everything && image->changes.nodes)
         replicas_follow_nodes(es, image);
     coordinators_image_changed(es, old, image);
+    offline_report(es);
     if (es->image_changed)
         es->image_changed(es, image);
 }
@@ -327,6 +329,7 @@ static void engine_replica_settings(struct engine *e)
 {
     struct config_layers l = {.properties = e->config.properties};
     e->replica_lag_ms = config_broker_int(&l, "replica.lag.time.max.ms", 30000);
+    e->dir_failure_timeout_ns = (uint64_t)config_broker_int(&l, "log.dir.failure.timeout.ms", 30000) * 1000000;
     e->selects_by_rack = replica_selector_by_rack(config_broker_text(&l, "replica.selector.class"));
     e->replica_fetch_wait_ms = (int32_t)config_broker_int(&l, "replica.fetch.wait.max.ms", 500);
     e->replica_fetch_bytes = (int32_t)config_broker_int(&l, "replica.fetch.max.bytes", 1 << 20);

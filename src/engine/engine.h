@@ -104,6 +104,7 @@ struct engine_shard {
     struct list_node *settle_at;    // the partition a clean stop brings to rest next
     struct engine_counters counters;
     struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
+    struct offline_report *offline; // of replicas whose folder failed; NULL: none was needed (offline_report.h)
     struct list fetchers;     // struct fetcher: of the nodes whose partitions are followed here
     struct list short_isrs;   // struct replica: led here, and not every replica is in sync
     uint64_t turn_ns_max_seen; // by those who judge whether somebody else is late
@@ -169,6 +170,8 @@ struct engine {
     uint32_t settles_left;
     void (*settled)(struct engine *e);
     bool dirs_failed; // atomic: a folder went offline since engine_tell_failures()
+    bool dirs_lost;   // atomic: a folder went offline in this process's life
+    uint64_t dir_failure_timeout_ns; // log.dir.failure.timeout.ms
     // What recovery read at start.
     uint64_t recovered_logs, recovered_bytes, recovered_cut_bytes;
     bool recovered_from_marks;

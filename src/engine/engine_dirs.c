@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/engine_core.h"
+#include "engine/offline_report.h"
 #include "engine/partition.h"
 
 // ------------------------------------------------------------------------------------------------ stray folders
@@ -88,6 +89,7 @@ static void engine_dir_failed_run(struct engine_call *c)
         if (p->log.dir == f->dir)
             partition_tell_anew(p);
     }
+    offline_report(es);
     engine_call_finish(c);
 }
 
@@ -103,13 +105,16 @@ void engine_dir_failed(struct log_dir *d, enum rc rc)
     unsigned left = 0;
     for (unsigned i = 0; i < e->config.log_dir_count; i++)
         left += !log_dir_is_offline(e->config.log_dirs[i]);
-    trace_error(e->config.trace, "log folder %s is offline (%s); its partitions are not served until a restart",
+    trace_error(e->config.trace,
+                "log folder %s is offline (%s); its partitions are not served until a restart: mend the disk, then start "
+                "this node again",
                 d->path, rc_text(rc));
     if (d == e->config.metadata_dir || left == 0) {
         trace_error(e->config.trace, "stopping: %s",
                     left == 0 ? "no log folder is left" : "the folder of the metadata log failed");
         __atomic_store_n(&e->metadata_dir_failed, true, __ATOMIC_RELEASE);
     }
+    __atomic_store_n(&e->dirs_lost, true, __ATOMIC_RELEASE);
     __atomic_store_n(&e->dirs_failed, true, __ATOMIC_RELEASE);
 }
 

@@ -7,6 +7,7 @@
 #include "engine/coordinator.h"
 #include "engine/engine_core.h"
 #include "engine/fetcher.h"
+#include "engine/offline_report.h"
 #include "engine/partition.h"
 
 // Brings every log of a shard to rest, one after the other, while the shard still runs.
@@ -187,6 +188,7 @@ static void engine_shard_deinit(struct engine_shard *es)
     for (size_t i = 0; i < ARRAY_COUNT(jobs); i++)
         if (jobs[i]->started)
             shard_job_cancel(es->shard, jobs[i]);
+    offline_report_end(es);
     coordinators_deinit(es);
     shard_defer_cancel(es->shard, &es->flush_task);
     partition_free_all(es);

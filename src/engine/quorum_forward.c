@@ -177,6 +177,8 @@ static bool speaks_for_itself(const struct peer_inlet *in, int kind, const void 
         return ((const struct controller_node_state *)request)->node == node;
     case CONTROLLER_ALTER_ISR:
         return ((const struct alter_isr *)request)->node == node;
+    case CONTROLLER_REPLICAS_OFFLINE:
+        return ((const struct replicas_offline *)request)->node == node;
     case CONTROLLER_REGISTER: {
         const struct controller_registration *r = request;
         return r->node == node && uuid_eq(r->incarnation, in->hello.incarnation);

@@ -24,6 +24,7 @@ static const struct kind kinds[QUORUM_KINDS] = {
     [CONTROLLER_REASSIGN] = {&alter_partition_reassignments_request_message,
                              &alter_partition_reassignments_response_message, 0, 0},
     [CONTROLLER_ALTER_ISR] = {&alter_isr_message, &alter_isr_answer_message, 0, 0},
+    [CONTROLLER_REPLICAS_OFFLINE] = {&replicas_offline_message, NULL, 0, 0},
     [CONTROLLER_PRODUCER_IDS] = {&forward_producer_ids_message, &forward_producer_ids_message,
                                  sizeof(struct controller_producer_ids), sizeof(struct controller_producer_ids)},
     [CONTROLLER_REGISTER] = {&forward_registration_message, &forward_registration_message,

@@ -266,6 +266,14 @@ static enum rc decide_isr(struct decision *d, const struct alter_isr *in, struct
     return rc;
 }
 
+static enum rc decide_offline(struct decision *d, const struct replicas_offline *in)
+{
+    enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
+    if (rc == RC_OK)
+        decide_replicas_offline(d, in);
+    return rc;
+}
+
 // ---- dispatch ----
 
 static enum rc decide(struct decision *d, enum controller_kind kind, const void *request, void *answer)
@@ -311,6 +319,8 @@ static enum rc decide(struct decision *d, enum controller_kind kind, const void 
     case CONTROLLER_REASSIGN:
         decide_reassign(d, request, answer);
         return RC_OK;
+    case CONTROLLER_REPLICAS_OFFLINE:
+        return decide_offline(d, request);
     case CONTROLLER_KINDS:
         break;
     }

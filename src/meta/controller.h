@@ -61,6 +61,8 @@ void controller_batch_end(struct controller_batch *b); // frees; the records too
 //   UPDATE_FEATURES          struct update_features_request                struct update_features_response (no results)
 //   TEND                     struct controller_tend (both)
 //   REASSIGN                 struct alter_partition_reassignments_request  struct alter_partition_reassignments_response
+//   REPLICAS_OFFLINE         struct replicas_offline (wire/peer_messages.h) none: they leave ISRs, ELRs and leaderships, but
+//                            for those that nobody else could lead
 //   FORMAT                   none: sets the feature levels of a new cluster
 enum controller_kind {
     CONTROLLER_CREATE_TOPICS,
@@ -78,6 +80,7 @@ enum controller_kind {
     CONTROLLER_TEND,
     CONTROLLER_FORMAT,
     CONTROLLER_REASSIGN,
+    CONTROLLER_REPLICAS_OFFLINE,
     CONTROLLER_KINDS,
 };
 

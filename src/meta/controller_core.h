@@ -111,12 +111,16 @@ enum decide_leave {
     DECIDE_LEAVE_SHUTDOWN,
     DECIDE_LEAVE_REPLACED,
     DECIDE_LEAVE_NOT_WHOLE, // it may have lost records that were not on disk
+    DECIDE_LEAVE_OFFLINE,   // it cannot serve this one until its next start
     DECIDE_LEAVE_EMPTIED,   // it has other folders than before: nothing of its logs is left
 };
 // Takes it out of ISRs and leaderships, as many as fit into this batch. False: the rest goes into the next one.
 bool decide_leave(struct decision *d, int32_t node, enum decide_leave how);
 // It may lead again: partitions without a leader that it can lead get one.
 bool decide_return(struct decision *d, int32_t node);
+struct replicas_offline;
+// The log folder of these replicas failed; as many as fit into this batch.
+void decide_replicas_offline(struct decision *d, const struct replicas_offline *in);
 struct alter_isr;
 struct alter_isr_answer;
 void decide_elect_leaders(struct decision *d, const struct elect_leaders_request *in,

@@ -25,7 +25,7 @@ static bool leaves(struct decision *d, const struct image_topic *t, const struct
                    enum decide_leave how, struct decision_change *c)
 {
     decide_change_begin(c, p);
-    bool lost = how == DECIDE_LEAVE_NOT_WHOLE || how == DECIDE_LEAVE_EMPTIED;
+    bool lost = how == DECIDE_LEAVE_NOT_WHOLE || how == DECIDE_LEAVE_OFFLINE || how == DECIDE_LEAVE_EMPTIED;
     bool was_in = decide_list_drop(c->isr, &c->isr_count, node);
     bool was_eligible = lost && decide_list_drop(c->elr, &c->elr_count, node);
     if (!was_in && !was_eligible && p->leader != node)
@@ -85,6 +85,33 @@ static bool walk(struct decision *d, int32_t node, enum decide_leave how, partit
 bool decide_leave(struct decision *d, int32_t node, enum decide_leave how)
 {
     return walk(d, node, how, leaves);
+}
+
+// ---- a folder of a node fails ----
+
+// KIP-112, KIP-858. Where nobody else could lead, the node stays and says KAFKA_STORAGE_ERROR: its next start may read
+// again what it held, and there is nobody to lose it to.
+void decide_replicas_offline(struct decision *d, const struct replicas_offline *in)
+{
+    uint32_t at = 0, changed = 0;
+    for (uint32_t i = 0; i < in->topics_count; i++) {
+        for (uint32_t k = 0; k < in->topics[i].partitions_count && d->rc == RC_OK; k++) {
+            if (at++ < d->progress->done)
+                continue;
+            int32_t n = in->topics[i].partitions[k];
+            const struct image_topic *t = image_topic_by_id(d->view, in->topics[i].topic_id);
+            const struct image_partition *p = t && n >= 0 ? image_partition(t, n) : NULL;
+            struct decision_change c;
+            bool never;
+            if (p && image_has_replica(p, in->node) && leaves(d, t, p, in->node, DECIDE_LEAVE_OFFLINE, &c)) {
+                if (!decision_fits(d, changed++ % CHANGES_PER_WORK == 0, CHANGE_BYTES + (size_t)p->replica_count * 8,
+                                   &never))
+                    return;
+                decide_change_add(d, t->id, n, p, &c);
+            }
+            d->progress->done = at;
+        }
+    }
 }
 
 // ---- a node comes ----

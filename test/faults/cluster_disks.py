@@ -69,6 +69,53 @@ def leader_disk_fails(weir):
     return fail_under_load(weir, role)
 
 
+def folder_fails(weir):
+    """One of two log folders of a node fails under load: its process lives and leads on in the other one, the partitions of the
+    failed one are led by others at once; healed and started again it has them back."""
+    with FailingDisk() as disk:
+        cluster = Three(weir)
+        node = cluster.node(1)
+        bad = os.path.join(disk.folder, 'data')
+        node.command[node.command.index('--data') + 1] = node.data + ',' + bad
+        with cluster:
+            with cluster.raw(1) as c:
+                answer = c.call('CreateTopics', 4, {'timeout_ms': 10000, 'topics': [{
+                    'name': 'load', 'num_partitions': -1, 'replication_factor': -1, 'configs': [],
+                    'assignments': [{'partition_index': n, 'broker_ids': [1, 2, 3]} for n in range(8)]}]})
+            assert answer['topics'][0]['error_code'] == 0, answer
+            cluster.whole('load', 8)
+            with Load(cluster, 'load', 8) as load:
+                time.sleep(0.7)
+                there = [n for n in range(8) if os.path.isdir(os.path.join(bad, 'load-%d' % n))]
+                led = {n for n, p in topic_state([node.bootstrap], 'load')[1].items() if p[0] == 1}
+                assert there and len(there) < 8 and len(led) == 8, (there, led)
+                moment = time.monotonic()
+                disk.fail()
+
+                def others_lead():
+                    state = topic_state([node.bootstrap], 'load')[1]
+                    return state and all(state[n][0] in (2, 3) and 1 not in state[n][2] for n in there)
+                until(others_lead, 10, cluster.log_ends)
+                took = time.monotonic() - moment
+                time.sleep(1)
+                assert node.process.poll() is None, node.log()[-1500:]
+                state = topic_state([node.bootstrap], 'load')[1]
+                kept = {n for n, p in state.items() if p[0] == 1 and len(p[2]) == 3}
+                assert kept == led - set(there), 'leads %s of %s' % (kept, led)
+                with cluster.raw(1) as c:
+                    dirs = c.call('DescribeLogDirs', 1, {'topics': None})['results']
+                    assert sorted(d['error_code'] for d in dirs) == [0, 56], dirs
+                assert node.stop() == 0, node.log()[-1500:]
+                disk.heal()
+                node.start()
+                cluster.registered(3)
+                cluster.whole('load', 8)
+            count = load.check()
+            pause = max(load.pauses_after(moment, moment + 5).values())
+        return '%d of 8 partitions lay there; all led by others after %.2f s, longest pause %.2f s, %d records' % (
+            len(there), took, pause, count)
+
+
 class SmallDisk:
     """A tmpfs of so many MiB, mounted at folder."""
 
@@ -351,5 +398,5 @@ def full_controller_metadata(weir):
     return '%d changes, the slowest took %.1f s; %d records' % (number + 2, slowest, count)
 
 
-CASES = [controller_disk_fails, full_follower, full_leader, full_metadata, full_controller_metadata, slow_controller]
+CASES = [controller_disk_fails, folder_fails, full_follower, full_leader, full_metadata, full_controller_metadata, slow_controller]
 CAMPAIGN = [leader_disk_fails]

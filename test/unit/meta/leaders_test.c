@@ -129,6 +129,73 @@ Test(leaders, leaving_on_request_leaves_nobody_without_a_leader)
     fixture_close(&f);
 }
 
+// Tells that the folder of the first `count` partitions has failed on node.
+static enum rc folder_failed(int32_t node, int64_t broker_epoch, uint32_t count)
+{
+    static int32_t partitions[10000];
+    for (uint32_t i = 0; i < count; i++)
+        partitions[i] = (int32_t)i;
+    struct replicas_offline_topic topics[] = {
+        {.topic_id = {{7}}, .partitions = partitions, .partitions_count = 1}, // nobody knows it
+        {.topic_id = image_topic_by_name(f.image, bytes_str("t"))->id, .partitions = partitions, .partitions_count = count},
+    };
+    struct replicas_offline in = {.node = node, .broker_epoch = broker_epoch, .topics = topics, .topics_count = 2};
+    return fixture_decide(&f, CONTROLLER_REPLICAS_OFFLINE, &in, NULL);
+}
+
+Test(leaders, a_failed_folder_leaves_isr_and_leadership_of_its_partitions_alone)
+{
+    begin(3, 12, 3);
+    int64_t epoch = image_node(f.image, 1)->broker_epoch;
+    cr_assert_eq(folder_failed(1, epoch + 1, 6), RC_STALE_BROKER_EPOCH);
+    cr_assert_eq(folder_failed(9, epoch, 6), RC_BROKER_ID_NOT_REGISTERED);
+    cr_assert_eq(folder_failed(1, epoch, 6), RC_OK);
+    for (int32_t n = 0; n < 12; n++) {
+        bool failed = n < 6;
+        cr_assert_eq(image_in_isr(at(n), 1), !failed);
+        cr_assert(at(n)->isr_count == (failed ? 2 : 3) && at(n)->elr_count == 0);
+        cr_assert(at(n)->leader != NODE_ID_NONE && (!failed || at(n)->leader != 1));
+        cr_assert_eq(at(n)->leader_epoch, failed && image_replicas(at(n))[0] == 1, "only where the leader goes");
+    }
+    uint64_t before = f.index;
+    int32_t partition_epoch = at(0)->epoch;
+    cr_assert_eq(folder_failed(1, epoch, 6), RC_OK);
+    cr_assert(at(0)->epoch == partition_epoch, "told again it changes nothing, entry %llu", (unsigned long long)before);
+    check_all(12);
+    fixture_close(&f);
+}
+
+Test(leaders, who_is_alone_keeps_what_its_failed_folder_held)
+{
+    begin(3, 3, 3);
+    min_isr("2");
+    state(2, true, false);
+    state(3, true, false); // eligible: it has all that was committed
+    cr_assert(at(0)->leader == 1 && in_elr(at(0), 3));
+    cr_assert_eq(folder_failed(1, image_node(f.image, 1)->broker_epoch, 1), RC_OK);
+    cr_assert(at(0)->leader == NODE_ID_NONE && at(0)->isr_count == 0 && at(0)->elr_count == 1);
+    state(3, false, false);
+    cr_assert(at(0)->leader == 3 && at(0)->isr_count == 1);
+    fixture_close(&f);
+    begin(2, 4, 1);
+    cr_assert_eq(folder_failed(1, image_node(f.image, 1)->broker_epoch, 4), RC_OK);
+    for (int32_t n = 0; n < 4; n++)
+        cr_assert(at(n)->leader == image_replicas(at(n))[0] && at(n)->isr_count == 1);
+    fixture_close(&f);
+}
+
+Test(leaders, a_failed_folder_of_ten_thousand_goes_in_batches)
+{
+    begin(3, 10000, 3);
+    uint64_t before = f.index;
+    cr_assert_eq(folder_failed(2, image_node(f.image, 2)->broker_epoch, 10000), RC_OK);
+    cr_assert(f.index - before > 1 && f.index - before < 40, "%llu entries", (unsigned long long)(f.index - before));
+    for (int32_t n = 0; n < 10000; n++)
+        cr_assert(at(n)->leader != 2 && at(n)->leader != NODE_ID_NONE && !image_in_isr(at(n), 2));
+    check_all(10000);
+    fixture_close(&f);
+}
+
 Test(leaders, ten_thousand_partitions_move_in_batches)
 {
     begin(3, 10000, 3);
