@@ -20,7 +20,8 @@ static const struct cli_command *const tools[] = {
     &tool_features,            &tool_get_offsets,      &tool_groups,
     &tool_leader_election,     &tool_log_dirs,         &tool_metadata_quorum,
     &tool_producer_perf,       &tool_reassign_partitions,
-    &tool_server_start,        &tool_server_stop,      &tool_topics,
+    &tool_server_start,        &tool_server_stop,      &tool_storage,
+    &tool_topics,
     &tool_verifiable_consumer, &tool_verifiable_producer,
 };
 

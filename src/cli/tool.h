@@ -86,5 +86,5 @@ extern const struct cli_command tool_consumer_groups, tool_get_offsets, tool_gro
     tool_console_producer, tool_verifiable_producer, tool_verifiable_consumer, tool_topics, tool_configs,
     tool_broker_api_versions, tool_cluster, tool_delete_records, tool_dump_log, tool_leader_election, tool_log_dirs,
     tool_features, tool_metadata_quorum, tool_producer_perf, tool_reassign_partitions, tool_consumer_perf,
-    tool_server_start, tool_server_stop;
+    tool_server_start, tool_server_stop, tool_storage;
 extern const struct cli_command cli_tools_commands[]; // weir tools

@@ -95,3 +95,46 @@ void peers_list_read(struct settings *s, struct io *io, const char *what, const 
         out->listen.port = out->self->addr.port;
     }
 }
+
+// The next NAME://HOST:PORT of a list; at the end, or where it is none such, false.
+static bool listener_next(const char **rest, struct bytes *name, struct bytes *host, struct bytes *port)
+{
+    struct bytes e;
+    if (!config_list_next(rest, &e))
+        return false;
+    const uint8_t *slashes = memmem(e.p, e.n, "://", 3), *colon = memrchr(e.p, ':', e.n);
+    if (!slashes || !colon || colon < slashes + 3)
+        return false;
+    *name = bytes_of(e.p, (size_t)(slashes - e.p));
+    *host = bytes_of(slashes + 3, (size_t)(colon - slashes) - 3);
+    *port = bytes_of(colon + 1, (size_t)(e.p + e.n - colon) - 1);
+    return true;
+}
+
+bool peers_list_bootstrap_is_self(const struct config_layers *layers)
+{
+    const char *rest = config_broker_text(layers, "controller.quorum.bootstrap.servers");
+    const char *names = config_broker_text(layers, "controller.listener.names");
+    struct bytes only, more, name, host, port, asked_host;
+    if (!config_list_next(&rest, &only) || config_list_next(&rest, &more))
+        return false;
+    const uint8_t *colon = memrchr(only.p, ':', only.n);
+    if (!colon)
+        return false;
+    asked_host = bytes_of(only.p, (size_t)(colon - only.p));
+    bool mine = bytes_eq(asked_host, bytes_str("localhost")) || (asked_host.n > 4 && memcmp(only.p, "127.", 4) == 0);
+    bool port_mine = false;
+    static const char *const keys[] = {"listeners", "advertised.listeners"};
+    for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
+        rest = config_broker_text(layers, keys[i]);
+        while (listener_next(&rest, &name, &host, &port)) {
+            char text[64];
+            snprintf(text, sizeof(text), "%.*s", (int)name.n, (const char *)name.p);
+            if (!names || !config_list_has(names, text))
+                continue;
+            mine |= host.n && bytes_eq(host, asked_host);
+            port_mine |= bytes_eq(port, bytes_of(colon + 1, (size_t)(only.p + only.n - colon) - 1));
+        }
+    }
+    return mine && port_mine;
+}

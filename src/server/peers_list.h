@@ -18,3 +18,6 @@ struct peers_list {
 // looked up here, once.
 void peers_list_read(struct settings *s, struct io *io, const char *what, const char *list, int32_t self,
                      struct peers_list *out);
+// True when controller.quorum.bootstrap.servers names one place only, and that is this node's own controller listener
+// (controller.listener.names, listeners): Kafka's stock file for a node by itself.
+bool peers_list_bootstrap_is_self(const struct config_layers *layers);

@@ -6,12 +6,14 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/program.h"
 #include "server/arguments.h"
 #include "server/listeners.h"
 #include "server/node.h"
 #include "server/peers_list.h"
+#include "store/prepared.h"
 
 extern char **environ;
 
@@ -42,6 +44,7 @@ struct server {
     uint64_t started_ns;
     bool stop_early; // a signal came while the node booted
     uint64_t stop_asked_ns;
+    char cluster_id[sizeof((struct log_dir_identity){0}.cluster_id)]; // of prepared folders, or empty
     struct shard_timer trim_timer;
     size_t heap_free_bytes; // when the heap was last trimmed
     int exit_code;
@@ -100,11 +103,13 @@ static void server_read_peers(struct server *s)
     const char *what = s->arguments.peers ? "--peers" : "controller.quorum.voters";
     const char *list = s->arguments.peers ? s->arguments.peers : config_broker_text(&s->layers, what);
     const char *bootstrap = config_broker_text(&s->layers, "controller.quorum.bootstrap.servers");
-    if (bootstrap && *bootstrap && (!list || !*list))
-        settings_problem(&s->settings, "controller.quorum.bootstrap.servers does not say which nodes there are: give "
-                                       "controller.quorum.voters=ID@HOST:PORT,... (or --peers), or remove the line for a "
-                                       "node by itself");
-    peers_list_read(&s->settings, s->ios[0], what, list, (int32_t)config_broker_int(&s->layers, "node.id", 1), &s->peers);
+    if (bootstrap && *bootstrap && (!list || !*list) && !peers_list_bootstrap_is_self(&s->layers))
+        settings_problem(&s->settings,
+                         "controller.quorum.bootstrap.servers does not say which nodes there are: give "
+                         "controller.quorum.voters=ID@HOST:PORT,... (or --peers), or remove the line for a node by "
+                         "itself");
+    peers_list_read(&s->settings, s->ios[0], what, list, (int32_t)config_broker_int(&s->layers, "node.id", 1),
+                    &s->peers);
 }
 
 // Alone, this machine only; with peers, the address where those find this node.
@@ -204,6 +209,31 @@ static bool server_dirs(struct server *s)
         if (strcmp(metadata, s->dirs[i]) == 0)
             metadata = NULL; // one of the log folders: the first, or said so
     s->config.metadata_dir = metadata && *metadata ? metadata : NULL;
+    return true;
+}
+
+// The cluster id that kafka-storage left in folders no node has used. False after a message.
+static bool server_prepared(struct server *s)
+{
+    char text[IO_PATH_BYTES_MAX + 200];
+    for (unsigned i = 0; i <= s->dir_count; i++) {
+        const char *folder = i < s->dir_count ? s->dirs[i] : s->config.metadata_dir;
+        struct log_dir_identity id;
+        enum rc rc = folder ? prepared_read(s->ios[0], folder, &id) : RC_NOT_FOUND;
+        if (rc != RC_OK || id.formatted) // whatever else is wrong there is said where the folder is opened
+            continue;
+        if (!s->cluster_id[0]) {
+            memcpy(s->cluster_id, id.cluster_id, sizeof(s->cluster_id));
+            s->config.cluster_id = bytes_str(s->cluster_id);
+        } else if (strcmp(s->cluster_id, id.cluster_id) != 0) {
+            snprintf(text, sizeof(text),
+                     "%s was prepared for cluster %s and a folder before it for %s; empty them and run kafka-storage "
+                     "format once for all of log.dirs",
+                     folder, id.cluster_id, s->cluster_id);
+            server_fail(text);
+            return false;
+        }
+    }
     return true;
 }
 
@@ -480,7 +510,7 @@ int server_main(int argc, char **argv)
     if (code < 0)
         code = server_configure(s, argc, argv);
     if (code < 0)
-        code = server_dirs(s) && server_ios(s) && server_limits(s) ? -1 : 1;
+        code = server_dirs(s) && server_ios(s) && server_prepared(s) && server_limits(s) ? -1 : 1;
     if (code < 0) {
         server_broker_config(s);
         code = server_run(s);

@@ -62,8 +62,7 @@ enum rc log_dir_read_file(struct io *io, const char *path, struct buf *out)
     return rc;
 }
 
-// The value of "key=" in a properties text; false when there is none.
-static bool property_find(struct bytes text, const char *key, struct bytes *value)
+bool log_dir_property_find(struct bytes text, const char *key, struct bytes *value)
 {
     size_t key_bytes = strlen(key);
     while (text.n) {
@@ -80,11 +79,11 @@ static bool property_find(struct bytes text, const char *key, struct bytes *valu
     return false;
 }
 
-static bool identity_parse(struct log_dir_identity *id, struct bytes text)
+bool log_dir_identity_parse(struct log_dir_identity *id, struct bytes text)
 {
     struct bytes cluster, node, directory;
-    if (!property_find(text, "cluster.id", &cluster) || !property_find(text, "node.id", &node) ||
-        !property_find(text, "directory.id", &directory))
+    if (!log_dir_property_find(text, "cluster.id", &cluster) || !log_dir_property_find(text, "node.id", &node) ||
+        !log_dir_property_find(text, "directory.id", &directory))
         return false;
     if (cluster.n == 0 || cluster.n >= sizeof(id->cluster_id) || node.n == 0 || node.n > 10 ||
         !uuid_parse(directory, &id->directory_id))
@@ -117,7 +116,7 @@ enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes)
         rc = RC_OK;
     } else if (rc) {
         snprintf(why, why_bytes, "cannot read %s: %s", path, rc_text(rc));
-    } else if (!identity_parse(&d->identity, buf_bytes(&text))) {
+    } else if (!log_dir_identity_parse(&d->identity, buf_bytes(&text))) {
         snprintf(why, why_bytes,
                  "%s lacks a valid cluster.id, node.id or directory.id; restore the file or choose another folder",
                  path);
@@ -153,8 +152,8 @@ enum rc log_dir_format_as(struct log_dir *d, const char *cluster_id, int32_t nod
     buf_init(&text, IDENTITY_BYTES_MAX);
     buf_printf(&text, "version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", cluster_id, node_id, id_text);
     enum rc rc = log_dir_path(d, path, "meta.properties");
-    if (rc == RC_OK) // first: once meta.properties is there, nobody comes back to it
-        rc = folder_sync_entry(d->io, d->path); // a power cut may otherwise take the folder with all that was synced inside
+    if (rc == RC_OK) // a power cut may take the folder; first: once meta.properties is there, nobody comes back to it
+        rc = folder_sync_entry(d->io, d->path);
     if (rc == RC_OK)
         rc = text.failed ? RC_NOMEM : log_dir_write_file(d->io, path, buf_bytes(&text), true);
     if (rc == RC_OK)

@@ -15,6 +15,10 @@ enum rc log_dir_write_file(struct io *io, const char *path, struct bytes content
 enum rc log_dir_write_fresh(struct io *io, const char *path, struct bytes content, bool durable);
 // Reads a small file whole into out (at most size_max of it). RC_NOT_FOUND; RC_FULL: longer.
 enum rc log_dir_read_file(struct io *io, const char *path, struct buf *out);
+// The value of "key=" in a properties text; false when there is none.
+bool log_dir_property_find(struct bytes text, const char *key, struct bytes *value);
+// meta.properties; false: it lacks something or is malformed.
+bool log_dir_identity_parse(struct log_dir_identity *id, struct bytes text);
 enum rc log_dir_identity_read(struct log_dir *d, char *why, size_t why_bytes);
 // The word about a failure: room for it is made; it is read, d->suspect is set; d leaves the ring of its process.
 enum rc log_dir_failed_prepare(struct log_dir *d);

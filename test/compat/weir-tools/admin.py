@@ -331,6 +331,67 @@ def case_server():
     shutil.rmtree(logs)
 
 
+def case_storage():
+    """Kafka's quick start: an id, a formatted folder, a server that begins with both; every refusal in Kafka's words."""
+    home = tempfile.mkdtemp(prefix='weir-storage-')
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(('127.0.0.1', 0))
+        two.bind(('127.0.0.1', 0))
+        ports = {'port': one.getsockname()[1], 'quorum': two.getsockname()[1]}
+
+    def settings(who, more=''):
+        path = os.path.join(home, who + '.properties')
+        with open(path, 'w') as file:
+            file.write(('process.roles=broker,controller\nnode.id=7\ncontroller.listener.names=CONTROLLER\n'
+                        'listeners=PLAINTEXT://127.0.0.1:%(port)d,CONTROLLER://127.0.0.1:%(quorum)d\n'
+                        'controller.quorum.bootstrap.servers=localhost:%(quorum)d\n' % ports) +
+                       'log.dirs=%s/a,%s/b\n' % ((os.path.join(home, who),) * 2) + more)
+        return path
+    both_files = {which: settings(which.__name__) for which in (theirs, ours)}
+
+    def storage(*arguments):
+        """Runs both, each on folders of its own; exit codes and words are the same. What ours said."""
+        answers = []
+        for which, path in both_files.items():
+            code, out, err = which('kafka-storage', *[path if a == 'FILE' else a for a in arguments], server=False)
+            line = (err.strip().splitlines() or [''])[0].replace(path, 'FILE')
+            answers.append((code, out.replace(which.__name__, 'X'), line.replace(which.__name__, 'X')))
+        assert answers[0][0] == answers[1][0], (arguments, answers)
+        if 'usage' not in answers[0][2] and 'Exception' not in answers[0][2]:
+            assert answers[0][2] == answers[1][2], (arguments, answers)
+        return answers[0][1], answers[1][1]
+
+    drawn = ours('kafka-storage', 'random-uuid', server=False)[1].strip()
+    assert len(drawn) == 22 and drawn != ours('kafka-storage', 'random-uuid', server=False)[1].strip()
+    for words in ([], ['format'], ['bogus'], ['format', '-c', 'FILE'], ['info'], ['format', '-t', drawn, '-c', '/nonexistent'],
+                  ['format', '-t', drawn, '-c', 'FILE'], ['format', '-t', drawn, '-c', 'FILE', '-s', '-N']):
+        storage(*words)
+    want, got = storage('info', '-c', 'FILE')
+    assert got == want and 'does not exist' in got, got
+    want, got = storage('format', '-t', drawn, '-c', 'FILE', '--standalone')
+    assert 'Formatting data directory' in want and 'Formatting data directory' in got, got
+    storage('format', '-t', drawn, '-c', 'FILE', '--standalone')
+    want, got = storage('format', '-t', drawn, '-c', 'FILE', '--standalone', '-g')
+    assert got == want, got
+    storage('format', '-t', 'A' * 22, '-c', 'FILE', '--standalone', '-g')
+    assert 'cluster.id=%s,' % drawn in storage('info', '-c', 'FILE')[1]
+
+    tool = lambda which, *arguments: subprocess.run([os.path.join(folder, which)] + list(arguments), capture_output=True, text=True,
+                                                    timeout=30, env=dict(os.environ, LOG_DIR=home))
+    address = '127.0.0.1:%(port)d' % ports
+    assert tool('kafka-server-start', '-daemon', both_files[ours]).returncode == 0
+    identity = lambda: tool('kafka-cluster', 'cluster-id', '--bootstrap-server', address).stdout
+    assert cases.retry(lambda: identity() == 'Cluster ID: %s\n' % drawn), identity() + open(os.path.join(home, 'server.log')).read()
+    assert tool('kafka-server-stop').returncode == 0
+    assert cases.retry(lambda: not [name for name in os.listdir(home) if name.endswith('.pid')]), 'the server goes on'
+    for path in ('a', 'b'):
+        with open(os.path.join(home, 'ours', path, 'meta.properties')) as file:
+            assert 'cluster.id=%s\n' % drawn in file.read()
+    want, got = (re.sub(r'directory.id=[^,]*', '', out) for out in storage('info', '-c', 'FILE'))
+    assert got == want, (got, want)
+    shutil.rmtree(home)
+
+
 def case_perf():
     """The same lines but for their numbers, and the same number of records."""
     shape = lambda text: re.sub(r'[\d.]+(E-?\d+)?', '0', text)
@@ -374,5 +435,6 @@ report.run('features', case_features)
 report.run('leader-election', case_leader_election)
 report.run('perf', case_perf)
 report.run('server', case_server)
+report.run('storage', case_storage)
 if '--data' in sys.argv:
     report.run('dump-log', case_dump_log)

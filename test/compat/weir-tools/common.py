@@ -33,6 +33,7 @@ TOOLS = {
     'kafka-reassign-partitions': 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand',
     'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
     'kafka-configs': 'kafka.admin.ConfigCommand',
+    'kafka-storage': 'kafka.tools.StorageTool',
     'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
     'kafka-consumer-groups': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
     'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
