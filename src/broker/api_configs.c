@@ -111,6 +111,37 @@ static bool describe_wanted(const struct describe_configs_request_resource *r, c
     return false;
 }
 
+// The setting of one listener, where one is set: a row of its own.
+static void describe_listener(struct describe *d, const struct describe_configs_request_resource *r,
+                              const struct describe_target *t, const char *name,
+                              struct describe_configs_response_result *out)
+{
+    struct bytes listener;
+    const struct config_key *key = config_find_listener(name, &listener);
+    if (!key)
+        return;
+    struct config_key own = *key;
+    own.name = name;
+    if (describe_wanted(r, t, &own))
+        describe_key(d, t, &own, &out->configs[out->configs_count++]);
+}
+
+static void describe_listeners(struct describe *d, const struct describe_configs_request_resource *r,
+                               const struct describe_target *t, struct describe_configs_response_result *out)
+{
+    const struct config_layer layers[] = {t->layers.broker, t->layers.brokers_default, t->layers.properties};
+    for (size_t i = 0; i < ARRAY_COUNT(layers); i++)
+        for (size_t j = 0; j < layers[i].count; j++) {
+            bool seen = false, found;
+            for (size_t before = 0; before < i; before++) {
+                config_layer_get(layers[before], layers[i].pairs[j].name, &found);
+                seen = seen || found;
+            }
+            if (!seen)
+                describe_listener(d, r, t, layers[i].pairs[j].name, out);
+        }
+}
+
 static void describe_keys(struct describe *d, const struct describe_configs_request_resource *r,
                           const struct describe_target *t, struct describe_configs_response_result *out)
 {
@@ -118,6 +149,8 @@ static void describe_keys(struct describe *d, const struct describe_configs_requ
     const struct config_key *keys = config_keys(t->scope, &key_count);
     for (size_t i = 0; i < key_count; i++)
         wanted += describe_wanted(r, t, &keys[i]);
+    if (t->scope == CONFIG_BROKER) // as many again as are set, at most
+        wanted += t->layers.broker.count + t->layers.brokers_default.count + t->layers.properties.count;
     out->configs = arena_array(d->arena, wanted, sizeof(*out->configs));
     if (!out->configs) {
         d->nomem = true;
@@ -126,6 +159,8 @@ static void describe_keys(struct describe *d, const struct describe_configs_requ
     for (size_t i = 0; i < key_count; i++)
         if (describe_wanted(r, t, &keys[i]))
             describe_key(d, t, &keys[i], &out->configs[out->configs_count++]);
+    if (t->scope == CONFIG_BROKER)
+        describe_listeners(d, r, t, out);
 }
 
 static void describe_fail(struct describe *d, struct describe_configs_response_result *out, enum rc rc, char *text)

@@ -86,6 +86,7 @@ enum rc broker_create(struct broker **out, const struct broker_config *config, s
     b->engine = engine;
     b->trace = trace;
     b->shard_count = engine->shard_count;
+    connection_limit_init(b);
     if (address_count_init(&b->addresses, config->connections_max) != RC_OK) {
         b->shard_count = 0;
         broker_destroy(b);
@@ -105,6 +106,8 @@ enum rc broker_create(struct broker **out, const struct broker_config *config, s
 
 enum rc broker_listen(struct broker *b, unsigned *failed)
 {
+    struct config_layers layers = {.properties = b->engine->config.properties};
+    uint32_t backlog = (uint32_t)config_broker_int(&layers, "socket.listen.backlog.size", 4096);
     for (unsigned l = 0; l < b->config.listener_count; l++)
         for (uint32_t i = 0; i < b->shard_count; i++) {
             struct broker_shard *bs = &b->shards[i];
@@ -115,6 +118,8 @@ enum rc broker_listen(struct broker *b, unsigned *failed)
             *failed = l;
             if (rc != RC_OK)
                 return rc;
+            if (i == 0)
+                io_listener_backlog(&bs->listeners[l], backlog);
             bs->listeners[l].private_data = bs;
             io_listener_pause(&bs->listeners[l]);
         }
@@ -124,6 +129,7 @@ enum rc broker_listen(struct broker *b, unsigned *failed)
 static void broker_close_listeners(struct broker_shard *bs)
 {
     bs->accepting = false;
+    connection_limit_stop(bs);
     for (unsigned l = 0; l < bs->broker->config.listener_count; l++)
         if (bs->listeners[l].io)
             io_listener_close(&bs->listeners[l]);

@@ -13,6 +13,7 @@
 #include "base/trace.h"
 #include "broker/address_count.h"
 #include "broker/budget.h"
+#include "broker/connection_limit.h"
 #include "broker/fetch_session.h"
 #include "broker/producer_ids.h"
 #include "engine/engine.h"
@@ -35,7 +36,7 @@ struct broker_config {
     struct broker_listener_config listeners[BROKER_LISTENERS_MAX];
     unsigned listener_count;
     uint64_t memory_bytes;    // of all shards together
-    uint32_t connections_max; // of all shards together
+    uint32_t connections_max; // of all shards together, whatever max.connections says: there are files for so many
     uint32_t request_bytes_max;
     int64_t idle_ms_max; // connections.max.idle.ms; negative: never
     uint32_t send_buffer_bytes, receive_buffer_bytes; // of sockets; 0: the system's
@@ -112,6 +113,7 @@ struct broker_shard {
     struct engine_shard *engine;
     struct io_listener listeners[BROKER_LISTENERS_MAX];
     bool accepting;
+    struct connection_rest rest;
     struct pool session_pool, request_pool;
     size_t sessions_peak, requests_peak; // the most at a time since slabs were last given back
     struct list sessions;       // least recently active first: the idle ones are in front
@@ -144,6 +146,7 @@ struct broker {
     struct broker_shard *shards;
     uint32_t shard_count;
     struct address_count addresses; // of open connections
+    struct connection_limit connections;
 };
 
 // What a shard's part of the memory must be at least, so that every share holds the frames it is asked for.

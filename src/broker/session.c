@@ -92,6 +92,16 @@ static void session_free(struct shard_task *t)
     session_trim_later(bs, &bs->session_pool, &bs->sessions_peak);
 }
 
+// Its place is free again.
+static void session_leave(struct session *s)
+{
+    struct broker_shard *bs = s->bs;
+    if (s->replica == NODE_ID_NONE)
+        connection_limit_leave(bs, s->listener);
+    if (s->counted)
+        address_count_leave(&bs->broker->addresses, s->peer.ip);
+}
+
 void session_drop(struct session *s, enum broker_close_cause cause, const char *text)
 {
     if (s->state == SESSION_GONE)
@@ -101,8 +111,7 @@ void session_drop(struct session *s, enum broker_close_cause cause, const char *
     s->state = SESSION_GONE;
     bs->counters.connections_closed[cause]++;
     io_sock_close(&s->sock);
-    if (s->counted)
-        address_count_leave(&bs->broker->addresses, s->peer.ip);
+    session_leave(s);
     session_forget_input(s);
     for (struct list_node *n; (n = list_pop_front(&s->requests));) {
         struct request *rq = list_entry(n, struct request, link);
@@ -120,7 +129,7 @@ void session_drop(struct session *s, enum broker_close_cause cause, const char *
     shard_defer_cancel(bs->shard, &s->flush_task);
     shard_defer(bs->shard, &s->flush_task, session_free); // callers up the stack may still look at s->state
     for (unsigned i = 0; bs->accepting && i < bs->broker->config.listener_count; i++)
-        if (bs->listeners[i].paused)
+        if (bs->listeners[i].paused && !bs->rest.rests[i])
             io_listener_resume(&bs->listeners[i]);
 }
 
@@ -165,7 +174,9 @@ void session_drain_begin(struct session *s)
 
 // ------------------------------------------------------------------------------------------------ begin, sweep
 
-static void session_refuse(struct broker_shard *bs, int fd, const struct io_addr *peer, int64_t per_ip)
+// per_ip: the limit of its address that refuses it, -1: refusal says which one does.
+static void session_refuse(struct broker_shard *bs, int fd, unsigned listener, const struct io_addr *peer, int64_t per_ip,
+                           const struct connection_refusal *refusal)
 {
     uint64_t dropped;
     bs->counters.connections_refused++;
@@ -177,9 +188,14 @@ static void session_refuse(struct broker_shard *bs, int fd, const struct io_addr
                        "refusing %s: its address has as many connections as max.connections.per.ip (or .overrides) "
                        "allows, %lld", addr,
                        (long long)per_ip);
+        else if (refusal->by_listener)
+            trace_warn(bs->broker->trace,
+                       "refusing %s: listener %s has %u connections, and max.connections of its own allows %u", addr,
+                       bs->broker->config.listeners[listener].name, refusal->open, refusal->most);
         else
-            trace_warn(bs->broker->trace, "refusing connections: %zu are open and max.connections is %u",
-                       bs->sessions.count, bs->broker->config.connections_max);
+            trace_warn(bs->broker->trace,
+                       "refusing %s: %u connections are open, and max.connections or the limit of open files allows %u",
+                       addr, refusal->open, refusal->most);
     }
     io_sock_refuse(bs->shard->io, fd);
 }
@@ -218,8 +234,7 @@ static void session_open(struct broker_shard *bs, struct session *s, int fd)
     struct broker *b = bs->broker;
     list_init(&s->requests);
     if (io_sock_adopt(bs->shard->io, &s->sock, fd, session_ready) != RC_OK) {
-        if (s->counted)
-            address_count_leave(&b->addresses, s->peer.ip);
+        session_leave(s);
         pool_release(&bs->session_pool, s);
         bs->counters.connections_refused++;
         return;
@@ -249,21 +264,26 @@ void session_adopt_replica(struct engine_shard *es, int fd, const struct io_addr
 void session_accept(struct io_listener *l, int fd, const struct io_addr *peer)
 {
     struct broker_shard *bs = l->private_data;
-    struct broker *b = bs->broker;
     struct session *s = NULL;
+    struct connection_refusal refusal;
+    unsigned listener = (unsigned)(l - bs->listeners);
     int64_t per_ip = -1;
     bool counted = false;
-    if (bs->sessions.count < b->config.connections_max / b->shard_count)
+    connection_limit_came(bs, listener);
+    bool entered = connection_limit_enter(bs, listener, &refusal);
+    if (entered)
         s = pool_acquire(&bs->session_pool);
     if (!s || !session_enter(bs, peer, &per_ip, &counted)) {
         if (s)
             pool_release(&bs->session_pool, s);
-        session_refuse(bs, fd, peer, per_ip);
+        if (entered)
+            connection_limit_leave(bs, listener);
+        session_refuse(bs, fd, listener, peer, per_ip, &refusal);
         return;
     }
     *s = (struct session){.bs = bs,
                           .peer = *peer,
-                          .listener = (uint8_t)(l - bs->listeners),
+                          .listener = (uint8_t)listener,
                           .writable = true,
                           .counted = counted,
                           .replica = NODE_ID_NONE,

@@ -239,7 +239,10 @@ enum rc io_listen(struct io *io, struct io_listener *l, const struct io_addr *ad
 // A second shard accepts from the same listening socket. `first` belongs to another io of this process and is only
 // read; it is closed after l.
 enum rc io_listen_shared(struct io *io, struct io_listener *l, const struct io_listener *first, io_accept_fn accept);
-// Stop and go on accepting (file limit reached).
+// How many connections the kernel holds that were not accepted yet, at most net.core.somaxconn, for all who share the
+// socket. Until then it is 4096.
+void io_listener_backlog(struct io_listener *l, uint32_t count);
+// Stop and go on accepting.
 void io_listener_pause(struct io_listener *l);
 void io_listener_resume(struct io_listener *l);
 void io_listener_close(struct io_listener *l);

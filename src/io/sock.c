@@ -107,6 +107,11 @@ enum rc io_listen_shared(struct io *io, struct io_listener *l, const struct io_l
     return fd < 0 ? io_rc_of_errno(errno) : listener_open(io, l, fd, accept);
 }
 
+void io_listener_backlog(struct io_listener *l, uint32_t count)
+{
+    (void)listen(l->fd, (int)(count < INT32_MAX ? count : INT32_MAX)); // it listens already: only the number changes
+}
+
 void io_listener_pause(struct io_listener *l)
 {
     l->paused = true;

@@ -123,6 +123,13 @@ const char *config_explain_unknown(enum config_scope scope, const char *name, ch
         snprintf(out, out_bytes, "%s: %s (%s)", what, quoted, old->text);
         return out;
     }
+    if (scope == CONFIG_BROKER && strncmp(name, "listener.name.", strlen("listener.name.")) == 0) {
+        snprintf(out, out_bytes,
+                 "%s: %s (listeners may differ in listener.name.NAME.max.connections and "
+                 "listener.name.NAME.max.connection.creation.rate, NAME in small letters)",
+                 what, quoted);
+        return out;
+    }
     enum config_scope other = scope == CONFIG_TOPIC ? CONFIG_BROKER : CONFIG_TOPIC;
     const struct config_key *near = config_nearest(scope, name);
     if (config_find(other, name))

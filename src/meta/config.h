@@ -92,6 +92,11 @@ struct config_key {
 
 // The key called name, or NULL. Aliases are not found here (see config_old_find).
 const struct config_key *config_find(enum config_scope scope, const char *name);
+// The key that rules the setting of one listener, listener.name.NAME.KEY with NAME in small letters, and which it is; NULL:
+// no such setting, or none in which listeners may differ. Settings are named so, each with its own value.
+const struct config_key *config_find_listener(const char *name, struct bytes *listener);
+// The key that rules a setting of that name, a listener's too, or NULL.
+const struct config_key *config_find_setting(enum config_scope scope, const char *name);
 // All keys of scope in the order of their names.
 const struct config_key *config_keys(enum config_scope scope, size_t *count);
 
@@ -192,6 +197,9 @@ int64_t config_broker_int(const struct config_layers *layers, const char *name, 
 double config_broker_double(const struct config_layers *layers, const char *name, double otherwise);
 bool config_broker_bool(const struct config_layers *layers, const char *name);
 const char *config_broker_text(const struct config_layers *layers, const char *name);
+// A number of one listener, in small letters; its key's default where nobody set it.
+enum { CONFIG_LISTENER_NAME_MAX = 96 };
+int64_t config_listener_int(const struct config_layers *layers, const char *listener, const char *name);
 
 // ---- topics ----
 

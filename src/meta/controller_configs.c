@@ -103,7 +103,7 @@ static struct decision_error check_key(struct decision *d, const struct target *
 {
     const char *text = decision_string(d, name);
     char why[512];
-    *key = has_zero(name) ? NULL : config_find(t->scope, text);
+    *key = has_zero(name) ? NULL : config_find_setting(t->scope, text);
     if (!*key)
         return DECISION_FAIL(d, RC_INVALID_CONFIG, "%s", config_explain_unknown(t->scope, text, why, sizeof(why)));
     if (t->scope != CONFIG_BROKER)
@@ -135,7 +135,7 @@ static struct decision_error check_target(struct decision *d, const struct targe
         return rc == RC_OK ? (struct decision_error){0} : DECISION_FAIL(d, rc, "%s", text);
     }
     for (size_t i = 0; i < t->count; i++) {
-        const struct config_key *key = config_find(t->scope, t->pairs[i].name);
+        const struct config_key *key = config_find_setting(t->scope, t->pairs[i].name);
         enum rc rc = key ? config_check(key, t->pairs[i].value, text, sizeof(text)) : RC_OK;
         if (rc != RC_OK)
             return DECISION_FAIL(d, rc, "%s", text);
@@ -264,7 +264,7 @@ static struct decision_error replace_all(struct decision *d, const void *resourc
             return e;
         if (!in->configs[i].value.p || has_zero(in->configs[i].value))
             return DECISION_FAIL(d, RC_INVALID_REQUEST, "Null value not supported for : %s", key->name);
-        pairs_put(t.pairs, &t.count, key->name, decision_string(d, in->configs[i].value));
+        pairs_put(t.pairs, &t.count, decision_string(d, in->configs[i].name), decision_string(d, in->configs[i].value));
     }
     return t.pairs ? finish(d, &t) : e;
 }
@@ -317,20 +317,21 @@ static struct decision_error change_one(struct decision *d, struct target *t,
     struct decision_error e = check_key(d, t, in->name, &key);
     if (e.rc != RC_OK)
         return e;
+    const char *name = decision_string(d, in->name); // the key's, or that of one listener
     if (in->config_operation == OP_DELETE) {
-        pairs_put(t->pairs, &t->count, key->name, NULL);
+        pairs_put(t->pairs, &t->count, name, NULL);
         return e;
     }
     if (in->config_operation < OP_SET || in->config_operation > OP_SUBTRACT)
-        return DECISION_FAIL(d, RC_INVALID_REQUEST, "Unknown operation %d for %s", in->config_operation, key->name);
+        return DECISION_FAIL(d, RC_INVALID_REQUEST, "Unknown operation %d for %s", in->config_operation, name);
     if (!in->value.p || has_zero(in->value))
-        return DECISION_FAIL(d, RC_INVALID_REQUEST, "Null value not supported for : %s", key->name);
+        return DECISION_FAIL(d, RC_INVALID_REQUEST, "Null value not supported for : %s", name);
     const char *value = decision_string(d, in->value);
     if (in->config_operation != OP_SET) {
         bool append = in->config_operation == OP_APPEND;
         if (key->type != CONFIG_LIST)
             return DECISION_FAIL(d, RC_INVALID_CONFIG, "Can't %s to key %s because its type is not LIST.",
-                                 append ? "APPEND" : "SUBTRACT", key->name);
+                                 append ? "APPEND" : "SUBTRACT", name);
         bool found;
         struct config_layer now = {t->pairs, t->count};
         const char *old = config_layer_get(now, key->name, &found);
@@ -339,7 +340,7 @@ static struct decision_error change_one(struct decision *d, struct target *t,
             old = config_resolve(t->scope, key, &l).value;
         value = list_change(d, old ? old : "", value, append);
     }
-    pairs_put(t->pairs, &t->count, key->name, value);
+    pairs_put(t->pairs, &t->count, name, value);
     return e;
 }
 

@@ -121,6 +121,21 @@ static bool listener_taken(struct settings *s, const struct broker_config *confi
     return false;
 }
 
+// What is set for one listener names one there is: with another name it would limit nothing.
+static void listeners_check_settings(struct settings *s, const struct config_layers *layers,
+                                     const struct broker_config *config)
+{
+    for (size_t i = 0; i < layers->properties.count; i++) {
+        struct bytes name;
+        bool found = !config_find_listener(layers->properties.pairs[i].name, &name);
+        for (unsigned l = 0; l < config->listener_count && !found; l++)
+            found = strlen(config->listeners[l].name) == name.n &&
+                    strncasecmp(config->listeners[l].name, (const char *)name.p, name.n) == 0;
+        if (!found)
+            settings_problem(s, "%s: there is no listener %.*s", layers->properties.pairs[i].name, (int)name.n, name.p);
+    }
+}
+
 bool listeners_resolve(struct settings *s, struct io *io, const struct config_layers *layers,
                        const char *peer_host, struct broker_config *config)
 {
@@ -164,5 +179,7 @@ bool listeners_resolve(struct settings *s, struct io *io, const struct config_la
     }
     if (config->listener_count == 0 && s->problem_count == before)
         settings_problem(s, "listeners: there is none for clients");
+    if (s->problem_count == before)
+        listeners_check_settings(s, layers, config);
     return s->problem_count == before;
 }

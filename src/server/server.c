@@ -251,8 +251,7 @@ static bool server_limits(struct server *s)
         return false;
     }
     uint64_t share = (files - FILES_OWN) / 2;
-    int64_t connections = config_broker_int(&s->layers, "max.connections", INT32_MAX);
-    b->connections_max = (uint32_t)((uint64_t)connections < share ? (uint64_t)connections : share);
+    b->connections_max = (uint32_t)share; // max.connections may be raised while it runs
     s->config.files_max = files - FILES_OWN - b->connections_max;
     if (s->config.files_max > 1 << 20)
         s->config.files_max = 1 << 20;
@@ -328,8 +327,10 @@ static void server_say_start(struct server *s)
         io_addr_format(&s->peers.listen, addr);
         printf("; peers on %s", addr);
     }
+    int64_t connections = config_broker_int(&s->layers, "max.connections", INT32_MAX);
     printf("\nmemory %llu MiB, frames up to %u bytes, %u connections, %llu open log files\n",
-           (unsigned long long)(b->memory_bytes >> 20), broker_frame_bytes_max(n->broker), b->connections_max,
+           (unsigned long long)(b->memory_bytes >> 20), broker_frame_bytes_max(n->broker),
+           connections < b->connections_max ? (uint32_t)connections : b->connections_max,
            (unsigned long long)s->config.files_max);
     printf("try: echo hello | kcat -b %s:%u -P -t first && kcat -b %s:%u -C -t first -e\n",
            b->listeners[0].advertised_host, b->listeners[0].advertised_port, b->listeners[0].advertised_host,

@@ -71,7 +71,10 @@ static void settings_store(struct settings *s, const char *name, const char *val
         settings_problem(s, "more than %d settings", SETTINGS_PAIRS_MAX);
         return;
     }
-    s->pairs[s->pair_count++] = (struct config_pair){.name = name, .value = copy};
+    const struct config_key *key = config_find(CONFIG_BROKER, name);
+    name = key ? key->name : arena_copy(&s->arena, name, strlen(name));
+    if (name)
+        s->pairs[s->pair_count++] = (struct config_pair){.name = name, .value = copy};
 }
 
 // An older spelling whose value goes into a key together with others. False: name is none of them.
@@ -94,7 +97,8 @@ static bool settings_keep_part(struct settings *s, const char *name, const char 
 void settings_set(struct settings *s, const char *where, const char *name, const char *value)
 {
     char text[TEXT_BYTES];
-    const struct config_key *key = config_find(CONFIG_BROKER, name);
+    struct bytes listener;
+    const struct config_key *key = config_find(CONFIG_BROKER, name), *of_listener = NULL;
     const struct config_old *old = key ? NULL : config_old_find(name);
     if (old && old->kind == CONFIG_OLD_ALIAS) {
         settings_note(s, "%s: %s is read as %s", where, name, old->instead);
@@ -103,6 +107,8 @@ void settings_set(struct settings *s, const char *where, const char *name, const
         settings_note(s, "%s: %s is an old name: %s", where, name, old->text);
         return;
     }
+    if (!key)
+        key = of_listener = config_find_listener(name, &listener);
     if (!key) {
         settings_problem(s, "%s: %s", where, config_explain_unknown(CONFIG_BROKER, name, text, sizeof(text)));
         return;
@@ -118,7 +124,7 @@ void settings_set(struct settings *s, const char *where, const char *name, const
     }
     if (key->effect == CONFIG_ACCEPTED && strcmp(where, SETTINGS_DEFAULT) != 0)
         settings_note(s, "%s: %s is accepted without effect: %s", where, key->name, key->text);
-    settings_store(s, key->name, value);
+    settings_store(s, of_listener ? name : key->name, value);
 }
 
 // ------------------------------------------------------------------------------------------------ properties text

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings whose effect only a running broker shows: what followers ask for, how a node stops, when the old goes, and what a
-start refuses."""
+start refuses. Limits of single addresses are overload.py's."""
 
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
 
-from failover import Three, produced
-from harness import Node, Skip, batch, timed, until
+from failover import Three, next_port, produced
+from harness import Node, Skip, batch, timed, until, wire
 
 
 def altered(c, error=0, resource='', **configs):
@@ -71,6 +73,92 @@ def uncontrolled_stop(weir):
     return 'with a controller that does not answer %(true).2f s, without asking it %(false).2f s' % took
 
 
+def connected(port, count):
+    """Connections that have each had an answer, or not: (those that have, how many have not)."""
+    ours = [socket.create_connection(('127.0.0.1', port), 5) for _ in range(count)]
+    served = []
+    for c in ours:
+        c.settimeout(10)
+        try:
+            frame = wire.request_frame(wire.KEYS['ApiVersions'], 0, 1, {}, b'raw')
+            c.sendall(struct.pack('>i', len(frame)) + frame)
+            assert c.recv(65536)
+            served.append(c)
+        except (OSError, AssertionError):
+            c.close()
+    return served, count - len(served)
+
+
+def let_go(connections):
+    for c in connections:
+        c.close()
+
+
+class Listeners(Node):
+    """Two listeners; port is the first one's."""
+
+    def __init__(self, weir, settings):
+        super().__init__(weir, settings, ['--shards', '2'])
+        self.second = next_port()
+        at = self.command.index('--listen')
+        self.command[at:at + 2] = ['--set', 'listeners=CLIENT://%s,OTHER://127.0.0.1:%d' % (self.bootstrap, self.second),
+                                   '--set', 'listener.security.protocol.map=CLIENT:PLAINTEXT,OTHER:PLAINTEXT']
+
+
+def connection_counts(weir):
+    """max.connections, of all listeners of two shards and of one of them, lowered and raised while it runs."""
+    with Listeners(weir, ['max.connections=6', 'listener.name.other.max.connections=2']) as node, node.raw() as c:
+        until(lambda: connected(node.second, 0), 5, 'no start')
+        others, refused = connected(node.second, 4)
+        assert (len(others), refused) == (2, 2), (len(others), refused)
+        node.said('refusing', 'listener OTHER has 2 connections')
+        time.sleep(1.1)                                                                 # one such line a second
+        ours, refused = connected(node.port, 5)
+        assert (len(ours), refused) == (3, 2), (len(ours), refused)
+        node.said('refusing', '6 connections are open')
+        let_go(others)
+        until(lambda: connected(node.port, 1)[0], 5, 'the places of closed connections stay taken')
+        altered(c, max_connections=100, listener_name_other_max_connections=5)
+        more, refused = connected(node.second, 7)
+        assert (len(more), refused) == (5, 2), (len(more), refused)
+        altered(c, 40, listener_name_other_max_connections=-1)                          # INVALID_CONFIG
+        altered(c, 40, listener_name_other_num_partitions=1)
+        altered(c, max_connections=1)
+        assert connected(node.port, 1)[1] == 1, 'there are more than allowed, and still one came in'
+        altered(c, max_connections=100)
+        let_go(ours + more)
+    said = Node(weir, ['listener.name.other.max.connections=2']).refuse()
+    assert 'there is no listener other' in said, said
+
+
+def connection_rate(weir):
+    """max.connection.creation.rate: who comes too fast waits, nobody is refused; of one listener the others notice nothing."""
+    settings = ['max.connection.creation.rate=20', 'quota.window.num=2']
+    with Listeners(weir, settings) as node, node.raw() as c:
+        slow, (served, refused) = timed(connected, node.port, 60)
+        let_go(served)
+        assert (len(served), refused) == (60, 0) and 1 < slow < 8, (len(served), refused, slow)
+        altered(c, max_connection_creation_rate=1000000, listener_name_other_max_connection_creation_rate=20)
+        fast, (served, refused) = timed(connected, node.port, 60)
+        let_go(served)
+        assert refused == 0 and fast < slow / 2, (refused, fast, slow)
+        slow_too, (served, refused) = timed(connected, node.second, 60)
+        let_go(served)
+        assert refused == 0 and 1 < slow_too < 8, (refused, slow_too)
+    return '60 connections in %.2f s, unbounded in %.2f s, over a bounded listener in %.2f s' % (slow, fast, slow_too)
+
+
+def backlog(weir):
+    """socket.listen.backlog.size is what the kernel is told."""
+    if not shutil.which('ss'):
+        raise Skip('ss is not installed')
+    for settings, size in ((['socket.listen.backlog.size=7'], 7), ([], 4096)):
+        with Node(weir, settings) as node:
+            line = subprocess.run(['ss', '-ltnH', 'sport = :%d' % node.port], capture_output=True, text=True, check=True).stdout
+            with open('/proc/sys/net/core/somaxconn') as file:
+                assert int(line.split()[2]) == min(size, int(file.read())), line
+
+
 def old_things(weir):
     """Idle producer ids and expired segments go when the settings say, changed or at the start."""
     with Node(weir, ['log.initial.task.delay.ms=1000', 'log.retention.ms=100']) as node, node.raw() as c:
@@ -110,4 +198,4 @@ def refused(weir):
         altered(c, 42, '1', listeners='PLAINTEXT://127.0.0.1:1')                        # INVALID_REQUEST: not while it runs
 
 
-CASES = [follower_fetches, follower_patience, uncontrolled_stop, old_things, pages, refused]
+CASES = [follower_fetches, follower_patience, uncontrolled_stop, connection_counts, connection_rate, backlog, old_things, pages, refused]

@@ -208,6 +208,12 @@ static struct sim_listen *listen_of(const struct io_listener *l)
     UNREACHABLE();
 }
 
+void io_listener_backlog(struct io_listener *l, uint32_t count)
+{
+    (void)l;
+    (void)count;
+}
+
 void io_listener_pause(struct io_listener *l)
 {
     l->paused = true;

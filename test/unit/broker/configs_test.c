@@ -123,6 +123,28 @@ Test(configs, the_defaults_of_all_brokers_are_what_was_set_there)
     cr_assert(is(r.configs[0].name, "log.retention.ms") && is(r.configs[0].value, "7000"));
 }
 
+Test(configs, settings_of_single_listeners_are_told_where_they_are_set)
+{
+    static const struct config_pair file[] = {{"listener.name.a.max.connections", "5"}, {"max.connections", "9"}};
+    static const char name[] = "listener.name.a.max.connections";
+    struct describe_configs_response_result all = describe(4, "1", NULL);
+    f.properties = (struct config_layer){file, 2};
+    cr_assert_eq(describe(4, "1", NULL).configs_count, all.configs_count + 1);
+    set(4, "", name, "6");
+    set(4, "", "listener.name.b.max.connection.creation.rate", "7");
+    cr_assert_eq(describe(4, "1", NULL).configs_count, all.configs_count + 2);
+    struct describe_configs_response_result one = describe(4, "1", name);
+    cr_assert(one.configs_count == 1 && is(one.configs[0].name, name) && is(one.configs[0].value, "6"));
+    cr_assert(!one.configs[0].read_only && !one.configs[0].is_default);
+    cr_assert_eq(one.configs[0].synonyms_count, 3, "of all brokers, of the file, and the default");
+    cr_assert(is(one.configs[0].synonyms[1].value, "5") && is(one.configs[0].synonyms[2].value, "2147483647"));
+    cr_assert_eq(describe(4, "", NULL).configs_count, 2);
+    struct config_layers l = image_layers(f.image, NULL, 1, f.properties);
+    cr_assert_eq(config_listener_int(&l, "a", "max.connections"), 6);
+    cr_assert_eq(config_listener_int(&l, "b", "max.connections"), INT32_MAX);
+    cr_assert_eq(config_broker_int(&l, "max.connections", 0), 9, "which is a limit of its own");
+}
+
 Test(configs, secrets_are_never_told)
 {
     struct describe_configs_response_result r = describe(RESOURCE_BROKER, "1", NULL);

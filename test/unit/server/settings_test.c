@@ -68,6 +68,17 @@ Test(settings, escapes)
     check_problem("node.id=1\nbroker.rack=\\u12", "file:2");
 }
 
+Test(settings, single_listeners_have_some_of_their_own)
+{
+    check("listener.name.inside.max.connections=5", "listener.name.inside.max.connections", "5");
+    check("listener.name.a.max.connection.creation.rate=7\nmax.connections=3",
+          "listener.name.a.max.connection.creation.rate", "7");
+    check_problem("listener.name.a.max.connections=many", "Not a number of type INT");
+    check_problem("listener.name.INSIDE.max.connections=5", "in small letters");
+    check_problem("listener.name..max.connections=5", "listeners may differ in");
+    check_problem("listener.name.a.num.partitions=5", "listeners may differ in");
+}
+
 Test(settings, later_ones_win_and_lines_are_counted)
 {
     check("node.id=1\nnode.id=2\n", "node.id", "2");
