@@ -201,6 +201,7 @@ enum rc replica_follow(struct partition *p, const struct image *image, const str
             return RC_NOMEM;
         r->p = p;
         r->follower.leader = NODE_ID_NONE;
+        r->start_before = OFFSET_NONE;
         p->replica = r;
     }
     if (p->leads && !r->leads)

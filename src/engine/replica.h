@@ -38,6 +38,7 @@ struct replica {
     int64_t told_log_start;
     bool failed;             // one of them was refused
     bool raising;            // the log start is on its way to the disk
+    int64_t start_before;    // the log start told until a newer one is on the disk; OFFSET_NONE: it is
     struct plog_start_op start_op;
 };
 

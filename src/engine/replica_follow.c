@@ -88,8 +88,11 @@ bool replica_ask(struct replica *r, uint64_t now_ns, struct repl_ask *out)
         return false;
     }
     struct repl_log log = log_of(p);
-    if (repl_follower_ask(&r->follower, &log, now_ns, out))
+    if (repl_follower_ask(&r->follower, &log, now_ns, out)) {
+        if (r->start_before != OFFSET_NONE && r->start_before < out->log_start)
+            out->log_start = r->start_before;
         return true;
+    }
     if (r->follower.retry_ns > now_ns && !r->follower.stopped)
         retry_at(r, r->follower.retry_ns);
     return false;
@@ -102,26 +105,39 @@ static bool raise_start(struct replica *r);
 static void start_raised(struct plog_start_op *op, enum rc rc)
 {
     struct replica *r = container_of(op, struct replica, start_op);
-    (void)rc; // a folder that failed is told elsewhere
     r->raising = false;
+    if (rc == RC_OK)
+        r->start_before = OFFSET_NONE;
+    // One that a full disk refused is tried again with the leader's next answer; a folder that failed is told elsewhere.
     if (!r->p)
         replica_free_when_idle(r);
-    else if (!raise_start(r))
+    else if (rc != RC_OK || !raise_start(r))
         fetcher_wants(r);
 }
 
-// Takes over the leader's log start. True: it is on its way to the disk.
+// Takes over the leader's log start. The leader answers DeleteRecords by what it is told, and is told what is on the disk
+// (replica_ask()). True: it is on its way there.
 static bool raise_start(struct replica *r)
 {
     struct plog *l = &r->p->log;
+    int64_t start = plog_start_offset(l);
     int64_t to = r->told_log_start < plog_written_end(l) ? r->told_log_start : plog_written_end(l);
-    if (to <= plog_start_offset(l) || to == OFFSET_NONE)
+    if (to < start)
+        to = start;
+    if (r->raising) // since an earlier role; its end looks again
+        return true;
+    if (to == start && r->start_before == OFFSET_NONE)
         return false;
+    if (r->start_before == OFFSET_NONE)
+        r->start_before = start;
     r->raising = true;
     r->start_op.done = start_raised;
-    if (plog_raise_start(l, to, &r->start_op) == RC_AGAIN)
+    enum rc rc = plog_raise_start(l, to, &r->start_op);
+    if (rc == RC_AGAIN)
         return true;
     r->raising = false;
+    if (rc == RC_OK)
+        r->start_before = OFFSET_NONE;
     return false;
 }
 
@@ -265,19 +281,36 @@ static void truncate(struct replica *r, int64_t offset)
                    (long long)before, (long long)offset, r->follower.leader);
 }
 
-static void restart(struct replica *r, int64_t offset)
+// True: the log is empty and begins at offset.
+static bool restart(struct replica *r, int64_t offset, const char *why)
 {
     struct partition *p = r->p;
     enum rc rc = plog_is_idle(&p->log) ? plog_reset(&p->log, offset) : RC_AGAIN;
     if (rc == RC_AGAIN)
         cut_again(r);
     if (rc != RC_OK)
-        return;
+        return false;
+    r->start_before = OFFSET_NONE;
     coordinator_snapshot_truncate(p, 0); // of what came before
     p->high_watermark = offset;
     plog_note_high_watermark(&p->log, offset);
-    trace_info(p->es->engine->config.trace, "%s-%d: begins anew at %lld, the log start of node %d", p->topic->name,
-               p->id.partition, (long long)offset, r->follower.leader);
+    trace_info(p->es->engine->config.trace, "%s-%d: begins anew at %lld, %s of node %d", p->topic->name, p->id.partition,
+               (long long)offset, why, r->follower.leader);
+    return true;
+}
+
+// An empty log begins with the whole batch in which the leader's log start lies: DeleteRecords may have put that into the
+// middle of one. True: it can be appended.
+static bool begin_with(struct replica *r, const struct fetch_response_partition *in)
+{
+    const struct plog *l = &r->p->log;
+    struct batch_header h;
+    int64_t end = plog_written_end(l);
+    if (plog_start_offset(l) != end || batch_header_read(in->records.bytes, &h) != RC_OK || h.base_offset >= end ||
+        batch_last_offset(&h) < end)
+        return true;
+    r->told_log_start = in->log_start_offset;
+    return restart(r, h.base_offset, "the first batch");
 }
 
 static struct repl_answer answer_of(const struct repl_ask *asked, const struct fetch_response_partition *in)
@@ -311,13 +344,14 @@ void replica_answered(struct replica *r, const struct repl_ask *asked, const str
         case REPL_APPEND:
             if (throttle_list_has(&p->settings->follows, p->id.partition))
                 repl_throttle_count(&p->es->engine->follower_throttle, in->records.bytes.n, shard_now_ns(p->es->shard));
-            append_all(r, (uint8_t *)(uintptr_t)in->records.bytes.p, in->records.bytes.n);
+            if (begin_with(r, in))
+                append_all(r, (uint8_t *)(uintptr_t)in->records.bytes.p, in->records.bytes.n);
             break;
         case REPL_TRUNCATE:
             truncate(r, v.offset);
             break;
         case REPL_RESTART:
-            restart(r, v.offset);
+            (void)restart(r, v.offset, "the log start");
             break;
         case REPL_STOP:
             trace_error(p->es->engine->config.trace,
