@@ -12,11 +12,20 @@ static int64_t least(int64_t a, int64_t b)
 
 // ------------------------------------------------------------------------------------------------ the image's view
 
-static struct repl_member member_of(const struct image *image, int32_t node, bool in_isr)
+static bool in_elr(const struct image_partition *ip, int32_t node)
+{
+    for (uint32_t i = 0; i < ip->elr_count; i++)
+        if (image_elr(ip)[i] == node)
+            return true;
+    return false;
+}
+
+static struct repl_member member_of(const struct image *image, const struct image_partition *ip, int32_t node)
 {
     const struct image_node *n = image_node(image, node);
     return (struct repl_member){.node = node,
-                                .in_isr = in_isr,
+                                .in_isr = image_in_isr(ip, node),
+                                .in_elr = in_elr(ip, node),
                                 .ready = n && !n->fenced && !n->in_shutdown,
                                 .broker_epoch = n ? n->broker_epoch : -1};
 }
@@ -26,21 +35,13 @@ static struct repl_view view_of(const struct partition *p, const struct image *i
 {
     const int32_t *nodes = image_replicas(ip);
     for (uint32_t i = 0; i < ip->replica_count; i++)
-        members[i] = member_of(image, nodes[i], image_in_isr(ip, nodes[i]));
+        members[i] = member_of(image, ip, nodes[i]);
     return (struct repl_view){.leader_epoch = ip->leader_epoch,
                               .partition_epoch = ip->epoch,
                               .min_insync_replicas = p->settings->topic.min_insync_replicas,
                               .factor = image_factor(ip),
                               .member_count = ip->replica_count,
                               .members = members};
-}
-
-static bool in_elr(const struct image_partition *ip, int32_t node)
-{
-    for (uint32_t i = 0; i < ip->elr_count; i++)
-        if (image_elr(ip)[i] == node)
-            return true;
-    return false;
 }
 
 static const struct image_partition *image_partition_of(const struct partition *p)
@@ -92,6 +93,7 @@ static void lead_begin(struct replica *r, const struct image *image, const struc
         p->es->follows_short = true;
         return;
     }
+    repl_leader_deleted(&r->leader, plog_start_offset(&p->log));
     r->begun = true;
     if (ip->recovery == IMAGE_RECOVERING)
         say_unclean(p, ip);

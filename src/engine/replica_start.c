@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // DeleteRecords on replicated partitions: a log start that this leader has raised is answered when no replica that could
-// lead next would bring the records back.
+// lead next would bring the records back, and nobody becomes one that would.
 #include "engine/replica_core.h"
 
 int64_t replica_low_watermark(const struct partition *p)
@@ -15,7 +15,11 @@ int64_t replica_low_watermark(const struct partition *p)
 static bool everybody_has(const struct partition_start *s)
 {
     int64_t low = replica_low_watermark(s->p);
-    return low != OFFSET_NONE && low >= s->offset;
+    if (low == OFFSET_NONE || low < s->offset)
+        return false;
+    if (s->p->replica)
+        repl_leader_deleted(&s->p->replica->leader, low);
+    return true;
 }
 
 static void start_over(struct partition_start *s, enum rc rc)

@@ -77,6 +77,7 @@ static enum rc take_view(struct repl_leader *l, const struct repl_view *view, ui
         if (m->in_isr && !r->in_isr) // it has just joined: its clock starts with that
             r->caught_up_ns = now_ns;
         r->in_isr = m->in_isr;
+        r->in_elr = m->in_elr;
         r->ready = m->ready;
         if (r->broker_epoch != m->broker_epoch)
             r->known = r->known && r->in_isr;
@@ -188,7 +189,7 @@ bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint
 static bool may_join(const struct repl_leader *l, const struct repl_replica *r)
 {
     return !r->in_isr && r->known && r->ready && r->broker_epoch >= 0 && r->fetched_broker_epoch == r->broker_epoch &&
-           r->end >= l->high_watermark && r->end >= l->epoch_start;
+           r->end >= l->high_watermark && r->end >= l->epoch_start && r->log_start >= l->deleted;
 }
 
 // It holds everything, as far as it ever said.
@@ -279,7 +280,7 @@ int64_t repl_leader_low_watermark(const struct repl_leader *l, int64_t own_log_s
     int64_t low = own_log_start;
     for (uint32_t i = 0; i < l->replica_count; i++) {
         const struct repl_replica *r = &l->replicas[i];
-        if (!r->in_isr && !r->ready)
+        if (!r->in_isr && !r->in_elr && !r->adding && !r->ready)
             continue;
         if (r->log_start == OFFSET_NONE)
             return OFFSET_NONE;
@@ -287,4 +288,10 @@ int64_t repl_leader_low_watermark(const struct repl_leader *l, int64_t own_log_s
             low = r->log_start;
     }
     return low;
+}
+
+void repl_leader_deleted(struct repl_leader *l, int64_t log_start)
+{
+    if (log_start > l->deleted)
+        l->deleted = log_start;
 }

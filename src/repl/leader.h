@@ -30,7 +30,7 @@ enum { REPL_REPLICAS_MAX = 255 }; // as the image counts them
 // What the image says of one replica of a partition, and of the broker that holds it.
 struct repl_member {
     int32_t node;
-    bool in_isr;
+    bool in_isr, in_elr;
     bool ready;           // registered, unfenced, not in controlled shutdown
     int64_t broker_epoch; // of its registration; -1: none
 };
@@ -48,6 +48,7 @@ struct repl_view {
 struct repl_replica {
     int32_t node;
     bool in_isr;   // committed
+    bool in_elr;   // it may lead next without having fetched from us
     bool ready;    // as in the view
     bool known;    // it has fetched in this leader epoch, and its log agreed with ours up to `end`
     bool adding;   // the pending change adds it
@@ -71,6 +72,7 @@ struct repl_leader {
     int64_t epoch_start;    // where this leader epoch began in the log
     int64_t end;            // our own offered end
     int64_t high_watermark;
+    int64_t deleted;        // what lies below has been deleted for good: who joins must know
     uint64_t lag_ns;        // replica.lag.time.max.ms
     enum repl_change_state change;
     uint32_t replica_count; // the others
@@ -138,7 +140,10 @@ uint64_t repl_leader_deadline_ns(const struct repl_leader *l);
 
 // May acks=all be taken? False: NOT_ENOUGH_REPLICAS.
 bool repl_leader_enough(const struct repl_leader *l);
-// The lowest log start of the replicas that are in the ISR or ready; what DeleteRecords waits for. OFFSET_NONE: one has
-// not told its own.
+// The lowest log start of the replicas that are in the ISR, in the ELR or ready; what DeleteRecords waits for. Kafka asks
+// only those that live: there a member of the ELR may lead next, and bring the records back. OFFSET_NONE: one has not told
+// its own.
 int64_t repl_leader_low_watermark(const struct repl_leader *l, int64_t own_log_start);
+// A log start that an answer to DeleteRecords went by, perhaps under an earlier leader. Nobody joins with a lower one.
+void repl_leader_deleted(struct repl_leader *l, int64_t log_start);
 uint32_t repl_leader_isr_count(const struct repl_leader *l); // committed, with ourselves

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "repl/leader.h"
 
@@ -242,5 +243,41 @@ Test(repl_leader, low_watermark_is_the_lowest_log_start)
     fetch(2, 10, 1);
     fetch(3, 10, 1);
     cr_assert_eq(repl_leader_low_watermark(&l, 5), 0);
+    repl_leader_deinit(&l);
+}
+
+// It is dead, and counts all the same: it may lead next without having heard of the deletion.
+Test(repl_leader, a_deletion_waits_for_the_elr)
+{
+    begin(true, false, 10, 10);
+    struct repl_view v = view_of(8, true, false);
+    struct repl_member changed[3];
+    memcpy(changed, v.members, sizeof(changed));
+    v.members = changed;
+    changed[2].ready = false;
+    bool moved;
+    fetch(2, 10, 1);
+    cr_assert_eq(repl_leader_view(&l, &v, MS, &moved), RC_OK);
+    cr_assert_eq(repl_leader_low_watermark(&l, 5), 0, "one that is dead and nothing more is not waited for");
+    changed[2].in_elr = true;
+    cr_assert_eq(repl_leader_view(&l, &v, MS, &moved), RC_OK);
+    cr_assert_eq(repl_leader_low_watermark(&l, 5), OFFSET_NONE);
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, nobody_joins_who_would_bring_deleted_records_back)
+{
+    struct repl_change c;
+    bool known;
+    begin(true, false, 10, 10);
+    repl_leader_deleted(&l, 4);
+    repl_leader_deleted(&l, 3);
+    fetch(2, 10, 1);
+    fetch(3, 10, 1);
+    cr_assert_not(change(2, &c));
+    const struct repl_fetch f = {.node = 3, .broker_epoch = 30, .offset = 10, .log_start = 4};
+    repl_leader_fetched(&l, &f, 3 * MS, &known);
+    cr_assert(change(4, &c));
+    cr_assert_eq(c.added, 1);
     repl_leader_deinit(&l);
 }
