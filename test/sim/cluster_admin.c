@@ -3,6 +3,7 @@
 // The administrator of the cluster scenario: creates the topics and asks who leads.
 #include "cluster_clients.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -15,7 +16,8 @@ struct cluster_admin {
     struct client_request request;
     struct create_topics_request create;
     struct create_topics_request_topic create_topic;
-    struct create_topics_request_config configs[3];
+    struct create_topics_request_config configs[5];
+    char index_bytes[16];
     struct metadata_request metadata;
     uint32_t topic;
     uint64_t asked_ns;
@@ -64,6 +66,13 @@ static void create(struct cluster_admin *a)
     if (w->unclean)
         a->configs[a->create_topic.configs_count++] = (struct create_topics_request_config){
             .name = bytes_str("unclean.leader.election.enable"), .value = bytes_str("true")};
+    if (w->deletes) { // small segments: what is deleted goes, and what is cut begins with one
+        snprintf(a->index_bytes, sizeof(a->index_bytes), "%u", 8 * (unsigned)sim_between(&w->sim, 6, 60));
+        a->configs[a->create_topic.configs_count++] = (struct create_topics_request_config){
+            .name = bytes_str("segment.index.bytes"), .value = bytes_str(a->index_bytes)};
+        a->configs[a->create_topic.configs_count++] = (struct create_topics_request_config){
+            .name = bytes_str("index.interval.bytes"), .value = bytes_str("1024")};
+    }
     a->request.message = &create_topics_request_message;
     a->request.in = &a->create;
     a->request.done = create_done;

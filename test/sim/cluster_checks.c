@@ -186,6 +186,32 @@ static void note_watermark(struct cluster_world *w, const struct cluster_node *c
     check_part(w, t, k);
 }
 
+// Records that were deleted are back on who leads in the newest epoch.
+static void check_start(struct cluster_world *w, const struct cluster_node *c, const struct partition *p,
+                        const struct cluster_part *part)
+{
+    if (plog_start_offset(&p->log) < part->model.start_acked && p->leader_epoch >= part->epoch_max &&
+        p->state == PARTITION_ONLINE && (!p->replica || p->replica->begun))
+        sim_fail(&w->sim, "%s-%d: node %u leads in epoch %d and begins at %lld; records below %lld were deleted",
+                 p->topic->name, p->id.partition, c->index + 1, p->leader_epoch, (long long)plog_start_offset(&p->log),
+                 (long long)part->model.start_acked);
+}
+
+bool cluster_starts_settled(const struct cluster_world *w)
+{
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct node *n = cluster_serving(&w->nodes[i]);
+        for (uint32_t t = 0; n && t < w->topic_count; t++)
+            for (uint32_t k = 0; k < w->topics[t].partition_count; k++) {
+                const struct partition *p = cluster_partition(n, w->topics[t].id, (int32_t)k);
+                if (p && (w->topics[t].parts[k].known.replicas >> i & 1) &&
+                    plog_start_offset(&p->log) < w->topics[t].parts[k].model.start_acked)
+                    return false;
+            }
+    }
+    return true;
+}
+
 // What a leader counts as committed.
 static void look_leader(struct cluster_world *w, struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
@@ -201,6 +227,7 @@ static void look_leader(struct cluster_world *w, struct cluster_node *c, const s
                  (long long)p->high_watermark, (long long)plog_written_end(&p->log));
     if (!p->replica || p->replica->begun)
         note_watermark(w, c, p, t, k);
+    check_start(w, c, p, part);
 }
 
 static void look_change(struct cluster_world *w, const struct partition *p, struct cluster_seen *seen)
@@ -224,6 +251,13 @@ static void look_partition(struct cluster_node *c, const struct partition *p, ui
     else if (seen->leads && p->replica)
         note_watermark(w, c, p, t, k); // it may have raised it, and answered, in the turn in which it heard of its successor
     look_change(w, p, seen);
+    // An empty log begins with the whole batch in which the leader's log start lies; and one is empty that was given up
+    // with its replica and is wanted again.
+    if (plog_start_offset(&p->log) < seen->start && seen->start < seen->written && seen->start <= written &&
+        !w->topics[t].parts[k].risks)
+        sim_fail(&w->sim, "%s-%u: the log start of node %u falls from %lld to %lld", p->topic->name, k, c->index + 1,
+                 (long long)seen->start, (long long)plog_start_offset(&p->log));
+    seen->start = plog_start_offset(&p->log);
     if (written < seen->written)
         check_holds(w, &w->topics[t].parts[k], c, p);
     seen->leads = p->leads && (c->ready || w->node_count > 1) && (!p->replica || p->replica->begun);

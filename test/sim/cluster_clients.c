@@ -16,6 +16,7 @@ static const struct cluster_actor *const actors[] = {
     &cluster_voters,
     &cluster_offsets,
     &cluster_groups,
+    &cluster_deleter,
 };
 _Static_assert(ARRAY_COUNT(actors) <= CLUSTER_ACTORS_MAX, "each has its place");
 
@@ -39,6 +40,48 @@ uint32_t cluster_choose(struct cluster_world *w, int32_t leader)
     if (leader >= 0 && !sim_chance(&w->sim, 1, 16))
         return (uint32_t)leader;
     return (uint32_t)sim_between(&w->sim, 0, w->node_count - 1);
+}
+
+void cluster_ends_fill(struct cluster_ends *e, const struct cluster_world *w, uint32_t topic, uint32_t partition,
+                       int64_t which)
+{
+    list_offsets_request_init(&e->in);
+    list_offsets_request_topic_init(&e->in_topic);
+    list_offsets_request_partition_init(&e->in_partition);
+    e->in.replica_id = -1;
+    e->in.topics = &e->in_topic;
+    e->in.topics_count = 1;
+    e->in_topic.name = bytes_str(w->topics[topic].name);
+    e->in_topic.partitions = &e->in_partition;
+    e->in_topic.partitions_count = 1;
+    e->in_partition.partition_index = (int32_t)partition;
+    e->in_partition.timestamp = which;
+}
+
+bool cluster_ends_read(struct cluster_world *w, const struct client_request *r, struct bytes body, int16_t *error,
+                       int64_t *offset)
+{
+    struct arena arena;
+    struct list_offsets_response answer;
+    arena_init(&arena, 16 << 10, NULL, 0);
+    bool read = client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1 &&
+                answer.topics[0].partitions_count == 1;
+    if (read) {
+        *error = answer.topics[0].partitions[0].error_code;
+        *offset = answer.topics[0].partitions[0].offset;
+    }
+    arena_deinit(&arena);
+    return read;
+}
+
+void cluster_start_judge(struct cluster_world *w, const struct cluster_part *part, int64_t least, int64_t offset)
+{
+    if (offset < least)
+        sim_fail(&w->sim, "%s: the earliest offset is %lld, records below %lld were deleted", part->model.name,
+                 (long long)offset, (long long)least);
+    if (offset > part->model.start_asked)
+        sim_fail(&w->sim, "%s: the earliest offset is %lld, nobody has deleted more than what is below %lld",
+                 part->model.name, (long long)offset, (long long)part->model.start_asked);
 }
 
 // Nobody is known to lead in a later epoch than this node did.

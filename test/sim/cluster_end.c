@@ -20,13 +20,14 @@ static bool all_settled(const struct cluster_world *w)
     bool some_down = false;
     for (uint32_t i = 0; i < w->node_count; i++)
         some_down |= w->nodes[i].down;
-    return !cluster_clients_waiting(w) && (some_down || w->whole) && cluster_elections_settled(w);
+    return !cluster_clients_waiting(w) && (some_down || w->whole) && cluster_elections_settled(w) && cluster_starts_settled(w);
 }
 
 static void why_not(const struct cluster_world *w, char *out, size_t n)
 {
     const char *waiting = cluster_clients_waiting(w);
-    int at = snprintf(out, n, "%s, %s;", waiting ? waiting : "clients idle", w->whole ? "whole" : "not whole");
+    int at = snprintf(out, n, "%s, %s%s;", waiting ? waiting : "clients idle", w->whole ? "whole" : "not whole",
+                      cluster_starts_settled(w) ? "" : ", deleted records are back");
     for (uint32_t i = 0; i < w->node_count && at > 0 && (size_t)at < n; i++)
         at += snprintf(out + at, n - (size_t)at, " %u%s", i + 1,
                        w->nodes[i].down                ? " off"

@@ -30,6 +30,7 @@ static const struct {
     [CLUSTER_ALONE_LOST] = {"lost of acks=1", 20},
     [CLUSTER_GIVEN_BACK] = {"leaderships given back", 100},
     [CLUSTER_UNCLEAN] = {"unclean elections", 5},
+    [CLUSTER_DELETIONS] = {"deletions answered", 200},
 };
 
 void cluster_figures_name(struct sim_result *result)

@@ -17,6 +17,10 @@
 //         have heard of that leader and cut their logs to its (cluster_stands()). What was appended in later epochs began
 //         in that history and needs no leader's word.
 //
+// Records that were deleted are no loss: what lies below the log start is not asked for, and that start lies between the
+// deletions that were answered and those that were asked for. A risk takes what was answered, too: who lost a disk lost its
+// log start, and an election that nobody in the ISR or the ELR won may bring records back.
+//
 // An answer of acks=all needs neither: what is acknowledged to a request sent after the risk was appended after it.
 #include "cluster_world.h"
 

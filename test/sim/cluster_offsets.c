@@ -2,7 +2,7 @@
 //
 // Asks leaders of the cluster scenario for the ends of their partitions: latest never lies below what was read or
 // acknowledged when it was asked for, nor below an earlier answer; a leader that does not know yet says
-// OFFSET_NOT_AVAILABLE. Earliest stays.
+// OFFSET_NOT_AVAILABLE. Earliest never lies below an answered deletion, nor above any that was asked for.
 #include "cluster_clients.h"
 
 #include "base/assert.h"
@@ -17,49 +17,41 @@ struct cluster_asker {
     uint64_t asked_ns;
     bool earliest;
     int64_t least; // that the answer may be
-    struct list_offsets_request in;
-    struct list_offsets_request_topic in_topic;
-    struct list_offsets_request_partition in_partition;
+    struct cluster_ends in;
 };
-
-enum { TIMESTAMP_LATEST = -1, TIMESTAMP_EARLIEST = -2 };
 
 static void tick(struct shard_timer *t);
 
-static void judge(struct cluster_asker *a, const struct list_offsets_response_partition *p)
+static void judge(struct cluster_asker *a, int16_t error, int64_t offset)
 {
     struct cluster_world *w = a->all->w;
     struct cluster_part *part = &w->topics[a->topic].parts[a->partition];
-    if (p->error_code) {
-        part->leader = p->error_code == 6 ? -1 : part->leader; // NOT_LEADER_OR_FOLLOWER
-        if (!kerr_retriable(p->error_code) && p->error_code != -1)
-            sim_fail(&w->sim, "%s: ListOffsets is answered with %s", part->model.name, kerr_name(p->error_code));
+    if (error) {
+        part->leader = error == 6 ? -1 : part->leader; // NOT_LEADER_OR_FOLLOWER
+        if (!kerr_retriable(error) && error != -1)
+            sim_fail(&w->sim, "%s: ListOffsets is answered with %s", part->model.name, kerr_name(error));
         return;
     }
     w->result->checks++;
     cluster_check(w);
     if (a->era <= part->model.risk_era || cluster_may_not_know(part, a->node, a->asked_ns))
         return;
-    if (a->earliest && p->offset != 0)
-        sim_fail(&w->sim, "%s: the earliest offset is %lld", part->model.name, (long long)p->offset);
-    if (!a->earliest && p->offset < a->least)
+    if (a->earliest)
+        cluster_start_judge(w, part, a->least, offset);
+    if (!a->earliest && offset < a->least)
         sim_fail(&w->sim, "%s: the latest offset was %lld and is %lld", part->model.name, (long long)a->least,
-                 (long long)p->offset);
-    if (!a->earliest && p->offset > part->model.end_seen && cluster_end_stands(w, part, p->offset, a->node))
-        part->model.end_seen = p->offset;
+                 (long long)offset);
+    if (!a->earliest && offset > part->model.end_seen && cluster_end_stands(w, part, offset, a->node))
+        part->model.end_seen = offset;
 }
 
 static void done(struct client_request *r, enum rc rc, struct bytes body)
 {
     struct cluster_asker *a = container_of(r, struct cluster_asker, request);
-    struct cluster_world *w = a->all->w;
-    struct arena arena;
-    struct list_offsets_response answer;
-    arena_init(&arena, 16 << 10, NULL, 0);
-    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.topics_count == 1 &&
-        answer.topics[0].partitions_count == 1)
-        judge(a, &answer.topics[0].partitions[0]);
-    arena_deinit(&arena);
+    int16_t error;
+    int64_t offset;
+    if (rc == RC_OK && cluster_ends_read(a->all->w, r, body, &error, &offset))
+        judge(a, error, offset);
 }
 
 static void tick(struct shard_timer *t)
@@ -76,18 +68,9 @@ static void tick(struct shard_timer *t)
     a->earliest = sim_chance(&w->sim, 1, 8);
     a->era = w->eras.now;
     a->asked_ns = w->sim.now_ns;
-    a->least = w->topics[a->topic].parts[a->partition].model.end_seen;
-    list_offsets_request_init(&a->in);
-    list_offsets_request_topic_init(&a->in_topic);
-    list_offsets_request_partition_init(&a->in_partition);
-    a->in.replica_id = -1;
-    a->in.topics = &a->in_topic;
-    a->in.topics_count = 1;
-    a->in_topic.name = bytes_str(w->topics[a->topic].name);
-    a->in_topic.partitions = &a->in_partition;
-    a->in_topic.partitions_count = 1;
-    a->in_partition.partition_index = (int32_t)a->partition;
-    a->in_partition.timestamp = a->earliest ? TIMESTAMP_EARLIEST : TIMESTAMP_LATEST;
+    const struct model_part *model = &w->topics[a->topic].parts[a->partition].model;
+    a->least = a->earliest ? model->start_acked : model->end_seen;
+    cluster_ends_fill(&a->in, w, a->topic, a->partition, a->earliest ? CLUSTER_EARLIEST : CLUSTER_LATEST);
     a->node = cluster_choose(w, w->topics[a->topic].parts[a->partition].leader);
     client_connection_submit(&a->links.to[a->node], &a->request);
 }
@@ -99,7 +82,7 @@ static void *start(struct cluster_clients *all)
     cluster_links_init(&a->links, all, "asker");
     client_request_init(&a->request, &list_offsets_request_message, 2000);
     a->request.version_max = INT16_MAX;
-    a->request.in = &a->in;
+    a->request.in = &a->in.in;
     a->request.done = done;
     cluster_wake_in(all, &a->timer, 20 * SIM_MS, tick);
     return a;

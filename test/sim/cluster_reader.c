@@ -27,6 +27,13 @@ struct cluster_reader {
     struct fetch_request in;
     struct fetch_request_topic in_topic;
     struct fetch_request_partition in_partition;
+    // Where the log begins, for who is told that its position is out of range while records are deleted.
+    struct client_request start_request;
+    struct cluster_ends start_in;
+    bool wants_start;
+    uint64_t start_asked_ns;
+    int64_t start_least; // that the answer may be
+    int64_t began;       // the pass reads everything from here on
     int64_t position, end; // end: of the pass
     int64_t end_then;      // how far the partition was known to go when it asked
 };
@@ -102,7 +109,9 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         c->end = p->high_watermark;
         return;
     case 1: // OFFSET_OUT_OF_RANGE
-        if (read_part(c)->risks != c->risks || c->position > c->end_then)
+        if (c->position < read_part(c)->model.start_asked)
+            c->wants_start = true;
+        else if (read_part(c)->risks != c->risks || c->position > c->end_then)
             reader_turn_to(c, c->topic, c->partition); // the log may be shorter now
         else if (cluster_leads_now(read_part(c), c->node))
             sim_fail(&w->sim, "%s: offset %lld was read up to, and is out of range", read_part(c)->model.name,
@@ -127,6 +136,43 @@ static void read_done(struct client_request *r, enum rc rc, struct bytes body)
         take_answer(c, &answer);
     arena_deinit(&a);
     cluster_wake_in(c->all, &c->timer, rc == RC_OK ? SIM_MS : 20 * SIM_MS, reader_tick);
+}
+
+// ------------------------------------------------------------------------------------------------ deleted records
+
+static void start_done(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct cluster_reader *c = container_of(r, struct cluster_reader, start_request);
+    struct cluster_world *w = c->all->w;
+    struct cluster_part *part = read_part(c);
+    int16_t error = 0;
+    int64_t start;
+    bool read = rc == RC_OK && cluster_ends_read(w, r, body, &error, &start);
+    c->wants_start = false;
+    sim_say(&w->sim, w->machine, "reader %u: %s begins at %lld (%d, %s), it is at %lld", c->index, part->model.name,
+            read ? (long long)start : -1, error, rc_name(rc), (long long)c->position);
+    cluster_wake_in(c->all, &c->timer, read ? SIM_MS : 20 * SIM_MS, reader_tick);
+    if (!read || error) {
+        part->leader = -1;
+        return;
+    }
+    if (c->era > part->model.risk_era && !cluster_may_not_know(part, c->node, c->start_asked_ns))
+        cluster_start_judge(w, part, c->start_least, start);
+    if (start > c->position)
+        c->position = c->began = start;
+    else if (part->risks != c->risks)
+        reader_turn_to(c, c->topic, c->partition); // the log may be shorter now
+}
+
+static void ask_start(struct cluster_reader *c)
+{
+    struct cluster_world *w = c->all->w;
+    cluster_ends_fill(&c->start_in, w, c->topic, c->partition, CLUSTER_EARLIEST);
+    c->era = w->eras.now;
+    c->start_asked_ns = w->sim.now_ns;
+    c->start_least = read_part(c)->model.start_acked;
+    c->node = cluster_choose(w, read_part(c)->leader);
+    client_connection_submit(&c->links.to[c->node], &c->start_request);
 }
 
 static void read_on(struct cluster_reader *c)
@@ -162,21 +208,22 @@ static void reader_turn_to(struct cluster_reader *c, uint8_t topic, uint8_t part
 {
     c->topic = topic;
     c->partition = partition;
-    c->position = 0;
+    c->position = c->began = 0;
     c->near = -1;
+    c->wants_start = false;
     c->risks = read_part(c)->risks;
     c->end = OFFSET_NONE;
     if (c->verifies)
         model_part_pass_begin(&read_part(c)->model);
 }
 
-// What acks=1 acknowledged is there, or somebody else has led since.
+// What acks=1 acknowledged is there, or somebody else has led since, or it was deleted.
 static void check_alone(struct cluster_world *w, struct cluster_part *part)
 {
     for (size_t k = 0; k < part->alone_count; k++) {
         const struct cluster_alone *a = &part->alone[k];
         const struct model_entry *e = a->offset < (int64_t)part->model.count ? &part->model.v[a->offset] : NULL;
-        if (e && e->present && memcmp(&e->seen, &a->tag, sizeof(a->tag)) == 0)
+        if (a->offset < part->model.start_asked || (e && e->present && memcmp(&e->seen, &a->tag, sizeof(a->tag)) == 0))
             continue;
         if (part->epoch_max <= a->epoch)
             sim_fail(&w->sim, "%s: offset %lld, acknowledged with acks=1 in epoch %d, is gone, and nobody has led since",
@@ -200,7 +247,7 @@ static int64_t alone_end(const struct cluster_part *part)
 static void pass_over(struct cluster_reader *c)
 {
     struct cluster_world *w = c->all->w;
-    model_part_pass_end(&read_part(c)->model, &w->sim, &w->eras, 0, c->position);
+    model_part_pass_end(&read_part(c)->model, &w->sim, &w->eras, c->began, c->position);
     check_alone(w, read_part(c));
     w->result->checks++;
     c->passes++;
@@ -216,7 +263,7 @@ static void reader_tick(struct shard_timer *t)
 {
     struct cluster_reader *c = container_of(t, struct cluster_reader, timer);
     struct cluster_world *w = c->all->w;
-    if (w->sim.failed || c->request.busy)
+    if (w->sim.failed || c->request.busy || c->start_request.busy)
         return;
     cluster_wake_in(c->all, &c->timer, 20 * SIM_MS, reader_tick);
     if (c->verifies && !c->verifying)
@@ -233,7 +280,9 @@ static void reader_tick(struct shard_timer *t)
         uint8_t topic = (uint8_t)sim_between(&w->sim, 0, w->topic_count - 1);
         reader_turn_to(c, topic, (uint8_t)sim_between(&w->sim, 0, w->topics[topic].partition_count - 1));
     }
-    if (w->topics[c->topic].there)
+    if (c->wants_start)
+        ask_start(c);
+    else if (w->topics[c->topic].there)
         read_on(c);
 }
 
@@ -250,6 +299,10 @@ static void reader_start(struct cluster_reader *c, struct cluster_clients *all, 
     c->near = -1;
     c->rack = c->verifies ? NULL : cluster_rack(index);
     c->request.done = read_done;
+    client_request_init(&c->start_request, &list_offsets_request_message, 2000);
+    c->start_request.version_max = INT16_MAX;
+    c->start_request.in = &c->start_in.in;
+    c->start_request.done = start_done;
     cluster_wake_in(all, &c->timer, sim_between(&all->w->sim, 0, 50 * SIM_MS), reader_tick);
 }
 

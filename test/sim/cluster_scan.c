@@ -147,10 +147,11 @@ static void scan_batch(struct scan *s, const struct batch_header *h)
     if (!cluster_fact_holds(&s->part->facts, h->leader_epoch, h->base_offset, h->crc))
         sim_fail(sim, "%s: on node %u the batch of epoch %d at offset %lld is another one than elsewhere or before", name,
                  node, h->leader_epoch, (long long)h->base_offset);
-    if (h->leader_epoch != s->epoch && s->p->log.state == PLOG_OPEN &&
-        epoch_cache_at(&s->p->log.epochs, h->base_offset) != h->leader_epoch)
-        sim_fail(sim, "%s: on node %u offset %lld is of epoch %d, the epoch cache says %d", name, node,
-                 (long long)h->base_offset, h->leader_epoch, epoch_cache_at(&s->p->log.epochs, h->base_offset));
+    const struct plog *l = &s->p->log;
+    int64_t first = h->base_offset > plog_start_offset(l) ? h->base_offset : plog_start_offset(l);
+    if (h->leader_epoch != s->epoch && l->state == PLOG_OPEN && epoch_cache_at(&l->epochs, first) != h->leader_epoch)
+        sim_fail(sim, "%s: on node %u offset %lld is of epoch %d, the epoch cache says %d", name, node, (long long)first,
+                 h->leader_epoch, epoch_cache_at(&l->epochs, first));
     if (s->answers && batch_last_offset(h) < s->part->watermark) {
         int32_t *committed = committed_at(&s->part->facts, h->base_offset);
         if (*committed && *committed != h->leader_epoch + 1)

@@ -39,7 +39,7 @@ struct cluster_world;
 struct cluster_seen {
     bool leads;
     int32_t leader_epoch;
-    int64_t written, watermark;
+    int64_t start, written, watermark;
     const void *change; // the ISR change on its way
     int32_t change_epoch;
 };
@@ -152,6 +152,7 @@ struct cluster_world {
     uint64_t full_at;      // events, for the next look at everything
     bool balanced;    // leaderships go back to preferred replicas every second
     bool unclean;     // who may lack records is elected where nobody else lives
+    bool deletes;     // records are deleted, and segments small
     bool synced;      // every append is synced: power may go anywhere
     bool whole;       // every replica is there and in its ISR, as the metadata said
     uint64_t whole_asked_ns;
@@ -184,6 +185,7 @@ enum cluster_figure {
     CLUSTER_GROUP_COMMITS,
     CLUSTER_GROUP_ASSIGNMENTS,
     CLUSTER_TWO_EMPTIED,
+    CLUSTER_DELETIONS,
     CLUSTER_FIGURES,
 };
 _Static_assert((int)CLUSTER_FIGURES <= (int)SIM_FIGURES, "all are printed");
@@ -272,6 +274,8 @@ void cluster_check(struct cluster_world *w);
 const struct partition *cluster_partition(const struct node *n, struct uuid topic, int32_t number);
 // Everything this member of the ISR or ELR must hold is asked of it: it runs under its registered incarnation.
 bool cluster_answers_for(const struct cluster_world *w, const struct cluster_part *part, const struct cluster_node *c);
+// Every replica has the log start of the deletions that were answered.
+bool cluster_starts_settled(const struct cluster_world *w);
 // The index of the node that leads a partition and waits for the answer to an ISR change that lets somebody join, of who
 // joins, and of the controller; false: there is none such now, or one node is two of them.
 bool cluster_joining(const struct cluster_world *w, uint32_t *leader, uint32_t *joiner, uint32_t *controller);

@@ -127,7 +127,7 @@ size_t model_part_excuse(struct model_part *p, const struct model_eras *eras, co
 {
     size_t excused = 0;
     p->risk_era = eras->now;
-    p->end_seen = 0;
+    p->end_seen = p->start_acked = 0;
     for (size_t o = 0; o < p->count; o++) {
         struct model_entry *e = &p->v[o];
         if (!e->acked_era && !e->seen_era)

@@ -18,6 +18,7 @@ static void build(struct cluster_world *w)
     w->synced = sim_chance(sim, 1, 2);
     w->balanced = w->options->seed % 2 == 0;
     w->unclean = w->options->seed % 4 == 1;
+    w->deletes = w->options->seed / 8 % 2 == 1;
     w->topic_count = (uint32_t)sim_between(sim, 1, CLUSTER_TOPICS_MAX);
     w->eras.now = 1;
     bool groups = sim_chance(sim, 1, 2);
