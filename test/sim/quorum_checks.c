@@ -74,6 +74,25 @@ static void check_identity(struct qw_program *g)
         g->m->directory = id->directory;
 }
 
+// A vote counts when it is on its voter's disk, in one write with the term it was given in.
+static void check_votes(struct qw_world *w, const struct raft *r)
+{
+    if (r->role != RAFT_CANDIDATE && r->role != RAFT_LEADER)
+        return;
+    for (uint32_t i = 0; i < r->peer_count; i++) {
+        const struct raft_peer *p = &r->peers[i];
+        uint32_t k = (uint32_t)p->id.node - 1;
+        if (!p->in_use || !p->vote_granted || k >= w->node_count || !w->members[k].process.running)
+            continue;
+        const struct qw_program *g = w->members[k].process.program;
+        const struct raft *voter = g && g->q ? quorum_raft(g->q) : NULL;
+        if (voter && raft_id_eq(voter->config.self, p->id) && voter->hard.term == r->hard.term &&
+            raft_id_eq(voter->hard.vote, r->config.self) && voter->durable_term < r->hard.term)
+            sim_fail(&w->sim, "node %d counts the vote of node %d in term %llu, which is not on its disk yet",
+                     r->config.self.node, p->id.node, (unsigned long long)r->hard.term);
+    }
+}
+
 void qw_check_core(struct qw_program *g)
 {
     if (!g || !g->q)
@@ -86,6 +105,7 @@ void qw_check_core(struct qw_program *g)
                 (unsigned long long)raft_last_index(r), (unsigned long long)r->durable_index);
     check_identity(g);
     model_raft_look(&w->raft, &g->raft_seen, &w->sim, r);
+    check_votes(w, r);
 }
 
 // ---- the end ----
