@@ -3,6 +3,10 @@
 // Metadata: brokers, topics, leaders. Topics that were asked for by name and do not exist are created first when both
 // the request and the configuration allow it: the answer waits until that is committed and applied on every shard, at
 // most a second, and says LEADER_NOT_AVAILABLE after that, on which clients ask again.
+//
+// Whom the answer is to name as leaders is asked for a sign of life first. A client comes with this question when its
+// connection to a leader broke; one that then hears the dead one's name goes back to it, and takes its time to ask again
+// (librdkafka: up to 1 s, where after "no leader" it asks again every 100 ms). It costs a round trip between nodes.
 #include "broker/api_metadata.h"
 
 #include "broker/admin_op.h"
@@ -11,10 +15,18 @@
 #include "engine/coordinator.h"
 
 #define CREATE_WAIT_NS UINT64_C(1000000000)
+#define CONFIRM_WAIT_NS UINT64_C(20000000) // who hangs is named all the same
 
 struct metadata_op {
     struct request *rq;
     const struct metadata_request *in;
+    const struct create_topics_response *created; // NULL: nothing was to be created
+    struct quorum_op quorum;
+    struct quorum_confirm confirm;
+};
+
+struct metadata_creation {
+    struct metadata_op op;
     struct quorum_op quorum;
     struct create_topics_request create;
     struct create_topics_response created;
@@ -29,6 +41,8 @@ static void metadata_finish(struct request *rq, const struct metadata_request *i
         return;
     }
     struct cluster_view view = cluster_view_of(rq);
+    if (metadata_scope_of(in, rq->version) != METADATA_BROKERS)
+        rq->session->leaders_told_ns = shard_now_ns(rq->bs->shard);
     api_answer_reserve(rq, metadata_answer_bytes(&view, in, rq->version));
     if (metadata_build(&view, in, rq->version, created, &rq->arena, &out) == RC_OK)
         request_answer(rq, &out);
@@ -36,12 +50,41 @@ static void metadata_finish(struct request *rq, const struct metadata_request *i
         api_fail_memory(rq);
 }
 
+static void metadata_confirmed(struct quorum_op *qop, enum rc rc)
+{
+    const struct metadata_op *op = container_of(qop, struct metadata_op, quorum);
+    (void)rc; // one that is silent may live: nobody has said otherwise
+    metadata_finish(op->rq, op->in, op->created);
+}
+
+static void metadata_confirm(struct metadata_op *op)
+{
+    struct request *rq = op->rq;
+    const struct engine *e = rq->bs->engine->engine;
+    int32_t *nodes = NULL;
+    uint32_t count = 0;
+    if (rq->session && metadata_leaders(engine_image(rq->bs->engine), op->in, rq->version, e->config.node_id, &rq->arena,
+                                        &nodes, &count) == RC_OK &&
+        count > 0)
+        op->confirm = (struct quorum_confirm){
+            .nodes = nodes, .echoes = arena_array(&rq->arena, count, sizeof(*op->confirm.echoes)), .count = count};
+    if (!op->confirm.echoes) {
+        metadata_finish(rq, op->in, op->created);
+        return;
+    }
+    op->quorum = (struct quorum_op){.kind = QUORUM_CONFIRM,
+                                    .answer = &op->confirm,
+                                    .deadline_ns = shard_now_ns(rq->bs->shard) + CONFIRM_WAIT_NS,
+                                    .done = metadata_confirmed};
+    quorum_submit(e->quorum, rq->bs->shard, &op->quorum);
+}
+
 static void metadata_created(struct quorum_op *qop, enum rc rc)
 {
-    struct metadata_op *op = container_of(qop, struct metadata_op, quorum);
+    struct metadata_creation *c = container_of(qop, struct metadata_creation, quorum);
     if (rc != RC_OK) // not known: what is in the image now counts, the rest is on its way
-        create_topics_response_init(&op->created);
-    metadata_finish(op->rq, op->in, &op->created);
+        create_topics_response_init(&c->created);
+    metadata_confirm(&c->op);
 }
 
 // Asks the controller for count topics with the brokers' defaults.
@@ -49,14 +92,13 @@ static enum rc metadata_create(struct request *rq, const struct metadata_request
                                uint32_t count)
 {
     admin_reserve(rq, count, (uint64_t)count * ADMIN_PARTITIONS_BY_DEFAULT);
-    struct metadata_op *op = request_alloc(rq, sizeof(*op));
+    struct metadata_creation *c = request_alloc(rq, sizeof(*c));
     struct create_topics_request_topic *topics = arena_array(&rq->arena, count, sizeof(*topics));
-    if (!op || !topics)
+    if (!c || !topics)
         return RC_NOMEM;
-    op->rq = rq;
-    op->in = in;
-    create_topics_request_init(&op->create);
-    create_topics_response_init(&op->created);
+    c->op = (struct metadata_op){.rq = rq, .in = in, .created = &c->created};
+    create_topics_request_init(&c->create);
+    create_topics_response_init(&c->created);
     for (uint32_t i = 0; i < count; i++) {
         create_topics_request_topic_init(&topics[i]);
         if (bytes_eq(names[i], COORDINATOR_TOPIC)) {
@@ -68,17 +110,17 @@ static enum rc metadata_create(struct request *rq, const struct metadata_request
         topics[i].num_partitions = -1;
         topics[i].replication_factor = -1;
     }
-    op->create.topics = topics;
-    op->create.topics_count = count;
-    op->quorum = (struct quorum_op){
+    c->create.topics = topics;
+    c->create.topics_count = count;
+    c->quorum = (struct quorum_op){
         .kind = CONTROLLER_CREATE_TOPICS,
-        .request = &op->create,
-        .answer = &op->created,
+        .request = &c->create,
+        .answer = &c->created,
         .arena = &rq->arena,
         .deadline_ns = shard_now_ns(rq->bs->shard) + CREATE_WAIT_NS,
         .done = metadata_created,
     };
-    quorum_submit(rq->bs->engine->engine->quorum, rq->bs->shard, &op->quorum);
+    quorum_submit(rq->bs->engine->engine->quorum, rq->bs->shard, &c->quorum);
     return RC_OK;
 }
 
@@ -105,5 +147,11 @@ void api_metadata_begin(struct request *rq, const void *message)
         if (rc != RC_OK || count > 0)
             return;
     }
-    metadata_finish(rq, in, NULL);
+    struct metadata_op *op = request_alloc(rq, sizeof(*op));
+    if (!op) {
+        api_fail_memory(rq);
+        return;
+    }
+    *op = (struct metadata_op){.rq = rq, .in = in};
+    metadata_confirm(op);
 }

@@ -19,6 +19,14 @@ enum rc metadata_request_check(const struct metadata_request *in, int16_t versio
 enum rc metadata_missing(const struct image *image, const struct metadata_request *in, struct arena *a,
                          struct bytes **out, uint32_t *count);
 
+// The topic that t names, as scope says; NULL: there is none.
+const struct image_topic *metadata_wanted_topic(const struct image *image, const struct metadata_request_topic *t,
+                                                enum metadata_scope scope);
+
+// Whom an answer will name as leaders, each once, but for self: *count nodes in memory of a. RC_NOMEM.
+enum rc metadata_leaders(const struct image *image, const struct metadata_request *in, int16_t version, int32_t self,
+                         struct arena *a, int32_t **out, uint32_t *count);
+
 // The size of the answer's arrays, roughly and upwards.
 size_t metadata_answer_bytes(const struct cluster_view *v, const struct metadata_request *in, int16_t version);
 

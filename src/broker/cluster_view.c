@@ -15,7 +15,9 @@ struct cluster_view cluster_view_of(const struct request *rq)
         .cluster_id = bytes_str(quorum_identity(e->quorum)->cluster_id),
         .controller = leader == NODE_ID_NONE ? e->config.node_id : leader,
     };
-    v.lost_count = quorum_lost_nodes(e->quorum, shard_now_ns(rq->bs->shard), v.lost, CLUSTER_VIEW_LOST_MAX);
+    uint64_t now = shard_now_ns(rq->bs->shard);
+    v.lost_count = quorum_lost_nodes(e->quorum, now, v.lost, CLUSTER_VIEW_LOST_MAX);
+    v.named_count = quorum_fenced_nodes(e->quorum, now, rq->session->leaders_told_ns, v.named, CLUSTER_VIEW_LOST_MAX);
     return v;
 }
 
@@ -23,6 +25,15 @@ const struct image_listener *cluster_view_address(const struct cluster_view *v, 
 {
     const struct image_node *n = node == NODE_ID_NONE ? NULL : image_node(v->image, node);
     return n && !n->fenced ? image_listener(n, v->listener) : NULL;
+}
+
+const struct image_listener *cluster_view_named(const struct cluster_view *v, int32_t node)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < v->named_count && !named; i++)
+        named = v->named[i] == node;
+    const struct image_node *n = named ? image_node(v->image, node) : NULL;
+    return n ? image_listener(n, v->listener) : cluster_view_address(v, node);
 }
 
 const struct image_listener *cluster_view_leader(const struct cluster_view *v, const struct image_partition *p)

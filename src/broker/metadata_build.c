@@ -95,8 +95,8 @@ enum rc metadata_missing(const struct image *image, const struct metadata_reques
     return RC_OK;
 }
 
-static const struct image_topic *wanted_topic(const struct image *image, const struct metadata_request_topic *t,
-                                              enum metadata_scope scope)
+const struct image_topic *metadata_wanted_topic(const struct image *image, const struct metadata_request_topic *t,
+                                                enum metadata_scope scope)
 {
     return scope == METADATA_BY_ID ? image_topic_by_id(image, t->topic_id) : image_topic_by_name(image, t->name);
 }
@@ -111,7 +111,7 @@ size_t metadata_answer_bytes(const struct cluster_view *v, const struct metadata
     } else if (scope != METADATA_BROKERS) {
         topics = in->topics_count;
         for (uint32_t i = 0; i < in->topics_count; i++) {
-            const struct image_topic *t = wanted_topic(v->image, &in->topics[i], scope);
+            const struct image_topic *t = metadata_wanted_topic(v->image, &in->topics[i], scope);
             partitions += t ? (uint64_t)t->partition_count : 0;
         }
         if (partitions > v->image->partition_count) // names may be repeated; each is answered once
@@ -133,7 +133,7 @@ static enum rc build_brokers(struct metadata_builder *b)
         return RC_NOMEM;
     for (uint32_t i = 0; i < image->node_count; i++) {
         const struct image_node *n = image->nodes[i];
-        const struct image_listener *l = cluster_view_address(b->view, n->id);
+        const struct image_listener *l = cluster_view_named(b->view, n->id);
         if (!l)
             continue;
         b->out->brokers[b->out->brokers_count++] = (struct metadata_response_broker){
@@ -272,7 +272,7 @@ static enum rc build_wanted(struct metadata_builder *b, enum metadata_scope scop
     for (uint32_t i = 0; i < count && rc == RC_OK; i++) {
         if (scope == METADATA_BY_ID && uuid_is_zero(list[i]->topic_id))
             continue; // where ids are used, names do not count
-        const struct image_topic *t = wanted_topic(b->view->image, list[i], scope);
+        const struct image_topic *t = metadata_wanted_topic(b->view->image, list[i], scope);
         if (t)
             rc = build_topic(b, t);
         else

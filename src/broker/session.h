@@ -71,6 +71,7 @@ struct session {
     bool greeted; // a whole frame has been understood
     bool counted; // in broker.addresses
     uint64_t active_ns, stalled_ns, closing_ns;
+    uint64_t leaders_told_ns; // when Metadata last said here who leads; 0: never
     struct io_addr peer;
     int32_t replica;       // the node whose fetches come here, over the peer port; NODE_ID_NONE: a client
     int64_t replica_epoch; // its broker epoch, as its Hello said

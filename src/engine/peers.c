@@ -145,6 +145,7 @@ static void down(struct peer *peer, uint64_t delay_ms)
         next_address(peer);
     peer->state = PEER_DOWN;
     peer->echo_ns = 0;
+    peer->echoes_settled = peer->echoes_asked;
     arm(peer, delay_ms);
 }
 
@@ -306,7 +307,11 @@ static void dialled_frame(struct peer_link *l, const struct peer_frame *f)
         fell(peer, BACKOFF_MS_MAX);
         if (p->config.hooks->refused)
             p->config.hooks->refused(p->config.context, peer, code);
-    } else if (peer->state == PEER_UP && f->key != PEER_ECHO) {
+    } else if (peer->state == PEER_UP && f->key == PEER_ECHO) {
+        peer->echoes_settled += peer->echoes_settled < peer->echoes_asked; // they come in order
+        if (p->config.hooks->echoed)
+            p->config.hooks->echoed(p->config.context, peer);
+    } else if (peer->state == PEER_UP) {
         p->config.hooks->message(p->config.context, NULL, (struct peer_route){.node = peer->node}, f);
     }
 }
@@ -349,11 +354,18 @@ void peers_met_anew(struct peers *p, const struct peer_hello *h)
         arm(peer, 0);
 }
 
+static enum rc echo_send(struct peer *peer)
+{
+    struct echo_request m = {0};
+    enum rc rc = peer_link_send(&peer->link, &echo_request_message, 0, &m, PEER_URGENT);
+    peer->echoes_asked += rc == RC_OK;
+    return rc;
+}
+
 // A network that was cut leaves connections behind on which TCP tries again too rarely, and what the other node sends on
 // its own says nothing about them. False: given up, a new one is made.
 static bool echoes(struct peer *peer)
 {
-    struct echo_request m = {0};
     uint64_t now = peers_now_ns(peer->owner);
     if (peer->echo_ns && now - peer->echo_ns > ECHO_WAIT_MS * NS_PER_MS) {
         // Not inside this call, whose caller may be in the middle of a step.
@@ -362,7 +374,7 @@ static bool echoes(struct peer *peer)
         return false;
     }
     if (!peer->echo_ns && now - peer->heard_ns > ECHO_AFTER_MS * NS_PER_MS) {
-        (void)peer_link_send(&peer->link, &echo_request_message, 0, &m, PEER_URGENT); // full: as bad as unanswered
+        (void)echo_send(peer); // full: as bad as unanswered
         peer->echo_ns = now;
     }
     return true;
@@ -372,6 +384,24 @@ bool peers_answers(struct peers *p, int32_t node)
 {
     struct peer *peer = peers_find(p, node);
     return peer && peer->state == PEER_UP && echoes(peer);
+}
+
+uint64_t peers_ask_echo(struct peers *p, int32_t node)
+{
+    struct peer *peer = peers_find(p, node);
+    if (!peer || peer->state != PEER_UP)
+        return 0;
+    uint64_t turn = p->config.shard->counters.turns + 1;
+    if (peer->echo_turn != turn && echo_send(peer) != RC_OK)
+        return 0;
+    peer->echo_turn = turn;
+    return peer->echoes_asked;
+}
+
+bool peers_echo_settled(struct peers *p, int32_t node, uint64_t echo)
+{
+    const struct peer *peer = peers_find(p, node);
+    return !peer || peer->echoes_settled >= echo;
 }
 
 enum rc peers_send(struct peers *p, int32_t node, const struct schema_message *m, int32_t correlation,

@@ -76,6 +76,8 @@ struct peer {
     uint32_t tries;        // since it was UP
     uint64_t heard_ns; // anything on the connection made here
     uint64_t echo_ns;  // when an echo was asked for that has not come, 0: none
+    uint64_t echoes_asked, echoes_settled; // of all its connections; settled: it came, or the connection is gone
+    uint64_t echo_turn; // the shard's turn in which the last one left
     bool was_up;           // broke since it was last UP
     struct io_addr up_addr; // where it was UP last: only there a refusal says that it is dead
     bool dead;             // proved so, and not met since
@@ -116,6 +118,8 @@ struct peers_hooks {
     // A replica's connection for fetches, greeted: the descriptor goes over (io_sock_adopt() or io_sock_refuse() before
     // it returns). NULL: refused.
     void (*adopt)(void *context, const struct peer_hello *theirs, int fd, const struct io_addr *from);
+    // An echo that was asked for has come. NULL: of no interest.
+    void (*echoed)(void *context, struct peer *p);
     // A message: on an inlet (hello: what that side said), or an answer on the connection made here (inlet NULL).
     void (*message)(void *context, struct peer_inlet *inlet, struct peer_route from, const struct peer_frame *f);
 };
@@ -157,6 +161,11 @@ bool peers_up(struct peers *p, int32_t node);
 // UP and not known to be dead: where nothing was heard for long it is asked, and given up, in a coming turn, when no word
 // comes. True until then.
 bool peers_answers(struct peers *p, int32_t node);
+// Asks node, over the connection made here, whether it is there; one echo serves all who ask in a turn. Returns the number
+// to ask peers_echo_settled() about, 0: it is not UP, or nothing can be asked.
+uint64_t peers_ask_echo(struct peers *p, int32_t node);
+// Whether that echo has come, or never will: hooks.echoed and hooks.changed say when to look again.
+bool peers_echo_settled(struct peers *p, int32_t node, uint64_t echo);
 // Another place where node may be: it is dialled there, too, and accepted from there. RC_FULL.
 enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr);
 // This node belongs to a cluster from now on. Those who have come to it are learned from what they said then.

@@ -296,10 +296,11 @@ static void on_work(struct shard_task *t)
     next = sooner(next, quorum_say_leaderless(q, now));
     next = sooner(next, quorum_self_work(q, now));
     next = sooner(next, answer_landed(q, now));
+    quorum_confirm_work(q);
     pump(q);
     if (!q->forming)
         next = sooner(next, quorum_disk_write(q, now));
-    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->confirms};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         next = expire(q, lists[i], now, next);
     if (quorum_applies(q) || q->draft.op)
@@ -323,7 +324,10 @@ void quorum_wake(struct quorum *q)
 
 void quorum_take(struct quorum *q, struct quorum_op *op)
 {
-    list_push_back(&q->queue, &op->link);
+    if (op->kind == QUORUM_CONFIRM)
+        quorum_confirm_take(q, op);
+    else
+        list_push_back(&q->queue, &op->link);
     quorum_wake(q);
 }
 

@@ -25,10 +25,21 @@ struct quorum_op;
 //                        RC_INVALID_VOTER_KEY, RC_INVALID_REQUEST (the last voter, too many, no peer port here, or
 //                        a host without an address); an observer that is not there or has not caught up, or another
 //                        change under way, is waited for until the deadline
+// And of this node's own, whoever leads:
+//   QUORUM_CONFIRM       answer: struct quorum_confirm. RC_OK: each of the nodes gave a sign of life that it was asked for
+//                        after the submission, or its connection is gone or was not there; quorum_lost_nodes() then knows of
+//                        those who died. RC_TIMED_OUT: one is silent.
 enum quorum_kind {
     QUORUM_DESCRIBE = CONTROLLER_KINDS,
     QUORUM_CHANGE_VOTER,
+    QUORUM_CONFIRM,
     QUORUM_KINDS,
+};
+
+struct quorum_confirm {
+    const int32_t *nodes;
+    uint64_t *echoes; // private; room for count of them
+    uint32_t count;
 };
 
 enum { QUORUM_VOTER_REMOVE, QUORUM_VOTER_ADD, QUORUM_VOTER_LEAD }; // voter_change.change
@@ -221,6 +232,9 @@ uint64_t quorum_lease_ns(const struct quorum *q);
 // Nodes whose process this one has seen die (their connection broke, and a new one is refused or not made yet) a session ago
 // at most, and that have not been met since: the controller may not have said so yet. Fills up to max of them; any shard.
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max);
+// Nodes that were fenced a moment ago without having said good-bye, and of whose end this node has known only since
+// since_ns: up to max of them; any shard.
+uint32_t quorum_fenced_nodes(const struct quorum *q, uint64_t now_ns, uint64_t since_ns, int32_t *out, uint32_t max);
 // Voters of the newest set this node has in its log, from any shard (an atomic read).
 uint32_t quorum_voter_count(const struct quorum *q);
 // How far a node's clock was ahead of this one's when it last said so; QUORUM_CLOCK_UNKNOWN: it never did. Any shard.

@@ -263,7 +263,8 @@ static void configure(struct quorum *q)
     q->beat_every_ns = (uint64_t)config_broker_int(&l, "broker.heartbeat.interval.ms", 2000) * QUORUM_NS_PER_MS;
     if (q->beat_every_ns > q->session_ns / 4)
         q->beat_every_ns = q->session_ns / 4; // two may be lost within a lease's half session
-    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->readers, &q->remotes};
+    struct list *lists[] = {&q->queue,   &q->flying,   &q->landed,  &q->away,
+                            &q->changes, &q->confirms, &q->readers, &q->remotes};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         list_init(lists[i]);
     arena_init(&q->format_arena, 1 << 16, NULL, 0);
@@ -388,7 +389,7 @@ void quorum_destroy(struct quorum *q)
     quiesce(q);
     quorum_apply_drop(q);
     quorum_draft_drop(q);
-    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes};
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->confirms};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         abandon(lists[i]);
     while (!list_empty(&q->readers))

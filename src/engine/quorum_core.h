@@ -54,11 +54,13 @@ struct quorum_form {
     struct shard_timer timer;
 };
 
-// What this node has seen of another itself (quorum_met.c). lost_ns and ahead_ms are atomic; a node keeps its place for
-// ever.
+// What this node has seen of another itself (quorum_met.c). lost_ns, gone_ns, fenced_ns and ahead_ms are atomic; a node
+// keeps its place for ever.
 struct quorum_met {
     int32_t node;
     uint64_t lost_ns; // taken for dead until then, 0: it lives
+    uint64_t gone_ns; // since when it is known that it is lost or fenced, 0: it is neither
+    uint64_t fenced_ns; // without a good-bye: when that will be a moment ago; 0: it was not
     int64_t ahead_ms; // its clock, against this node's
     bool apart;       // and that was said
     int64_t address_epoch; // the broker epoch under which it was said to advertise this node's address
@@ -190,6 +192,7 @@ struct quorum {
     struct list landed;        // committed, not yet seen by every shard
     struct list away;          // with the controller of another node
     struct list changes;       // of voters: not in the log yet, or not committed
+    struct list confirms;      // wait for signs of life
     uint64_t batch_index;      // of the batch under way, 0: none
     struct list readers;
     bool held; // readers are told nothing yet
@@ -285,6 +288,7 @@ bool quorum_cluster_of(const struct quorum *q, const struct peer_hello *h); // o
 // quorum_met.c
 void quorum_met_lost(struct quorum *q, int32_t node, uint64_t for_ns); // 0: it lives
 void quorum_met_clock(struct quorum *q, int32_t node, int64_t wall_ms);
+void quorum_met_nodes(struct quorum *q, const struct image *fresh); // who is fenced now, against the image before
 void quorum_met_addresses(struct quorum *q, const struct image *image); // warns when a live node has this one's address
 // quorum_raft.c
 void quorum_raft_send(struct quorum *q, const struct raft_message *m);
@@ -306,6 +310,9 @@ void quorum_forward_answer(struct quorum *q, int32_t node, const struct peer_fra
 // quorum_voters.c
 void quorum_voters_take(struct quorum *q, struct quorum_op *op); // QUORUM_DESCRIBE, QUORUM_CHANGE_VOTER, on the leader
 uint64_t quorum_voters_work(struct quorum *q, uint64_t now);     // returns when it wants to be called again
+// quorum_confirm.c
+void quorum_confirm_take(struct quorum *q, struct quorum_op *op);
+void quorum_confirm_work(struct quorum *q); // completes what nobody is waited for any more
 // quorum_brokers.c
 uint64_t quorum_brokers_work(struct quorum *q, uint64_t now);
 void quorum_brokers_lost(struct quorum *q, int32_t node); // the process met last is dead; another may be registered

@@ -7,6 +7,8 @@
 
 enum { CLOCKS_APART_MS = 60 * 1000 };
 
+#define FENCED_NAMED_NS UINT64_C(3000000000) // clients that lost a leader have asked by then who leads
+
 static struct quorum_met *met(struct quorum *q, int32_t node, bool add)
 {
     uint32_t i = 0;
@@ -24,8 +26,27 @@ static struct quorum_met *met(struct quorum *q, int32_t node, bool add)
 void quorum_met_lost(struct quorum *q, int32_t node, uint64_t for_ns)
 {
     struct quorum_met *m = met(q, node, for_ns > 0);
-    if (m)
-        __atomic_store_n(&m->lost_ns, for_ns ? shard_now_ns(q->shard) + for_ns : 0, __ATOMIC_RELAXED);
+    if (!m)
+        return;
+    uint64_t now = shard_now_ns(q->shard);
+    __atomic_store_n(&m->lost_ns, for_ns ? now + for_ns : 0, __ATOMIC_RELAXED);
+    if (!for_ns != !m->gone_ns && !m->fenced_ns)
+        __atomic_store_n(&m->gone_ns, for_ns ? now : 0, __ATOMIC_RELAXED);
+}
+
+void quorum_met_nodes(struct quorum *q, const struct image *fresh)
+{
+    uint64_t now = shard_now_ns(q->shard);
+    for (uint32_t i = 0; i < fresh->node_count; i++) {
+        const struct image_node *n = fresh->nodes[i], *old = image_node(q->image, n->id);
+        bool falls = n->fenced && !n->in_shutdown && old && !old->fenced && !old->in_shutdown;
+        struct quorum_met *m = falls || !n->fenced ? met(q, n->id, falls) : NULL;
+        if (!m || (!falls && !m->fenced_ns))
+            continue;
+        __atomic_store_n(&m->fenced_ns, falls ? now + FENCED_NAMED_NS : 0, __ATOMIC_RELAXED);
+        if (!falls || !m->gone_ns)
+            __atomic_store_n(&m->gone_ns, falls ? now : 0, __ATOMIC_RELAXED);
+    }
 }
 
 uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out, uint32_t max)
@@ -33,6 +54,16 @@ uint32_t quorum_lost_nodes(const struct quorum *q, uint64_t now_ns, int32_t *out
     uint32_t count = __atomic_load_n(&q->met_count, __ATOMIC_ACQUIRE), n = 0;
     for (uint32_t i = 0; i < count && n < max; i++)
         if (__atomic_load_n(&q->met[i].lost_ns, __ATOMIC_RELAXED) > now_ns)
+            out[n++] = q->met[i].node;
+    return n;
+}
+
+uint32_t quorum_fenced_nodes(const struct quorum *q, uint64_t now_ns, uint64_t since_ns, int32_t *out, uint32_t max)
+{
+    uint32_t count = __atomic_load_n(&q->met_count, __ATOMIC_ACQUIRE), n = 0;
+    for (uint32_t i = 0; i < count && n < max; i++)
+        if (__atomic_load_n(&q->met[i].fenced_ns, __ATOMIC_RELAXED) > now_ns &&
+            __atomic_load_n(&q->met[i].gone_ns, __ATOMIC_RELAXED) > since_ns)
             out[n++] = q->met[i].node;
     return n;
 }

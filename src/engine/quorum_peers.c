@@ -294,6 +294,12 @@ static void on_changed(void *context, struct peer *p)
     quorum_wake(q);
 }
 
+static void on_echoed(void *context, struct peer *p)
+{
+    (void)p;
+    quorum_wake(context);
+}
+
 static void on_lost(void *context, struct peer *p)
 {
     struct quorum *q = context;
@@ -381,6 +387,7 @@ static const struct peers_hooks hooks = {
     .changed = on_changed,
     .refused = on_refused,
     .lost = on_lost,
+    .echoed = on_echoed,
     .adopt = on_adopt,
     .message = on_message,
 };

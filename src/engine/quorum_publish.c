@@ -86,8 +86,11 @@ static void offer(struct quorum *q, struct quorum_reader *r, const struct image 
 void quorum_publish(struct quorum *q, const struct image *fresh_owned)
 {
     const struct image *old = q->image;
+    bool nodes = fresh_owned->changes.everything || fresh_owned->changes.nodes;
+    if (nodes)
+        quorum_met_nodes(q, fresh_owned);
     q->image = fresh_owned;
-    if (fresh_owned->changes.everything || fresh_owned->changes.nodes)
+    if (nodes)
         quorum_peers_learn(q);
     for (struct list_node *n = q->readers.head.next; n != &q->readers.head && !q->held && !q->resting; n = n->next)
         offer(q, container_of(n, struct quorum_reader, link), fresh_owned);

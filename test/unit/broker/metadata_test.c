@@ -176,6 +176,67 @@ Test(metadata, a_leader_that_was_seen_to_die_is_none_while_the_controller_has_no
     cr_assert_eq(out.brokers_count, 2, "it may live after all");
 }
 
+static void fence(int32_t node)
+{
+    const struct image_node *n = image_node(f.image, node);
+    struct controller_node_state state = {.node = node, .broker_epoch = n->broker_epoch, .fenced = true}, answer = state;
+    cr_assert_eq(fixture_decide(&f, CONTROLLER_NODE_STATE, &state, &answer), RC_OK);
+    look();
+}
+
+Test(metadata, a_broker_that_died_is_named_once_more_beside_those_who_lead_in_its_stead)
+{
+    struct metadata_request_topic name = {.name = bytes_str("beta")};
+    struct metadata_request in = {.topics = &name, .topics_count = 1};
+    fence(2);
+    view.named[0] = 2;
+    view.named_count = 1;
+    struct metadata_response out = ask(&in, 9);
+    cr_assert_eq(out.brokers_count, 2);
+    cr_assert_eq(out.brokers[1].node_id, 2);
+    for (uint32_t i = 0; i < out.topics[0].partitions_count; i++) {
+        cr_assert_neq(out.topics[0].partitions[i].leader_id, 2);
+        cr_assert_eq(out.topics[0].partitions[i].offline_replicas_count, 1);
+    }
+    view.named[0] = 7; // nobody
+    cr_assert_eq(ask(&in, 9).brokers_count, 1);
+}
+
+static uint32_t leaders(const struct metadata_request *in, int32_t self, int32_t **nodes)
+{
+    uint32_t count = 9;
+    *nodes = NULL;
+    cr_assert_eq(metadata_leaders(f.image, in, 9, self, &f.arena, nodes, &count), RC_OK);
+    return count;
+}
+
+Test(metadata, leaders_are_those_of_what_is_asked_for_each_once_without_oneself)
+{
+    int32_t *nodes;
+    struct metadata_request in;
+    metadata_request_init(&in);
+    in.topics = NULL; // all
+    cr_assert_eq(leaders(&in, 1, &nodes), 1);
+    cr_assert_eq(nodes[0], 2);
+    cr_assert_eq(leaders(&in, 2, &nodes), 1);
+    cr_assert_eq(nodes[0], 1);
+    cr_assert_eq(leaders(&in, 3, &nodes), 2, "a node that leads nothing");
+
+    struct metadata_request_topic names[2] = {{.name = bytes_str("alpha")}, {.name = bytes_str("nowhere")}};
+    in.topics = names;
+    in.topics_count = 2;
+    int32_t leader = image_partition(image_topic_by_name(f.image, bytes_str("alpha")), 0)->leader;
+    cr_assert_eq(leaders(&in, leader, &nodes), 0);
+    cr_assert_eq(leaders(&in, 3 - leader, &nodes), 1);
+    cr_assert_eq(nodes[0], leader);
+
+    in.topics_count = 0; // brokers only
+    cr_assert_eq(leaders(&in, 1, &nodes), 0);
+    in.topics = NULL;
+    fence(2);
+    cr_assert_eq(leaders(&in, 1, &nodes), 0, "whoever is left is oneself");
+}
+
 Test(metadata, another_listener_has_other_addresses)
 {
     view.listener = bytes_str("INSIDE");

@@ -17,7 +17,7 @@ struct side {
     struct peer_address addresses[2];
     struct peer_hello says;
     bool refuses;
-    unsigned lost, fell, messages, answers;
+    unsigned lost, fell, messages, answers, echoed;
     int64_t applied[MESSAGES_MAX];
 };
 
@@ -49,6 +49,13 @@ static void on_lost(void *context, struct peer *p)
     s->lost++;
 }
 
+static void on_echoed(void *context, struct peer *p)
+{
+    struct side *s = context;
+    (void)p;
+    s->echoed++;
+}
+
 static void on_message(void *context, struct peer_inlet *inlet, struct peer_route from, const struct peer_frame *f)
 {
     struct side *s = context;
@@ -74,7 +81,8 @@ static void on_message(void *context, struct peer_inlet *inlet, struct peer_rout
 }
 
 static const struct peers_hooks hooks = {
-    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .message = on_message};
+    .hello = on_hello, .judge = on_judge, .changed = on_changed, .lost = on_lost, .echoed = on_echoed,
+    .message = on_message};
 
 static void side_open(struct side *s, int32_t node, const uint16_t ports[2])
 {
@@ -278,6 +286,42 @@ Test(peers, who_is_asked_whether_it_lives_is_given_up_without_an_answer)
     cr_assert_eq(a.fell, 1);
     side_close(&a);
     side_close(&b);
+}
+
+Test(peers, an_echo_is_settled_by_its_answer_or_by_the_end_of_the_connection)
+{
+    static struct side a, b;
+    uint16_t ports[2];
+    ports_find(ports);
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    cr_assert_eq(peers_ask_echo(&a.peers, 2), 0, "it is not UP yet");
+    cr_assert_eq(peers_ask_echo(&a.peers, 9), 0, "nobody knows it");
+    until_up(&a, &b);
+    uint64_t first = peers_ask_echo(&a.peers, 2);
+    cr_assert_neq(first, 0);
+    cr_assert_eq(peers_ask_echo(&a.peers, 2), first, "one serves all who ask in a turn");
+    cr_assert_not(peers_echo_settled(&a.peers, 2, first));
+    turns(&a, NULL, 1);
+    uint64_t second = peers_ask_echo(&a.peers, 2);
+    cr_assert_gt(second, first, "this one may have died since");
+    for (int i = 0; i < 4000 && !a.echoed; i++)
+        turns(&a, &b, 1);
+    cr_assert(peers_echo_settled(&a.peers, 2, first));
+    for (int i = 0; i < 4000 && !peers_echo_settled(&a.peers, 2, second); i++)
+        turns(&a, &b, 1);
+    cr_assert(peers_echo_settled(&a.peers, 2, second));
+    cr_assert_eq(a.echoed, 2);
+    turns(&a, NULL, 1);
+    uint64_t third = peers_ask_echo(&a.peers, 2);
+    cr_assert_not(peers_echo_settled(&a.peers, 2, third));
+    side_close(&b);
+    for (int i = 0; i < 4000 && !a.fell; i++)
+        turns(&a, NULL, 1);
+    cr_assert_eq(a.fell, 1);
+    cr_assert(peers_echo_settled(&a.peers, 2, third));
+    cr_assert_eq(a.echoed, 2);
+    side_close(&a);
 }
 
 Test(peers, another_cluster_is_told_why)

@@ -174,3 +174,63 @@ Test(quorum_peers, without_a_controller_who_is_connected_keeps_its_id)
     cr_assert_eq(judged(&w, new_folder, new_life, -1), RC_OK);
     world_close(&w);
 }
+
+static uint32_t named(const struct world *w, uint64_t since_ns)
+{
+    int32_t out[2] = {NODE_ID_NONE, NODE_ID_NONE};
+    uint32_t n = quorum_fenced_nodes(&w->q, shard_now_ns(w->q.shard), since_ns, out, 2);
+    cr_assert(n == 0 || (n == 1 && out[0] == OTHER));
+    return n;
+}
+
+// The image in which the other node is fenced or not, after the one before.
+static void becomes(struct world *w, bool fenced, bool in_shutdown)
+{
+    struct image_node node = w->other;
+    struct image fresh = w->image;
+    node.fenced = fenced;
+    node.in_shutdown = in_shutdown;
+    fresh.nodes[0] = &node;
+    quorum_met_nodes(&w->q, &fresh);
+    w->other = node;
+}
+
+Test(quorum_peers, who_is_fenced_without_a_good_bye_is_named_to_those_who_have_not_heard_since)
+{
+    static struct world w;
+    world_open(&w);
+    cr_assert_eq(named(&w, 0), 0);
+    becomes(&w, true, false);
+    uint64_t gone = shard_now_ns(w.q.shard);
+    cr_assert_eq(named(&w, 0), 1);
+    cr_assert_eq(named(&w, gone - 1), 1);
+    cr_assert_eq(named(&w, gone), 0, "told in the turn in which it was known");
+    becomes(&w, false, false);
+    cr_assert_eq(named(&w, 0), 0, "it is back");
+    // What counts is when it was known here, not when the controller said so.
+    quorum_met_lost(&w.q, OTHER, w.q.session_ns);
+    cr_assert_eq(named(&w, 0), 0, "nobody says yet that it is fenced");
+    uint64_t lost = w.q.met[0].gone_ns;
+    cr_assert_neq(lost, 0);
+    w.q.met[0].gone_ns = lost - 5;
+    becomes(&w, true, false);
+    cr_assert_eq(named(&w, lost - 6), 1);
+    cr_assert_eq(named(&w, lost - 5), 0);
+    w.q.met[0].fenced_ns = 1;
+    cr_assert_eq(named(&w, 0), 0, "that was long ago");
+    world_close(&w);
+}
+
+Test(quorum_peers, who_leaves_in_order_or_was_only_cut_off_is_not_named)
+{
+    static struct world w;
+    world_open(&w);
+    becomes(&w, false, true);
+    becomes(&w, true, true);
+    cr_assert_eq(named(&w, 0), 0, "its partitions had moved before");
+    becomes(&w, false, false);
+    quorum_met_lost(&w.q, OTHER, w.q.session_ns);
+    quorum_met_lost(&w.q, OTHER, 0);
+    cr_assert_eq(w.q.met[0].gone_ns, 0, "met again");
+    world_close(&w);
+}

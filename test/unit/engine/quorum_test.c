@@ -556,6 +556,25 @@ Test(quorum, a_request_past_its_deadline_is_answered)
     node_forget(&n);
 }
 
+// Alone it has no connections: nobody is waited for.
+Test(quorum, a_sign_of_life_of_who_is_not_there_is_not_waited_for)
+{
+    struct node n;
+    node_make(&n);
+    cr_assert_eq(node_open(&n, 1), RC_OK, "%s", n.text);
+    int32_t others[2] = {2, 3};
+    uint64_t echoes[2] = {9, 9};
+    struct quorum_confirm confirm = {.nodes = others, .echoes = echoes, .count = 2};
+    struct ask a = {0};
+    a.op = (struct quorum_op){.kind = QUORUM_CONFIRM, .answer = &confirm, .done = asked};
+    quorum_submit(n.q, &n.group.shards[0], &a.op);
+    cr_assert_not(a.done, "never inside the call");
+    turns(&n, &a.done);
+    cr_assert(a.done && a.rc == RC_OK);
+    node_close(&n);
+    node_forget(&n);
+}
+
 Test(quorum, an_interrupted_format_is_done_again)
 {
     struct node n;
