@@ -126,7 +126,7 @@ struct quorum_self {
     int64_t broker_epoch;
     bool busy;              // its op is under way
     uint64_t retry_ns;      // when to ask again
-    uint64_t give_up_ns;    // registration
+    uint64_t duplicate_ns, duplicate_last_ns; // since when, and until when, all say that its id is another process's; 0: no
     uint64_t beat_ns;       // next heartbeat
     uint64_t beat_applied;  // what the last one said
     int32_t beat_correlation; // 0: none unanswered
@@ -325,4 +325,7 @@ uint64_t quorum_tend_work(struct quorum *q, uint64_t now); // returns when it wa
 // quorum_register.c
 uint64_t quorum_self_work(struct quorum *q, uint64_t now);
 void quorum_self_beaten(struct quorum *q, const struct peer_frame *f);
+// This node's id is said to be another process's. False: it has been for longer than a dead process would be taken for
+// alive, and that is said: give up.
+bool quorum_self_patient(struct quorum *q);
 void quorum_self_image(struct quorum *q, const struct image *image); // a newer one, about to be published

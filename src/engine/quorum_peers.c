@@ -279,6 +279,7 @@ static void on_changed(void *context, struct peer *p)
     if (p->state == PEER_UP && !q->forming)
         say_differences(q, p);
     if (p->state == PEER_UP) {
+        q->self.duplicate_ns = 0; // somebody talks with it
         quorum_met_lost(q, p->node, 0);
         quorum_met_clock(q, p->node, p->hello.wall_ms);
     } else {
@@ -313,15 +314,31 @@ static void on_lost(void *context, struct peer *p)
     quorum_wake(q);
 }
 
+static bool up_with_any(const struct quorum *q)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < q->peers->count && !any; i++)
+        any = q->peers->table[i].in_use && q->peers->table[i].state == PEER_UP;
+    return any;
+}
+
 // Who was cut off while another process registered under this id is let in by nobody who knows it, and so would never see
-// it in an image.
+// it in an image. One that comes under the id of a process that lives is let in by nobody either, and so hears from no
+// controller that would refuse its registration.
 static void on_refused(void *context, struct peer *p, int16_t code)
 {
     struct quorum *q = context;
-    if (code != kerr_of(RC_STALE_BROKER_EPOCH) || q->self.stage < QUORUM_SELF_REGISTERED)
+    if (q->dead)
         return;
-    q->self.stage = QUORUM_SELF_FAILED;
-    quorum_dead(q, RC_STALE_BROKER_EPOCH, p->refusal);
+    if (code == kerr_of(RC_STALE_BROKER_EPOCH) && q->self.stage >= QUORUM_SELF_REGISTERED) {
+        q->self.stage = QUORUM_SELF_FAILED;
+        quorum_dead(q, RC_STALE_BROKER_EPOCH, p->refusal);
+    }
+    if (code == kerr_of(RC_DUPLICATE_BROKER_REGISTRATION) && q->self.stage < QUORUM_SELF_REGISTERED && !up_with_any(q) &&
+        !quorum_self_patient(q)) {
+        q->self.stage = QUORUM_SELF_FAILED;
+        quorum_dead(q, RC_DUPLICATE_BROKER_REGISTRATION, p->refusal);
+    }
 }
 
 // ---- fetches ----

@@ -12,7 +12,8 @@
 enum {
     REGISTER_WAIT_MS = 5000,     // for one answer
     RETRY_MS = 100,
-    REGISTER_PATIENCE_MS = 60000, // initial.broker.registration.timeout.ms
+    DUPLICATE_PATIENCE_MS = 3000, // longer than a session
+    DUPLICATE_GAP_MS = 3000,      // between two who say so; they are asked every second
     BEAT_PATIENCE_MS = 3000,
     LEAVE_MS = 2000,
     LOOK_MS = 10, // how often, meanwhile
@@ -41,6 +42,26 @@ static void end(struct quorum *q, enum rc rc)
 static bool passes(enum rc rc)
 {
     return rc == RC_NOT_CONTROLLER || rc == RC_TIMED_OUT || rc == RC_NOMEM;
+}
+
+// ---- another process with the same id ----
+
+// One that has died is taken for alive until its session ends, and its successor has to wait for that. Who says nothing is
+// no witness, so the answers may not be far apart.
+bool quorum_self_patient(struct quorum *q)
+{
+    struct quorum_self *s = &q->self;
+    uint64_t now = shard_now_ns(q->shard);
+    if (s->duplicate_ns == 0 || now - s->duplicate_last_ns > DUPLICATE_GAP_MS * QUORUM_NS_PER_MS)
+        s->duplicate_ns = now;
+    s->duplicate_last_ns = now;
+    if (now - s->duplicate_ns < q->session_ns + DUPLICATE_PATIENCE_MS * QUORUM_NS_PER_MS)
+        return true;
+    trace_error(q->config.trace,
+                "another process with id %d is alive, and has been for %llu s: give each node its own --id, or stop that "
+                "process first if this one is to take its place",
+                q->config.node_id, (unsigned long long)((now - s->duplicate_ns) / (1000 * QUORUM_NS_PER_MS)));
+    return false;
 }
 
 // ---- registering ----
@@ -77,15 +98,11 @@ static void registered(struct quorum_op *op, enum rc rc)
     struct quorum *q = r->quorum;
     r->broker_epoch = r->registration.broker_epoch;
     arena_reset(&r->arena); // what the answer pointed to
-    bool patient = shard_now_ns(q->shard) < q->self.give_up_ns;
-    if (q->peers && !q->dead && (passes(rc) || (rc == RC_DUPLICATE_BROKER_REGISTRATION && patient))) {
+    if (q->peers && !q->dead && (passes(rc) || (rc == RC_DUPLICATE_BROKER_REGISTRATION && quorum_self_patient(q)))) {
         retry_later(q);
         return;
     }
     if (rc != RC_OK) {
-        if (rc == RC_DUPLICATE_BROKER_REGISTRATION)
-            trace_error(q->config.trace, "another process with id %d is alive; give each node its own --id",
-                        q->config.node_id);
         end(q, rc);
         return;
     }
@@ -139,7 +156,6 @@ void quorum_register(struct quorum *q, struct quorum_registration *r)
     arena_init(&r->arena, 1 << 20, NULL, 0);
     q->self.registration = r;
     q->self.stage = QUORUM_SELF_REGISTERING;
-    q->self.give_up_ns = UINT64_MAX;
     if (q->peers)
         quorum_wake(q); // when there is a cluster
     else
@@ -324,8 +340,6 @@ uint64_t quorum_self_work(struct quorum *q, uint64_t now)
         return next;
     bool asks = (s->stage == QUORUM_SELF_REGISTERING || s->stage == QUORUM_SELF_UNFENCING) && !s->busy && !s->leaving;
     if (asks && now >= s->retry_ns) {
-        if (s->give_up_ns == UINT64_MAX)
-            s->give_up_ns = now + REGISTER_PATIENCE_MS * QUORUM_NS_PER_MS;
         if (s->stage == QUORUM_SELF_REGISTERING)
             ask(q);
         else

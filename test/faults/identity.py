@@ -4,6 +4,7 @@ Whatever they try, the clusters that run are not changed."""
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -28,10 +29,10 @@ def epochs(cluster):
         cluster.admin('quorum', 'status', '--json'))['term']
 
 
-def run_as(cluster, folder, number, peers, listen=None):
+def run_as(cluster, folder, number, peers, listen=None, settings=()):
     """A further process under an id, with a list of peers."""
     os.makedirs(folder, exist_ok=True)
-    return Server(cluster.weir, folder, ['memory=64MiB'], ['--id', str(number), '--peers', ','.join(peers)], listen or free_port())
+    return Server(cluster.weir, folder, ['memory=64MiB'] + list(settings), ['--id', str(number), '--peers', ','.join(peers)], listen or free_port())
 
 
 def said(server, word, seconds):
@@ -108,18 +109,23 @@ def same_folder(weir):
 def second_process(weir, give_up=False):
     """A second process with an id that lives, and a folder of its own, is not registered, whatever it is asked through; the
     first keeps id, leaderships and ISR. Once the first is dead the second is let in, without a vote."""
-    with Three(weir) as cluster:
+    session_ms = 2000 if give_up else 9000
+    with Three(weir, ['broker.session.timeout.ms=%d' % session_ms]) as cluster:
         cluster.create('t', 1)
         cluster.whole('t')
         before = epochs(cluster)
         peers = peers_of(cluster)
         second = run_as(cluster, os.path.join(cluster.folder, 'second'), 2, [
-            peers[0], '2@127.0.0.1:%d' % free_port(), peers[2]])
+            peers[0], '2@127.0.0.1:%d' % free_port(), peers[2]], settings=['broker.session.timeout.ms=%d' % session_ms])
         second.begin()
         try:
             if give_up:
-                assert second.process.wait(90) == 1, second.log()[-1500:]
-                line = said(second, 'another process with id 2 is alive', 1)
+                begin = time.monotonic()
+                code = second.process.wait(30)
+                took = time.monotonic() - begin
+                assert code == 1, 'exit code %d: %s' % (code, second.log()[-1500:])
+                assert took > session_ms / 1000, 'a process that had just died would have been taken for alive: %.1f s' % took
+                line = '%.1f s: %s' % (took, said(second, 'another process with id 2 is alive, and has been', 1).split('error: ')[-1])
             else:
                 time.sleep(4)
                 line = 'not let in for 4 s'
@@ -135,8 +141,38 @@ def second_process(weir, give_up=False):
 
 
 def second_process_gives_up(weir):
-    """The second process says so in the end, and ends with 1."""
+    """The second process says so in the end, later than a session, and ends with 1."""
     return second_process(weir, give_up=True)
+
+
+def hung_process_replaced(weir):
+    """A process hangs, and an empty one takes its id at once: that one is refused until the session of the first has ended, and
+    is let in then. It does not give up."""
+    settings = ['broker.session.timeout.ms=2000']
+    with Three(weir, settings) as cluster:
+        cluster.create('t', 1)
+        cluster.whole('t')
+        hung = cluster.node(2)
+        hung.process.send_signal(signal.SIGSTOP)
+        peers = peers_of(cluster)
+        second = run_as(cluster, os.path.join(cluster.folder, 'second'), 2, [
+            peers[0], '2@127.0.0.1:%d' % free_port(), peers[2]], settings=settings)
+        second.begin()
+        begin = time.monotonic()
+        try:
+            asks = [cluster.node(1).bootstrap, cluster.node(3).bootstrap]
+            until(lambda: 'another process with id 2 is alive' in second.log(), 5, lambda: 'never refused: %s' % second.log()[-1500:])
+            until(lambda: second.process.poll() is None and 2 in topic_state(asks, 't')[1][0][2] and 'an observer of cluster' in second.log(),
+                  20, lambda: second.log()[-1500:] + cluster.log_ends())
+            took = time.monotonic() - begin
+        finally:
+            hung.process.kill()
+            hung.process.wait()
+            second.kill()
+        hung.start()
+        cluster.registered(3)
+        cluster.whole('t')
+    return 'in sync after %.1f s' % took
 
 
 @on_a_network
@@ -174,5 +210,5 @@ def replaced(weir):
     return '%.1f s after it was back: %s' % (took, line.split('error: ')[-1])
 
 
-CASES = [two_clusters, joins_by_mistake, same_folder, second_process, replaced]
-CAMPAIGN = [second_process_gives_up]
+CASES = [two_clusters, joins_by_mistake, same_folder, second_process, second_process_gives_up, hung_process_replaced,
+         replaced]

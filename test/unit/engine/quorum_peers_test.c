@@ -234,3 +234,21 @@ Test(quorum_peers, who_leaves_in_order_or_was_only_cut_off_is_not_named)
     cr_assert_eq(w.q.met[0].gone_ns, 0, "met again");
     world_close(&w);
 }
+
+Test(quorum_peers, an_id_is_given_up_when_it_was_taken_for_longer_than_a_dead_process_could_take_it)
+{
+    static struct world w;
+    world_open(&w);
+    struct quorum_self *s = &w.q.self;
+    cr_assert(quorum_self_patient(&w.q));
+    cr_assert_neq(s->duplicate_ns, 0);
+    s->duplicate_ns -= w.q.session_ns;
+    cr_assert(quorum_self_patient(&w.q), "its session may just have ended");
+    uint64_t since = s->duplicate_ns -= 3000 * QUORUM_NS_PER_MS;
+    s->duplicate_last_ns -= 3001 * QUORUM_NS_PER_MS;
+    cr_assert(quorum_self_patient(&w.q), "nobody has said so for a while: silence is no answer");
+    cr_assert_gt(s->duplicate_ns, since);
+    s->duplicate_ns = since;
+    cr_assert_not(quorum_self_patient(&w.q));
+    world_close(&w);
+}
