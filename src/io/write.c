@@ -76,10 +76,12 @@ static long thread_sleeps(void)
     return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nvcsw : 0;
 }
 
-// A deferred write has finished: a row of quick ones, and some time, are needed to come back.
+// A deferred write has finished: a row of quick ones, and some time, are needed to come back. Each of its pieces may have
+// waited for this loop and for its worker, as a small write does once.
 static void device_observe_deferred(struct io_device *d, uint64_t now_ns, uint64_t ns, size_t bytes)
 {
-    if (ns > WRITE_QUICK_NS + bytes * WRITE_NS_PER_BYTE)
+    uint64_t pieces = (bytes + WRITE_PIECE_BYTES - 1) / WRITE_PIECE_BYTES;
+    if (ns > pieces * WRITE_QUICK_NS + bytes * WRITE_NS_PER_BYTE)
         d->quick_writes = 0;
     else
         d->quick_writes++;

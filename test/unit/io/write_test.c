@@ -123,6 +123,22 @@ IO_TEST(write, a_large_one_does_not_hold_the_loop)
     io_file_close(&f);
 }
 
+IO_TEST(write, a_large_one_is_quick_when_its_pieces_are)
+{
+    struct io_file f = open_log(r, "a");
+    struct io_device *d = &r->io->devices[f.device];
+    uint64_t ms = 1000 * 1000;
+    struct io_op op = {.io = r->io, .file = &f, .n = 1 << 30, .rc = RC_IO};
+    op.started_ns = io_clock_ns(r->io) - 2000 * ms; // 2,048 pieces, of which each may take 2 ms
+    io_write_observe(&op);
+    cr_assert_eq(d->quick_writes, 1);
+    op.n = 512 << 10;
+    op.started_ns = io_clock_ns(r->io) - 40 * ms;
+    io_write_observe(&op);
+    cr_assert_eq(d->quick_writes, 0);
+    io_file_close(&f);
+}
+
 // Vectors that end where a piece does, before it, behind it, and far behind it.
 IO_TEST(write, a_large_one_goes_in_pieces)
 {
