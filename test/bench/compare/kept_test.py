@@ -139,10 +139,6 @@ class Table(unittest.TestCase):
         self.assertIn('| 2 s (floor 0.7 s) |', report.table([made]))
         self.assertIn('| missed; the rate was not held in 3 pairs |', report.table([made]))
 
-    def test_the_rate_of_a_plain_echo_stands_beside_that_of_requests(self):
-        made = run('2026-01-01 10:00', result('requests-16'), floor={'echo_requests_per_s': 116000.0})
-        self.assertIn('(floor 116,000', report.table([made]))
-
     def test_what_stands_beside_a_figure(self):
         made = run('2026-01-01 10:00', result('start', beside={'NATS JetStream': 9.5}))
         self.assertIn('| 2 ms (NATS JetStream 9.5 ms) |', report.table([made]))

@@ -110,8 +110,8 @@ def floor(programs, scratch, seconds):
     """What the same costs programs that do nothing with the bytes: floor.c, CPU time of the server's side, placed as the broker is."""
     def run(*words):
         return run_json(programs / 'floor', *words)
-    path, echo = pathlib.Path(scratch) / 'floor', run('echo', 16, 1200, seconds)
-    out = {'echo_us_per_request': echo['cpu_us_per_request'], 'echo_requests_per_s': echo['requests'] / echo['seconds'],
+    path = pathlib.Path(scratch) / 'floor'
+    out = {'echo_us_per_request': run('echo', 16, 1200, seconds)['cpu_us_per_request'],
            'in_cpu_s_per_gb': run('in', path, 65536, 1000000000)['cpu_s_per_gb'],
            'out_cpu_s_per_gb': run('out', path, 1 << 20, 2000000000)['cpu_s_per_gb']}
     path.unlink()

@@ -10,7 +10,7 @@ import rows
 BEGIN, END = '<!-- tools/bench compare --report: begin -->', '<!-- tools/bench compare --report: end -->'
 # What a plain program pays for the same, beside weir's figure: (figures of the floor, times them).
 FLOORS = {'cpu-64k': (('in_cpu_s_per_gb', 'out_cpu_s_per_gb'), 1), 'cpu-1m': (('in_cpu_s_per_gb', 'out_cpu_s_per_gb'), 1),
-          'requests-16': (('echo_requests_per_s',), 1), 'p99': (('echo_p99_ms',), 1), 'p99.9': (('echo_p99_9_ms',), 1)}
+          'p99': (('echo_p99_ms',), 1), 'p99.9': (('echo_p99_9_ms',), 1)}
 
 
 def load(paths):
