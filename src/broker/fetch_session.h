@@ -128,8 +128,6 @@ void fetch_shares_init(struct fetch_share *shares, struct engine *engine, struct
 enum rc fetch_shares_make(struct fetch_session *s, struct engine_shard *home);
 // Lets go of a session's partitions on every shard, then frees it.
 void fetch_shares_close(struct fetch_session *s);
-// Called by the item's partition, on its shard.
-void fetch_share_news(struct partition_watch *w, enum partition_news news, uint64_t bytes_added);
 // On the share's shard: item is told of news from here on, if its partition is there.
 void fetch_share_watch(struct fetch_share *share, struct fetch_item *item);
 // The same: no more.

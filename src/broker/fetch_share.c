@@ -30,7 +30,7 @@ enum rc fetch_shares_make(struct fetch_session *s, struct engine_shard *home)
 
 // ------------------------------------------------------------------------------------------------ news
 
-void fetch_share_news(struct partition_watch *w, enum partition_news news, uint64_t bytes_added)
+static void fetch_share_news(struct partition_watch *w, enum partition_news news, uint64_t bytes_added)
 {
     struct fetch_item *item = container_of(w, struct fetch_item, watch);
     struct fetch_share *share = item->share;

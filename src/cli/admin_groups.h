@@ -21,5 +21,3 @@ int admin_groups_delete(struct cli *cli, const struct cli_parsed *parsed);
 int admin_groups_delete_offsets(struct cli *cli, const struct cli_parsed *parsed);
 int admin_groups_remove_members(struct cli *cli, const struct cli_parsed *parsed);
 
-// Why a change is refused while members are there, in Kafka's words, and what to do.
-int admin_groups_refuse_active(struct cli *cli, const struct groups_group *g);

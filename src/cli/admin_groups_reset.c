@@ -6,7 +6,8 @@
 #include "cli/admin_groups.h"
 #include "cli/groups_reset.h"
 
-int admin_groups_refuse_active(struct cli *cli, const struct groups_group *g)
+// Why a change is refused while members are there, in Kafka's words, and what to do.
+static int admin_groups_refuse_active(struct cli *cli, const struct groups_group *g)
 {
     return cli_fail(
         cli,

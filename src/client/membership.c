@@ -191,7 +191,8 @@ void membership_wait(struct membership *m, uint32_t ms)
     membership_step_later(m);
 }
 
-void membership_lose_coordinator(struct membership *m)
+// The coordinator is not where it was thought to be, or does not answer.
+static void membership_lose_coordinator(struct membership *m)
 {
     m->found = false;
     membership_wait(m, MEMBERSHIP_BACKOFF_MS);

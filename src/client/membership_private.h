@@ -31,8 +31,6 @@ enum {
 void membership_become(struct membership *m, enum membership_state next);
 void membership_step_later(struct membership *m);
 void membership_fail(struct membership *m, int16_t code, const char *what);
-// The coordinator is not where it was thought to be, or does not answer.
-void membership_lose_coordinator(struct membership *m);
 void membership_wait(struct membership *m, uint32_t ms);
 // Joins again; reason is for the broker's log.
 void membership_rejoin(struct membership *m, const char *reason);

@@ -73,6 +73,8 @@ enum rc producer_init(struct producer *p, struct client *c, const struct produce
     return config->idempotent ? ask_producer_id(p) : RC_OK;
 }
 
+static void producer_batch_free(struct producer_batch *b);
+
 static void partition_deinit(struct producer_partition *pp)
 {
     struct list_node *n;
@@ -171,7 +173,7 @@ static int32_t choose(struct producer *p, struct producer_topic *t, const struct
 
 // ------------------------------------------------------------------------------------------------ batches
 
-void producer_batch_free(struct producer_batch *b)
+static void producer_batch_free(struct producer_batch *b)
 {
     buf_deinit(&b->bytes);
     free(b);

@@ -29,7 +29,6 @@ struct producer_request {
 };
 
 // In producer.c.
-void producer_batch_free(struct producer_batch *b);
 void producer_batch_release(struct producer *p, struct producer_batch *b); // for reuse
 void producer_timer_set(struct producer *p);
 

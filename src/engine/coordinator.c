@@ -72,7 +72,7 @@ bool coordinator_is_lost(const struct coordinator *co)
     return p->state != PARTITION_BLOCKED && partition_check(p, co->leader_epoch) != RC_OK;
 }
 
-bool coordinator_is_busy(const struct coordinator *co)
+static bool coordinator_is_busy(const struct coordinator *co)
 {
     return co->has_core || co->appending > 0 || co->load || co->save;
 }

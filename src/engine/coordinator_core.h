@@ -72,7 +72,6 @@ void coordinator_loaded(struct coordinator *co);
 void coordinator_end(struct coordinator *co);
 // The leader epoch is over or nothing of the partition can be served any more.
 bool coordinator_is_lost(const struct coordinator *co);
-bool coordinator_is_busy(const struct coordinator *co);
 
 // coordinator_host.c
 void coordinators_read_config(struct engine_shard *es); // from the image

@@ -221,7 +221,7 @@ static bool partition_bury(struct partition *p)
 
 static void partition_doomed_due(struct shard_timer *t);
 
-enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns)
+static enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, doomed_job);
     uint64_t until = io_clock_ns(es->shard->io) + (budget_ns < DOOMED_STEP_NS ? budget_ns : DOOMED_STEP_NS);

@@ -210,8 +210,7 @@ bool partition_past_is_over(const struct partition *p, const struct log_dir *dir
 void partition_take_ends(struct partition *p);
 // After anything that may have moved the end of the log: high watermark, watches.
 void partition_advance(struct partition *p);
-// Bytes were appended, which replicas may have; the high watermark passed bytes, which consumers may have.
-void partition_tell_appended(struct partition *p, uint64_t bytes);
+// The high watermark passed bytes, which consumers may have.
 void partition_tell_committed(struct partition *p, uint64_t bytes);
 // The log start rose.
 void partition_tell_start(struct partition *p);
@@ -219,10 +218,6 @@ void partition_tell_start(struct partition *p);
 void partition_tell_anew(struct partition *p);
 // Drops what waits for validation; answered with rc.
 void partition_fail_appends(struct partition *p, enum rc rc);
-// The shard's tasks and jobs.
-void partition_flush_task(struct shard_task *t);
-enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns);
-enum shard_job_state partition_doomed_job(struct shard_job *j, uint64_t budget_ns);
 // Recovery at start: reads what the checkpoints do not cover, to the end.
 enum rc partition_recover_step(struct partition *p, uint64_t budget_ns, struct plog_recovery_report *report); // or RC_AGAIN
 enum rc partition_recover(struct partition *p, struct plog_recovery_report *report);

@@ -103,6 +103,8 @@ static bool begin_may(struct partition *p)
     return may;
 }
 
+static void partition_flush_task(struct shard_task *t);
+
 // ------------------------------------------------------------------------------------------------ into the log
 
 void partition_mark_dirty(struct partition *p)
@@ -181,7 +183,7 @@ static void partition_flush_due(struct shard_timer *t)
     plog_sync(&container_of(t, struct partition, flush_timer)->log);
 }
 
-void partition_flush_task(struct shard_task *t)
+static void partition_flush_task(struct shard_task *t)
 {
     struct engine_shard *es = container_of(t, struct engine_shard, flush_task);
     for (size_t n = es->dirty.count; n > 0; n--) {
@@ -338,6 +340,8 @@ static void append_judged(struct partition *p, struct partition_append *op, cons
         append_to_log(p, op);
 }
 
+static enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns);
+
 // The first append of p goes on in a coming turn.
 static void partition_appends_wait(struct partition *p)
 {
@@ -381,7 +385,7 @@ static void partition_appends_run(struct partition *p)
         list_remove(&es->checking, &p->checking_link);
 }
 
-enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns)
+static enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns)
 {
     struct engine_shard *es = container_of(j, struct engine_shard, check_job);
     (void)budget_ns; // check_budget() and begin_budget() bound the turn

@@ -158,7 +158,8 @@ static void watches_fire(struct partition *p, enum partition_news consumers, enu
     }
 }
 
-void partition_tell_appended(struct partition *p, uint64_t bytes)
+// Bytes were appended, which replicas may have.
+static void partition_tell_appended(struct partition *p, uint64_t bytes)
 {
     for (struct list_node *n = list_first(&p->watches), *next; n; n = next) {
         next = list_next(&p->watches, n);

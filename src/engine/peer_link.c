@@ -68,7 +68,8 @@ enum rc peer_link_send(struct peer_link *l, const struct schema_message *m, int3
     return RC_OK;
 }
 
-bool peer_link_is_idle(const struct peer_link *l)
+// True when everything has left.
+static bool peer_link_is_idle(const struct peer_link *l)
 {
     return !l->leaving && list_empty(&l->out[PEER_URGENT]) && list_empty(&l->out[PEER_BULK]);
 }

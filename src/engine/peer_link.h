@@ -72,8 +72,6 @@ enum rc peer_link_send(struct peer_link *l, const struct schema_message *m, int3
 // descriptor, for io_sock_adopt() or io_sock_refuse() in the same call chain. Negative: not so, or no descriptor is left;
 // the link is closed then. No hook runs any more.
 int peer_link_release(struct peer_link *l);
-// True when everything has left.
-bool peer_link_is_idle(const struct peer_link *l);
 
 // A whole frame, length and header and message, appended to an empty b. RC_MESSAGE_TOO_LARGE, RC_NOMEM.
 enum rc peer_frame_build(const struct schema_message *m, int32_t correlation, const void *message, struct buf *b);

@@ -88,6 +88,8 @@ static void next_address(struct peer *peer)
         peer->addr = peer->known[peer->source];
 }
 
+static void peers_retry_now(struct peer *peer);
+
 enum rc peers_learn(struct peers *p, int32_t node, enum peer_source source, const struct io_addr *addr)
 {
     if (node == p->config.node || io_addr_is_any(addr) || addr->port == 0)
@@ -171,7 +173,8 @@ static void dial(struct peer *peer)
     arm(peer, GREETING_MS);
 }
 
-void peers_retry_now(struct peer *peer)
+// Dials now what waits for its next attempt.
+static void peers_retry_now(struct peer *peer)
 {
     if (peer->state == PEER_DOWN && peer->owner->started)
         arm(peer, 0);

@@ -7,8 +7,6 @@
 #include "engine/peers.h"
 
 uint64_t peers_now_ns(const struct peers *p);
-// Dials now what waits for its next attempt.
-void peers_retry_now(struct peer *peer);
 // That node said something on any connection.
 void peers_heard(struct peers *p, int32_t node);
 // It said Hello on one it made: what is open to an earlier process of it is given up, for a machine that lost its power

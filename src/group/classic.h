@@ -146,13 +146,10 @@ enum { CLASSIC_NEW_MEMBER_JOIN_MS = 5 * 60 * 1000 };
 
 // RC_OK, RC_UNKNOWN_MEMBER_ID, RC_FENCED_INSTANCE_ID.
 enum rc classic_validate(const struct classic_group *cl, struct bytes member_id, struct bytes instance);
-int32_t classic_rebalance_ms(const struct classic_group *cl); // the longest of all members
 // A rebalance begins, or, when one is under way, its join phase may be over.
 void classic_rebalance_or_complete(struct group *gr, const char *reason);
 void classic_prepare(struct group *gr, const char *reason);
 void classic_complete_if_joined(struct group *gr); // not while the initial delay runs
-void classic_member_gone(struct group *gr, const char *reason); // a member expired or was removed
-bool classic_all_joined(const struct classic_group *cl);
 void classic_session_fire(struct groups *g, struct group_deadline *d);
 void classic_rebalance_fire(struct groups *g, struct group_deadline *d);
 void classic_sync_end_if_all(struct classic_group *cl, struct groups *g);

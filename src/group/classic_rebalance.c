@@ -19,7 +19,8 @@ static void deadline_at(struct group *gr, uint64_t at_ns)
     group_deadline_set(gr->groups, &gr->classic->rebalance, at_ns, classic_rebalance_fire);
 }
 
-int32_t classic_rebalance_ms(const struct classic_group *cl)
+// The longest of all members.
+static int32_t classic_rebalance_ms(const struct classic_group *cl)
 {
     int32_t longest = 0;
     for (const struct classic_member *m = classic_next(cl, NULL); m; m = classic_next(cl, m))
@@ -28,7 +29,7 @@ int32_t classic_rebalance_ms(const struct classic_group *cl)
     return longest;
 }
 
-bool classic_all_joined(const struct classic_group *cl)
+static bool classic_all_joined(const struct classic_group *cl)
 {
     return cl->awaiting_join_count == cl->member_count && cl->pending_count == 0;
 }
@@ -130,7 +131,7 @@ void classic_complete_if_joined(struct group *gr)
 }
 
 // A member is out of the group already.
-void classic_member_gone(struct group *gr, const char *reason)
+static void classic_member_gone(struct group *gr, const char *reason)
 {
     struct classic_group *cl = gr->classic;
     if (cl->state == CLASSIC_STABLE || cl->state == CLASSIC_COMPLETING)

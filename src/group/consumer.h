@@ -227,7 +227,6 @@ bool consumer_current_equal(const struct consumer_current *a, const struct consu
 
 // ------------------------------------------------------------------------------------------------ the rest
 
-void consumer_heartbeat(struct groups *g, struct group *gr, struct group_call *call);
 void consumer_leave(struct groups *g, struct group *gr, struct group_call *call);
 // Members marked PLAN_GONE leave the group, in a decision that call (may be NULL) waits for; the marks are cleared.
 // RC_OK, or nothing happened.
@@ -255,8 +254,6 @@ void consumer_downgrade_if_due(struct groups *g, struct group *gr);
 
 // What consumers put into JoinGroup and find in SyncGroup, a version in front. RC_MALFORMED, RC_NOMEM; false: memory.
 enum rc consumer_subscription_decode(struct bytes in, struct arena *a, struct consumer_protocol_subscription *out);
-bool consumer_owned_set(const struct groups *g, const struct consumer_protocol_subscription *in, struct arena *a,
-                        struct partition_set *out);
 // user_data: there is some, of an assignor of the client's own.
 enum rc consumer_assignment_decode(const struct groups *g, struct bytes in, struct arena *a, struct partition_set *out,
                                    bool *user_data);

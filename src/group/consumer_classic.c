@@ -60,8 +60,8 @@ _Static_assert(sizeof(struct consumer_protocol_assignment_assigned_partition) ==
                        offsetof(struct consumer_protocol_subscription_owned_partition, partitions),
                "names_to_set() reads both");
 
-bool consumer_owned_set(const struct groups *g, const struct consumer_protocol_subscription *in, struct arena *a,
-                        struct partition_set *out)
+static bool consumer_owned_set(const struct groups *g, const struct consumer_protocol_subscription *in, struct arena *a,
+                               struct partition_set *out)
 {
     return names_to_set(g, in->owned_partitions, in->owned_partitions_count, a, out);
 }

@@ -345,7 +345,7 @@ static void plan_heartbeat(struct groups *g, struct group *gr, struct group_call
         group_answer_error(g, call, group_append_error(call->kind, rc), NULL);
 }
 
-void consumer_heartbeat(struct groups *g, struct group *gr, struct group_call *call)
+static void consumer_heartbeat(struct groups *g, struct group *gr, struct group_call *call)
 {
     char id[128];
     if (!g->config.consumer_enabled) {

@@ -168,8 +168,6 @@ void group_decision_answer(struct group_append *a, enum rc rc);
 // The group's queue, dispatched in order; calls that still cannot go queue again. May free the group.
 void group_run_queue(struct group *gr);
 struct group_call *group_queue_pop(struct group *gr);
-// Takes a call to its handler, or into the queue.
-void groups_dispatch(struct groups *g, struct group_call *call);
 
 // ------------------------------------------------------------------------------------------------ offsets
 
@@ -193,7 +191,6 @@ static inline bool offset_of_deleted(const struct group_offset *o)
 struct group_offset *offsets_find(const struct group *gr, struct bytes topic, int32_t partition);
 // RC_NOMEM, nothing changed.
 enum rc offsets_put(struct group *gr, struct bytes topic, int32_t partition, const struct offset_commit_value *value);
-void offsets_remove(struct group *gr, struct group_offset *o);
 enum rc offsets_apply(struct groups *g, int64_t producer_id, struct bytes key, struct bytes value);
 void offsets_free(struct group *gr); // all of a group, pending ones too
 void offsets_add_record(struct group_append *a, struct bytes topic, int32_t partition,

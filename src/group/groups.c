@@ -318,7 +318,8 @@ void group_wait_first(struct group *gr, struct group_call *call)
     list_push_front(&gr->queue, &call->link);
 }
 
-void groups_dispatch(struct groups *g, struct group_call *call)
+// Takes a call to its handler, or into the queue.
+static void groups_dispatch(struct groups *g, struct group_call *call)
 {
     if (g->broken) {
         group_answer_error(g, call, RC_COORDINATOR_NOT_AVAILABLE, NULL);

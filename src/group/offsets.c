@@ -37,7 +37,7 @@ struct group_offset *offsets_find(const struct group *gr, struct bytes topic, in
     return t ? find_in(gr, t, partition) : NULL;
 }
 
-void offsets_remove(struct group *gr, struct group_offset *o)
+static void offsets_remove(struct group *gr, struct group_offset *o)
 {
     ASSERT(gr->groups->offset_count > 0);
     map_remove(&gr->offsets, &o->node);

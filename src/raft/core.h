@@ -67,8 +67,6 @@ void raft_on_append_answer(struct raft *r, struct raft_effects *fx, const struct
 void raft_on_heartbeat_answer(struct raft *r, struct raft_effects *fx, const struct raft_message *m);
 void raft_on_snapshot_sent(struct raft *r, struct raft_effects *fx, struct raft_id to, bool ok);
 void raft_lead_commit(struct raft *r, struct raft_effects *fx);
-void raft_replicate_all(struct raft *r, struct raft_effects *fx);
-void raft_heartbeat_all(struct raft *r, struct raft_effects *fx);
 enum rc raft_propose(struct raft *r, struct raft_effects *fx, struct bytes payload);
 enum rc raft_change(struct raft *r, struct raft_effects *fx, struct raft_id id, bool add);
 enum rc raft_transfer(struct raft *r, struct raft_effects *fx, struct raft_id to);

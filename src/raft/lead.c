@@ -45,7 +45,7 @@ static void replicate(struct raft *r, struct raft_effects *fx, struct raft_peer 
     }
 }
 
-void raft_replicate_all(struct raft *r, struct raft_effects *fx)
+static void raft_replicate_all(struct raft *r, struct raft_effects *fx)
 {
     for (uint32_t i = 0; i < r->peer_count; i++)
         replicate(r, fx, &r->peers[i], false);
@@ -60,7 +60,7 @@ static void heartbeat(struct raft *r, struct raft_effects *fx, struct raft_peer 
     raft_send(r, fx, 0, &m);
 }
 
-void raft_heartbeat_all(struct raft *r, struct raft_effects *fx)
+static void raft_heartbeat_all(struct raft *r, struct raft_effects *fx)
 {
     r->heartbeat_at_ms = r->now_ms + r->config.heartbeat_ms;
     r->round_sent_ms[++r->round % RAFT_ROUNDS_KEPT] = r->now_ms;

@@ -78,7 +78,7 @@ static bool look_min_lag(struct plog *l, uint32_t ordinal, int64_t wall_ms, int6
     return wall_ms >= *due_ms;
 }
 
-void compact_look(struct plog *l, int64_t wall_ms, struct compact_look *out)
+static void compact_look(struct plog *l, int64_t wall_ms, struct compact_look *out)
 {
     // From the durable start: one that a power cut or a full disk takes back must not find deletions gone and what they
     // delete still there.

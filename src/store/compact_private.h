@@ -30,8 +30,6 @@ struct compact_look {
     int64_t due_ms;   // wall time at which it may be ready, INT64_MAX: an event will tell
 };
 
-void compact_look(struct plog *l, int64_t wall_ms, struct compact_look *out);
-
 // ------------------------------------------------------------------------------------------------ input
 
 // Batches of one sealed segment in order, read in large pieces.
