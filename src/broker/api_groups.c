@@ -74,6 +74,15 @@ void api_list_groups_begin(struct request *rq, const void *message)
 
 // ------------------------------------------------------------------------------------------------ describe
 
+// What the client may do with each group that was found: everything. Both fields are the first group's, the next one's are
+// `bytes` further on.
+static void operations_tell(const int16_t *error_code, int32_t *operations, size_t bytes, uint32_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (*(const int16_t *)(const void *)((const uint8_t *)error_code + i * bytes) == 0)
+            *(int32_t *)(void *)((uint8_t *)operations + i * bytes) = GROUP_OPERATIONS;
+}
+
 static void describe_answer(struct group_op *op)
 {
     const struct describe_groups_request *in = op->in;
@@ -83,9 +92,8 @@ static void describe_answer(struct group_op *op)
     out.groups_count = op->count;
     if (!out.groups)
         return;
-    for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
-        if (out.groups[i].error_code == 0)
-            out.groups[i].authorized_operations = GROUP_OPERATIONS;
+    if (in->include_authorized_operations)
+        operations_tell(&out.groups->error_code, &out.groups->authorized_operations, sizeof(*out.groups), op->count);
     group_op_answer(op, &out);
 }
 
@@ -109,9 +117,8 @@ static void consumer_describe_answer(struct group_op *op)
     out.groups_count = op->count;
     if (!out.groups)
         return;
-    for (uint32_t i = 0; in->include_authorized_operations && i < out.groups_count; i++)
-        if (out.groups[i].error_code == 0)
-            out.groups[i].authorized_operations = GROUP_OPERATIONS;
+    if (in->include_authorized_operations)
+        operations_tell(&out.groups->error_code, &out.groups->authorized_operations, sizeof(*out.groups), op->count);
     group_op_answer(op, &out);
 }
 

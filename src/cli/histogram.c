@@ -36,16 +36,6 @@ void histogram_add(struct histogram *h, uint64_t v)
         h->max = v;
 }
 
-void histogram_merge(struct histogram *into, const struct histogram *from)
-{
-    for (uint32_t i = 0; i < HISTOGRAM_STEPS; i++)
-        into->steps[i] += from->steps[i];
-    into->count += from->count;
-    into->sum += from->sum;
-    if (from->max > into->max)
-        into->max = from->max;
-}
-
 uint64_t histogram_quantile(const struct histogram *h, double share)
 {
     ASSERT(share >= 0 && share <= 1);

@@ -19,6 +19,5 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *h, uint64_t v);
-void histogram_merge(struct histogram *into, const struct histogram *from);
 // The least value at or below which the given share lies (0 to 1), 0 when nothing was added.
 uint64_t histogram_quantile(const struct histogram *h, double share);

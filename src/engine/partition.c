@@ -107,7 +107,7 @@ static void partition_attach(struct partition *p)
     // being then is in none.
     const struct log_dir_entry *known = dir && !es->booted && !p->returns ? log_dir_find(dir, p->id) : NULL;
     enum rc rc =
-        dir ? plog_attach_known(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
+        dir ? plog_attach(&p->log, &es->store, dir, engine_topic_name(p->topic), p->id, &p->settings->log, known)
             : RC_OFFLINE;
     p->state = rc == RC_OK ? PARTITION_ONLINE : PARTITION_OFFLINE;
     if (rc == RC_OK)

@@ -86,7 +86,7 @@ static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size
         struct uuid id = d->identity.formatted           ? d->identity.directory_id
                          : d == q->config.metadata_dir ? q->identity.directory
                                                        : log_dir_draw_id(d);
-        enum rc rc = log_dir_format_as(d, q->identity.cluster_id, q->config.node_id, id);
+        enum rc rc = log_dir_format(d, q->identity.cluster_id, q->config.node_id, id);
         return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", d->path);
     }
     enum rc rc = io_sync_dir_now(q->shard->io, d->path);

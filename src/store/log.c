@@ -68,14 +68,7 @@ static enum plog_state plog_first_state(struct plog *l, const struct log_dir_ent
 }
 
 enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
-                    struct topic_partition id, const struct plog_config *config)
-{
-    bool foreign = dir->forward && store->io != dir->io;
-    return plog_attach_known(l, store, dir, topic_name, id, config, foreign ? NULL : log_dir_find(dir, id));
-}
-
-enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
-                          struct topic_partition id, const struct plog_config *config, const struct log_dir_entry *e)
+                    struct topic_partition id, const struct plog_config *config, const struct log_dir_entry *e)
 {
     *l = (struct plog){
         .store = store,

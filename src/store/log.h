@@ -150,15 +150,11 @@ struct plog {
 
 // Attaches a log to its place: topic name and partition give the folder, `dir` was chosen by log_dir_choose() or named
 // by the metadata. Reads only the checkpoint in memory (and, where that is silent, asks once whether the folder
-// exists); touches no folder. Afterwards state is UNMADE, AT_REST or UNCLEAN. `l` needs no preparation. On a shard that
-// does not own the folder, once `forward` is set: only logs that are new in this process; the checkpoint is not asked.
-// Errors: RC_OFFLINE, RC_NOMEM.
+// exists); touches no folder. Afterwards state is UNMADE, AT_REST or UNCLEAN. `l` needs no preparation. `entry`: what
+// log_dir_find() says of it, or on a shard that does not own the folder, once `forward` is set, what a LOG_DIR_FIND brought
+// from the owner; NULL: nothing. Errors: RC_OFFLINE, RC_NOMEM, RC_INVALID.
 enum rc plog_attach(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
-                    struct topic_partition id, const struct plog_config *config);
-// The same for a log of before on such a shard: `entry` is what a LOG_DIR_FIND brought from the owner, NULL: nothing.
-enum rc plog_attach_known(struct plog *l, struct store *store, struct log_dir *dir, struct bytes topic_name,
-                          struct topic_partition id, const struct plog_config *config,
-                          const struct log_dir_entry *entry);
+                    struct topic_partition id, const struct plog_config *config, const struct log_dir_entry *entry);
 // Frees the memory of a log with no append queued or in flight and no slice out. Files stay. State DETACHED.
 void plog_detach(struct plog *l);
 // Another configuration from now on; segments already written keep their form.

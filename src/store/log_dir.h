@@ -137,11 +137,9 @@ enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace,
                      size_t why_bytes);
 // d, just opened, and other are folders of one process: a failure of one is noted in both. Until log_dir_close().
 void log_dir_join(struct log_dir *d, struct log_dir *other);
-// Writes meta.properties (durable) with a directory id drawn now. Only for a folder that is not formatted.
-enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id);
-// The same with a directory id that was drawn before (log_dir_draw_id()) and told to others. Also for a folder whose
+// Writes meta.properties (durable), with a directory id from log_dir_draw_id(). For a folder that is not formatted, or whose
 // formatting for another cluster was given up.
-enum rc log_dir_format_as(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid directory_id);
+enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid directory_id);
 struct uuid log_dir_draw_id(struct log_dir *d);
 // RC_INCONSISTENT_CLUSTER_ID or RC_INVALID (another node id), with a sentence in why, when the folder is another's.
 enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t node_id, char *why, size_t why_bytes);

@@ -137,13 +137,7 @@ struct uuid log_dir_draw_id(struct log_dir *d)
     return id;
 }
 
-enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id)
-{
-    ASSERT(!d->identity.formatted);
-    return log_dir_format_as(d, cluster_id, node_id, log_dir_draw_id(d));
-}
-
-enum rc log_dir_format_as(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid id)
+enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid id)
 {
     ASSERT(strlen(cluster_id) < sizeof(d->identity.cluster_id));
     char path[IO_PATH_BYTES_MAX], id_text[UUID_TEXT_CHARS + 1];

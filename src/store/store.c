@@ -68,11 +68,6 @@ bool store_is_removing(const struct store *s)
     return trash_is_removing(s->trash);
 }
 
-bool store_is_idle(const struct store *s)
-{
-    return s->checkpoints == 0 && !trash_is_busy(s->trash);
-}
-
 enum rc store_trash_put(struct store *s, struct log_dir *dir, const char *path, bool is_folder, int64_t delay_ms)
 {
     (void)dir;

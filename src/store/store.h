@@ -75,9 +75,8 @@ struct store {
 
 enum rc store_init(struct store *s, struct io *io, struct trace_sink *trace, const struct store_config *config,
                    struct log_dir *const *dirs, unsigned dir_count);
-// Every log must be detached. Waits for nothing: removals under way must have ended (store_is_idle()).
+// Every log must be detached. Waits for nothing: recovery points and removals under way must have ended.
 void store_deinit(struct store *s);
-bool store_is_idle(const struct store *s);
 
 // Background work: recovery points that are due, logs to rest, files to remove, settled folder operations. About
 // budget_ns of loop time. Returns true when there is more to do now; else *next_ns is when it wants to be called again

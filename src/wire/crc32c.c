@@ -11,7 +11,6 @@
 
 #define CRC_POLYNOMIAL 0x82f63b78u
 #define CRC_X0 0x80000000u // x^0, the one of this field
-#define CRC_X1 0x40000000u
 
 // a * b mod P
 static uint32_t crc_multiply(uint32_t a, uint32_t b)
@@ -23,25 +22,6 @@ static uint32_t crc_multiply(uint32_t a, uint32_t b)
         b = (b >> 1) ^ (b & 1 ? CRC_POLYNOMIAL : 0);
     }
     return product;
-}
-
-// x^(8 * bytes) mod P
-static uint32_t crc_shift(uint64_t bytes)
-{
-    uint32_t result = CRC_X0, power = CRC_X1;
-    for (int i = 0; i < 3; i++)
-        power = crc_multiply(power, power); // x^8
-    for (; bytes; bytes >>= 1) {
-        if (bytes & 1)
-            result = crc_multiply(result, power);
-        power = crc_multiply(power, power);
-    }
-    return result;
-}
-
-uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t b_bytes)
-{
-    return crc_multiply(crc_a, crc_shift(b_bytes)) ^ crc_b;
 }
 
 // The remainder of each four bits; the whole hardware-free way needs no more than these 64 bytes.

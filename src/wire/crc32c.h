@@ -13,6 +13,3 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 // The same by table, four bits at a time: for processors without the instruction, and what tests hold the fast one
 // against.
 uint32_t crc32c_plain(uint32_t crc, const void *p, size_t n);
-
-// The checksum of A followed by B, from crc32c(0, A) and crc32c(0, B) and the size of B.
-uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t b_bytes);

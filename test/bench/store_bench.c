@@ -4,6 +4,7 @@
 // a folder for the data (default: a temporary one, removed at the end) and --partitions N. Figures are for one thread
 // with a warm page cache; CPU time is the process's own, user and system.
 #include "store/log.h"
+#include "store/trash.h"
 #include "wire/batch.h"
 
 #include <stdio.h>
@@ -78,7 +79,7 @@ static void open_all(struct bench *b, unsigned partitions, const struct plog_con
     begin(b);
     if ((rc = log_dir_open(&b->dir, b->io, NULL, b->path, why, sizeof(why))))
         die(why, rc);
-    if (!b->dir.identity.formatted && (rc = log_dir_format(&b->dir, "bench", 1)))
+    if (!b->dir.identity.formatted && (rc = log_dir_format(&b->dir, "bench", 1, log_dir_draw_id(&b->dir))))
         die("format", rc);
     if ((rc = log_dir_start(&b->dir)))
         die("start", rc);
@@ -89,7 +90,8 @@ static void open_all(struct bench *b, unsigned partitions, const struct plog_con
     b->log_count = partitions;
     for (unsigned i = 0; i < partitions; i++) {
         struct topic_partition id = {.topic_id = {.b = {1, 2, 3}}, .partition = (int32_t)i};
-        if ((rc = plog_attach(&b->logs[i], &b->store, &b->dir, bytes_str("bench"), id, config)))
+        if ((rc = plog_attach(&b->logs[i], &b->store, &b->dir, bytes_str("bench"), id, config,
+                              log_dir_find(&b->dir, id))))
             die("attach", rc);
     }
     unsigned unclean = 0;
@@ -118,7 +120,8 @@ static void wait_idle(struct bench *b)
 {
     for (;;) {
         uint64_t next;
-        bool busy = store_work(&b->store, 1000000, &next) || !log_dir_is_idle(&b->dir) || !store_is_idle(&b->store);
+        bool busy = store_work(&b->store, 1000000, &next) || !log_dir_is_idle(&b->dir) || b->store.checkpoints > 0 ||
+                    trash_is_busy(b->store.trash);
         for (unsigned i = 0; !busy && i < b->log_count; i++)
             busy = !plog_is_idle(&b->logs[i]);
         if (!busy)

@@ -36,7 +36,7 @@ static bool open_dirs(struct sim_process *p, struct store_program *g)
         if (rc == RC_OK && k > 0)
             log_dir_join(d, &g->dirs[0]);
         if (rc == RC_OK && !d->identity.formatted)
-            rc = log_dir_format(d, cluster_id, 1);
+            rc = log_dir_format(d, cluster_id, 1, log_dir_draw_id(d));
         if (rc == RC_OK)
             rc = log_dir_check(d, cluster_id, 1, why, sizeof(why));
         if (rc == RC_OK)
@@ -55,7 +55,8 @@ void store_program_attach(struct store_program *g, uint32_t slot)
     struct store_slot *s = &g->w->slots[slot];
     g->logs[slot] = (struct plog){0};
     g->checked[slot] = s->since == SIM_DEATH_NONE;
-    enum rc rc = plog_attach(&g->logs[slot], &g->store, g->dir_list[s->dir], bytes_str(s->topic), s->id, &s->config);
+    enum rc rc = plog_attach(&g->logs[slot], &g->store, g->dir_list[s->dir], bytes_str(s->topic), s->id, &s->config,
+                             log_dir_find(g->dir_list[s->dir], s->id));
     g->attached[slot] = rc == RC_OK;
     if (rc && !store_disk_failed(g->w))
         sim_fail(&g->w->sim, "%s: cannot be attached: %s", s->topic, rc_name(rc));

@@ -59,15 +59,3 @@ Test(histogram, longer_than_its_range_counts_and_keeps_the_maximum)
     cr_assert_eq(histogram_quantile(&h, 1), UINT64_MAX / 2);
     cr_assert_eq(histogram_quantile(&h, 0.5), 5);
 }
-
-Test(histogram, merge)
-{
-    static struct histogram a, b;
-    for (uint64_t v = 0; v < 1000; v++)
-        histogram_add(v % 2 ? &a : &b, v * 1000);
-    histogram_merge(&a, &b);
-    cr_assert_eq(a.count, 1000);
-    cr_assert_eq(a.max, 999000);
-    cr_assert_leq(histogram_quantile(&a, 0.5), 503000);
-    cr_assert_geq(histogram_quantile(&a, 0.5), 499000);
-}

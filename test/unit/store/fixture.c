@@ -28,11 +28,13 @@ void fixture_start(struct fixture *f)
     cr_assert_eq(io_create(&f->io, &config), RC_OK);
     cr_assert_eq(log_dir_open(&f->dir, f->io, &f->trace, f->path, why, sizeof(why)), RC_OK, "%s", why);
     if (!f->dir.identity.formatted)
-        cr_assert_eq(log_dir_format(&f->dir, "fixture-cluster-000000", 1), RC_OK);
+        cr_assert_eq(log_dir_format(&f->dir, "fixture-cluster-000000", 1, log_dir_draw_id(&f->dir)), RC_OK);
     cr_assert_eq(log_dir_start(&f->dir), RC_OK);
     f->dirs[0] = &f->dir;
     cr_assert_eq(store_init(&f->store, f->io, &f->trace, &f->store_config, f->dirs, 1), RC_OK);
-    cr_assert_eq(plog_attach(&f->log, &f->store, &f->dir, bytes_str("t"), fixture_id, &f->config), RC_OK);
+    cr_assert_eq(plog_attach(&f->log, &f->store, &f->dir, bytes_str("t"), fixture_id, &f->config,
+                             log_dir_find(&f->dir, fixture_id)),
+                 RC_OK);
 }
 
 void fixture_open(struct fixture *f)
@@ -50,7 +52,7 @@ void fixture_open(struct fixture *f)
 static bool fixture_busy(struct fixture *f)
 {
     return (f->log.state != PLOG_DETACHED && !plog_is_idle(&f->log)) || !log_dir_is_idle(&f->dir) ||
-           !store_is_idle(&f->store);
+           f->store.checkpoints > 0 || trash_is_busy(f->store.trash);
 }
 
 void fixture_settle(struct fixture *f)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/log_private.h"
+#include "store/trash.h"
 #include "wire/batch.h"
 
 struct fixture {

@@ -429,8 +429,6 @@ static void no_abort(void *context, const struct plog_aborted *a)
     cr_assert_fail("producer %lld aborted nothing", (long long)a->producer_id);
 }
 
-// A power cut may lose the name of a segment's .log file and keep those beside it. What they hold must not become the
-// end of the next segment that begins there: a timestamp of zero is one that retention.ms deletes.
 Test(recovery, leader_epochs_are_built_again_from_the_batches)
 {
     static const struct {
@@ -489,6 +487,8 @@ Test(recovery, leader_epochs_younger_than_their_file_outlive_a_cut)
     fixture_close(&f);
 }
 
+// A power cut may lose the name of a segment's .log file and keep those beside it. What they hold must not become the
+// end of the next segment that begins there: a timestamp of zero is one that retention.ms deletes.
 Test(recovery, indexes_without_their_log_do_not_come_back)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
