@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ static int op_write(struct io_op *op)
         if (put < 0 && errno != EINTR)
             return errno;
         op->moved += put > 0 ? (size_t)put : 0;
+        if (op->state == IO_OP_IN_FLIGHT && op->moved < op->n)
+            sched_yield(); // on a helper thread: the loop may want this core, and would get it only at the next tick
     }
     return 0;
 }
