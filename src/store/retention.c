@@ -294,7 +294,7 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     if (plog_is_pinned(l))
         return RC_AGAIN;
     plog_lower_high_watermark(l, offset);
-    enum rc rc = plog_put_reset(l, &at, wait);
+    enum rc rc = plog_put_reset(l, &at, true, wait);
     if (rc == RC_AGAIN)
         return rc;
     if (rc) {
@@ -356,7 +356,7 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     if (plog_is_pinned_from(l, from))
         return RC_AGAIN;
     plog_lower_high_watermark(l, h.base_offset < offset ? h.base_offset : offset);
-    rc = plog_put_reset(l, &at, true);
+    rc = plog_put_reset(l, &at, false, true);
     if (rc == RC_AGAIN)
         return rc;
     if (rc == RC_OK)

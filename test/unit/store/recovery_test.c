@@ -413,6 +413,26 @@ Test(recovery, damaged_small_files_are_reported_and_done_without)
     fixture_close(&f);
 }
 
+// What lies below it must not become a log with a hole in it.
+Test(recovery, a_reset_that_was_noted_is_done_by_the_next_start)
+{
+    static const int64_t to[] = {41, 3, 1, 0};
+    for (unsigned i = 0; i < ARRAY_COUNT(to); i++) {
+        struct fixture f = {0};
+        const struct log_dir_mark at = {.offset = to[i], .segment_base = to[i], .leader_epoch = LEADER_EPOCH_NONE};
+        fixture_open(&f);
+        fixture_fill(&f, 3, 20);
+        cr_assert_eq(plog_put_reset(&f.log, &at, true, true), RC_OK);
+        fixture_die(&f);
+        fixture_recover(&f);
+        cr_assert_eq(plog_start_offset(&f.log), to[i]);
+        if (to[i] >= 3)
+            cr_assert_eq(plog_written_end(&f.log), to[i]);
+        cr_assert_eq(fixture_read_all(&f), plog_written_end(&f.log) - to[i]);
+        fixture_close(&f);
+    }
+}
+
 static void expect_time(struct fixture *f, int64_t timestamp, int64_t offset)
 {
     struct plog_time_found found;
