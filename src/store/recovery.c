@@ -258,7 +258,8 @@ static enum rc recovery_end(struct plog *l, struct plog_recovery_report *report)
         l->start = l->local_start = first;
     if (l->recovery_point > l->written)
         l->recovery_point = l->written;
-    l->durable = l->recovery_point;
+    // What is empty has nothing that a sync could reach: its log start may lie past the point.
+    l->durable = plog_is_made(l) ? l->recovery_point : l->written;
     l->names_dirty = l->written > l->recovery_point; // what lies past it, another process may have made
     l->offered = plog_forces_sync(l) ? l->durable : l->written;
     plog_recovery_free(l);

@@ -433,6 +433,24 @@ Test(recovery, a_reset_that_was_noted_is_done_by_the_next_start)
     }
 }
 
+// Where syncs are forced an empty log would wait for one for ever that has nothing to do.
+Test(recovery, an_empty_log_is_durable_up_to_its_end)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    const struct log_dir_mark at = {.offset = 5, .segment_base = 5, .leader_epoch = LEADER_EPOCH_NONE};
+    f.config.flush_messages = 1;
+    fixture_open(&f);
+    fixture_fill(&f, 3, 20);
+    cr_assert_eq(plog_put_reset(&f.log, &at, true, true), RC_OK);
+    f.log.start = 7; // raised once it was empty
+    cr_assert_eq(plog_put_start(&f.log), RC_OK);
+    fixture_die(&f);
+    fixture_recover(&f);
+    cr_assert_eq(plog_written_end(&f.log), 7);
+    cr_assert_eq(plog_offered_end(&f.log), 7);
+    fixture_close(&f);
+}
+
 static void expect_time(struct fixture *f, int64_t timestamp, int64_t offset)
 {
     struct plog_time_found found;
