@@ -99,6 +99,10 @@ static const struct regression {
     {"epoch-begun-on-a-full-disk", &scenario_cluster, 74001954, 50000, 20, true},
     {"offsets-of-one-replica-when-it-goes", &scenario_cluster, 90002235, 50000, 20, true},
     {"new-folder-unknown-to-the-last-voter", &scenario_cluster, 87000034, 50000, 40, true},
+    {"deletion-answered-without-the-elr", &scenario_cluster, 75, 50000, 20, true},
+    {"log-start-raised-twice", &scenario_cluster, 445, 50000, 20, true},
+    {"reset-that-a-crash-interrupted", &scenario_cluster, 1055, 50000, 20, true},
+    {"empty-log-never-durable", &scenario_cluster, 540, 50000, 20, true},
 };
 
 static struct {
