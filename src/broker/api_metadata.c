@@ -4,25 +4,21 @@
 // the request and the configuration allow it: the answer waits until that is committed and applied on every shard, at
 // most a second, and says LEADER_NOT_AVAILABLE after that, on which clients ask again.
 //
-// Whom the answer is to name as leaders is asked for a sign of life first. A client comes with this question when its
-// connection to a leader broke; one that then hears the dead one's name goes back to it, and takes its time to ask again
-// (librdkafka: up to 1 s, where after "no leader" it asks again every 100 ms). It costs a round trip between nodes.
+// Whom the answer is to name as leaders is asked for a sign of life first (confirm.h).
 #include "broker/api_metadata.h"
 
 #include "broker/admin_op.h"
 #include "broker/api.h"
+#include "broker/confirm.h"
 #include "broker/offsets_topic.h"
 #include "engine/coordinator.h"
 
 #define CREATE_WAIT_NS UINT64_C(1000000000)
-#define CONFIRM_WAIT_NS UINT64_C(20000000) // who hangs is named all the same
 
 struct metadata_op {
-    struct request *rq;
+    struct confirm confirm;
     const struct metadata_request *in;
     const struct create_topics_response *created; // NULL: nothing was to be created
-    struct quorum_op quorum;
-    struct quorum_confirm confirm;
 };
 
 struct metadata_creation {
@@ -50,33 +46,27 @@ static void metadata_finish(struct request *rq, const struct metadata_request *i
         api_fail_memory(rq);
 }
 
-static void metadata_confirmed(struct quorum_op *qop, enum rc rc)
+static void metadata_confirmed(struct confirm *c)
 {
-    const struct metadata_op *op = container_of(qop, struct metadata_op, quorum);
-    (void)rc; // one that is silent may live: nobody has said otherwise
-    metadata_finish(op->rq, op->in, op->created);
+    const struct metadata_op *op = container_of(c, struct metadata_op, confirm);
+    metadata_finish(c->rq, op->in, op->created);
 }
 
 static void metadata_confirm(struct metadata_op *op)
 {
-    struct request *rq = op->rq;
-    const struct engine *e = rq->bs->engine->engine;
+    struct request *rq = op->confirm.rq;
     int32_t *nodes = NULL;
     uint32_t count = 0;
-    if (rq->session && metadata_leaders(engine_image(rq->bs->engine), op->in, rq->version, e->config.node_id, &rq->arena,
-                                        &nodes, &count) == RC_OK &&
-        count > 0)
-        op->confirm = (struct quorum_confirm){
-            .nodes = nodes, .echoes = arena_array(&rq->arena, count, sizeof(*op->confirm.echoes)), .count = count};
-    if (!op->confirm.echoes) {
-        metadata_finish(rq, op->in, op->created);
-        return;
-    }
-    op->quorum = (struct quorum_op){.kind = QUORUM_CONFIRM,
-                                    .answer = &op->confirm,
-                                    .deadline_ns = shard_now_ns(rq->bs->shard) + CONFIRM_WAIT_NS,
-                                    .done = metadata_confirmed};
-    quorum_submit(e->quorum, rq->bs->shard, &op->quorum);
+    if (rq->session && metadata_leaders(engine_image(rq->bs->engine), op->in, rq->version,
+                                        rq->bs->engine->engine->config.node_id, &rq->arena, &nodes, &count) != RC_OK)
+        count = 0;
+    confirm_alive(&op->confirm, nodes, count);
+}
+
+static struct metadata_op metadata_op_of(struct request *rq, const struct metadata_request *in,
+                                         const struct create_topics_response *created)
+{
+    return (struct metadata_op){.confirm = {.rq = rq, .done = metadata_confirmed}, .in = in, .created = created};
 }
 
 static void metadata_created(struct quorum_op *qop, enum rc rc)
@@ -96,7 +86,7 @@ static enum rc metadata_create(struct request *rq, const struct metadata_request
     struct create_topics_request_topic *topics = arena_array(&rq->arena, count, sizeof(*topics));
     if (!c || !topics)
         return RC_NOMEM;
-    c->op = (struct metadata_op){.rq = rq, .in = in, .created = &c->created};
+    c->op = metadata_op_of(rq, in, &c->created);
     create_topics_request_init(&c->create);
     create_topics_response_init(&c->created);
     for (uint32_t i = 0; i < count; i++) {
@@ -152,6 +142,6 @@ void api_metadata_begin(struct request *rq, const void *message)
         api_fail_memory(rq);
         return;
     }
-    *op = (struct metadata_op){.rq = rq, .in = in};
+    *op = metadata_op_of(rq, in, NULL);
     metadata_confirm(op);
 }
