@@ -95,6 +95,8 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         sim_fail(&w->sim, "%s: sent to node %d", read_part(c)->model.name, p->preferred_read_replica);
     switch (p->error_code) {
     case 0:
+        if (c->verifies && read_part(c)->leader < 0)
+            read_part(c)->leader = (int32_t)c->node; // a follower does not answer it
         take_records(c, p->records.bytes);
         if (p->records.bytes.n && c->position > p->high_watermark)
             sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
