@@ -188,11 +188,12 @@ struct quorum_registration {
     void (*done)(struct quorum_registration *r, enum rc rc); // RC_OK: it serves
     int64_t broker_epoch; // out
     // private
-    struct quorum_op op;
+    struct quorum_op op, state_op;
     struct arena arena;
     struct uuid directories[LOG_DIRS_MAX];
     struct controller_registration registration;
     struct controller_node_state state;
+    enum rc rc;
     struct quorum *quorum;
 };
 

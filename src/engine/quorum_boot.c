@@ -67,12 +67,17 @@ static enum rc check_dirs(struct quorum *q, bool any, uint32_t *formatted, char 
     return RC_OK;
 }
 
-// voters NULL: an observer, whose log begins with what the leader sends.
+// voters NULL: an observer, whose log begins with what the leader sends. A single one is this node, which needs nobody's
+// vote but its own: cast here, it makes it the leader of the first term (raft_form_alone).
 static enum rc format_journal(struct quorum *q, const struct raft_voters *voters, char *text, size_t text_bytes)
 {
     uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
     size_t n = voters ? raft_voters_encode(voters, bytes) : 0;
     struct journal_hard hard = {.term = voters ? 1 : 0, .vote_node = NODE_ID_NONE};
+    if (voters && voters->count == 1) {
+        hard.vote_node = voters->ids[0].node;
+        hard.vote_directory = voters->ids[0].directory;
+    }
     struct journal_entry first = {.index = 1, .term = 1, .type = RAFT_ENTRY_VOTERS, .payload = bytes_of(bytes, n)};
     enum rc rc = journal_format(q->shard->io, q->path, &hard, &first, voters ? 1 : 0);
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->path);
@@ -80,16 +85,22 @@ static enum rc format_journal(struct quorum *q, const struct raft_voters *voters
 
 // A folder that looks formatted may owe its names to the page cache of a process that died: they are synced, so that no
 // power cut brings back what was before them, above all the marker. Only the metadata's folder is worth a start.
-static enum rc prepare_dir(struct quorum *q, struct log_dir *d, char *text, size_t text_bytes)
+// `formatting`: the names in the metadata's folder are synced when the journal is there, too.
+static enum rc prepare_dir(struct quorum *q, struct log_dir *d, bool formatting, char *text, size_t text_bytes)
 {
+    enum rc rc = RC_OK;
+    bool late = formatting && d == q->config.metadata_dir;
     if (!d->identity.formatted || strcmp(d->identity.cluster_id, q->identity.cluster_id) != 0) {
         struct uuid id = d->identity.formatted           ? d->identity.directory_id
                          : d == q->config.metadata_dir ? q->identity.directory
                                                        : log_dir_draw_id(d);
-        enum rc rc = log_dir_format(d, q->identity.cluster_id, q->config.node_id, id);
+        rc = log_dir_format(d, q->identity.cluster_id, q->config.node_id, id);
+        if (rc == RC_OK && !late)
+            rc = log_dir_sync_names(d);
         return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", d->path);
     }
-    enum rc rc = io_sync_dir_now(q->shard->io, d->path);
+    if (!late)
+        rc = log_dir_sync_names(d);
     if (rc != RC_OK && d == q->config.metadata_dir)
         return say(text, text_bytes, rc, "cannot sync", d->path);
     if (rc != RC_OK)
@@ -117,13 +128,13 @@ enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool b
     if (rc != RC_OK)
         return say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
     for (uint32_t i = 0; i < dir_count(q); i++) {
-        rc = prepare_dir(q, dir_at(q, i), text, text_bytes);
+        rc = prepare_dir(q, dir_at(q, i), true, text, text_bytes);
         if (rc != RC_OK)
             return rc;
     }
     rc = format_journal(q, voters, text, text_bytes);
     if (rc == RC_OK) {
-        rc = io_sync_dir_now(io, q->config.metadata_dir->path);
+        rc = log_dir_sync_names(q->config.metadata_dir);
         if (rc != RC_OK)
             return say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
     }
@@ -140,7 +151,7 @@ enum rc quorum_format_end(struct quorum *q, char *text, size_t text_bytes)
         return rc;
     rc = io_remove_now(io, marker);
     if (rc == RC_OK) // a marker that came back would format once more
-        rc = io_sync_dir_now(io, q->config.metadata_dir->path);
+        rc = log_dir_sync_names(q->config.metadata_dir);
     q->identity.formatted = true;
     return rc == RC_OK ? rc : say(text, text_bytes, rc, "cannot format", q->config.metadata_dir->path);
 }
@@ -154,7 +165,9 @@ static enum rc format_alone(struct quorum *q, char *text, size_t text_bytes)
         quorum_draw_cluster_id(q, q->identity.cluster_id);
     struct raft_voters voters = {.count = 1,
                                  .ids = {{.node = q->config.node_id, .directory = q->identity.directory}}};
-    return quorum_format(q, &voters, true, text, text_bytes);
+    enum rc rc = quorum_format(q, &voters, true, text, text_bytes);
+    q->formed_alone = rc == RC_OK;
+    return rc;
 }
 
 // ---- what a start finds prepared ----
@@ -244,7 +257,7 @@ static enum rc identify(struct quorum *q, char *text, size_t text_bytes)
         return RC_CORRUPT;
     }
     for (uint32_t i = 0; rc == RC_OK && i < dir_count(q); i++)
-        rc = prepare_dir(q, dir_at(q, i), text, text_bytes);
+        rc = prepare_dir(q, dir_at(q, i), false, text, text_bytes);
     return rc;
 }
 
@@ -331,7 +344,7 @@ static enum rc check_alone(const struct quorum *q, char *text, size_t text_bytes
 enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
 {
     ASSERT(!q->started);
-    enum rc rc = q->forming ? start_forming(q, text, text_bytes) : quorum_log_open(q, text, text_bytes);
+    enum rc rc = q->forming ? start_forming(q, text, text_bytes) : quorum_log_open(q, q->formed_alone, text, text_bytes);
     if (rc == RC_OK && !q->peers)
         rc = check_alone(q, text, text_bytes);
     if (rc != RC_OK)
@@ -340,6 +353,8 @@ enum rc quorum_start(struct quorum *q, char *text, size_t text_bytes)
     q->started = true;
     if (q->peers)
         peers_start(q->peers);
+    if (q->formed_alone)
+        raft_form_alone(&q->raft);
     if (q->forming) {
         quorum_form_begin(q);
         quorum_wake(q);

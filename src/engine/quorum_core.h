@@ -203,6 +203,7 @@ struct quorum {
     struct arena format_arena;
     bool format_asked;
     bool started, dead;
+    bool formed_alone; // a cluster of one, by this process
     int32_t leader;               // atomic
     uint32_t voter_count;         // atomic
     char path[IO_PATH_BYTES_MAX]; // of the journal's folder
@@ -260,7 +261,8 @@ enum rc quorum_format(struct quorum *q, const struct raft_voters *voters, bool b
 enum rc quorum_format_end(struct quorum *q, char *text, size_t text_bytes);
 void quorum_draw_cluster_id(struct quorum *q, char out[CLUSTER_ID_CHARS + 1]);
 // quorum_replay.c
-enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes); // after formatting: replays, begins Raft
+// After formatting: replays, begins Raft. durable: this process has written all there is, and synced it.
+enum rc quorum_log_open(struct quorum *q, bool durable, char *text, size_t text_bytes);
 // quorum_publish.c
 void quorum_publish(struct quorum *q, const struct image *fresh_owned);
 uint64_t quorum_seen_index(const struct quorum *q); // what every shard has seen

@@ -96,7 +96,7 @@ static bool all_agree(struct quorum *q)
 static void begin(struct quorum *q, bool first)
 {
     char text[512] = "";
-    enum rc rc = quorum_log_open(q, text, sizeof(text));
+    enum rc rc = quorum_log_open(q, false, text, sizeof(text));
     if (rc != RC_OK) {
         dead(q, rc, text);
         return;

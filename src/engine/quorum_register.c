@@ -5,6 +5,8 @@
 //     NONE -> REGISTERING -> REGISTERED -> UNFENCING -> SERVING      any -> FAILED: it exits
 //                 |  answered and applied here   |  quorum_ready()
 //                 +-- asked again while no controller answers, or while another process of this id lives
+//
+// Without peers nothing lies between being registered and serving: both are asked for at once and become one entry.
 #include "engine/quorum_core.h"
 
 #include <stdio.h>
@@ -68,9 +70,11 @@ bool quorum_self_patient(struct quorum *q)
 
 static void unfenced(struct quorum_op *op, enum rc rc)
 {
-    struct quorum_registration *r = container_of(op, struct quorum_registration, op);
+    struct quorum_registration *r = container_of(op, struct quorum_registration, state_op);
     struct quorum *q = r->quorum;
     arena_reset(&r->arena);
+    if (r->rc != RC_OK)
+        rc = r->rc; // then this cannot be either
     if (q->peers && passes(rc) && !q->dead)
         retry_later(q);
     else
@@ -82,14 +86,18 @@ static void unfence(struct quorum *q)
     struct quorum_registration *r = q->self.registration;
     q->self.stage = QUORUM_SELF_UNFENCING;
     q->self.busy = true;
-    r->state = (struct controller_node_state){.node = r->registration.node, .broker_epoch = r->broker_epoch};
-    r->op = (struct quorum_op){.kind = CONTROLLER_NODE_STATE,
-                               .request = &r->state,
-                               .answer = &r->state,
-                               .arena = &r->arena,
-                               .deadline_ns = q->peers ? shard_now_ns(q->shard) + REGISTER_WAIT_MS * QUORUM_NS_PER_MS : 0,
-                               .done = unfenced};
-    quorum_submit(q, q->shard, &r->op);
+    r->state = (struct controller_node_state){
+        .node = r->registration.node,
+        .broker_epoch = r->broker_epoch,
+        .incarnation = q->peers ? NULL : &q->identity.incarnation};
+    r->state_op = (struct quorum_op){.kind = CONTROLLER_NODE_STATE,
+                                     .request = &r->state,
+                                     .answer = &r->state,
+                                     .arena = &r->arena,
+                                     .deadline_ns =
+                                         q->peers ? shard_now_ns(q->shard) + REGISTER_WAIT_MS * QUORUM_NS_PER_MS : 0,
+                                     .done = unfenced};
+    quorum_submit(q, q->shard, &r->state_op);
 }
 
 static void registered(struct quorum_op *op, enum rc rc)
@@ -97,8 +105,13 @@ static void registered(struct quorum_op *op, enum rc rc)
     struct quorum_registration *r = container_of(op, struct quorum_registration, op);
     struct quorum *q = r->quorum;
     r->broker_epoch = r->registration.broker_epoch;
+    if (!q->peers) {
+        r->rc = rc;
+        q->self.broker_epoch = r->broker_epoch;
+        return; // unfenced() follows, in the same turn or later
+    }
     arena_reset(&r->arena); // what the answer pointed to
-    if (q->peers && !q->dead && (passes(rc) || (rc == RC_DUPLICATE_BROKER_REGISTRATION && quorum_self_patient(q)))) {
+    if (!q->dead && (passes(rc) || (rc == RC_DUPLICATE_BROKER_REGISTRATION && quorum_self_patient(q)))) {
         retry_later(q);
         return;
     }
@@ -110,10 +123,6 @@ static void registered(struct quorum_op *op, enum rc rc)
     q->self.busy = false;
     q->self.broker_epoch = r->broker_epoch;
     q->self.stage = QUORUM_SELF_REGISTERED;
-    if (!q->peers) {
-        unfence(q);
-        return;
-    }
     peers_greet_again(q->peers); // with the broker epoch
     q->self.beat_ns = shard_now_ns(q->shard) + q->beat_every_ns;
     if (q->config.registered)
@@ -156,10 +165,12 @@ void quorum_register(struct quorum *q, struct quorum_registration *r)
     arena_init(&r->arena, 1 << 20, NULL, 0);
     q->self.registration = r;
     q->self.stage = QUORUM_SELF_REGISTERING;
-    if (q->peers)
+    if (q->peers) {
         quorum_wake(q); // when there is a cluster
-    else
-        ask(q);
+        return;
+    }
+    ask(q);
+    unfence(q);
 }
 
 void quorum_ready(struct quorum *q)

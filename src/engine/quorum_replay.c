@@ -54,10 +54,11 @@ static enum rc on_entry(void *context, const struct journal_entry *e)
     return rc == RC_OK ? raft_restore(&r->q->raft, &entry) : rc;
 }
 
-static enum rc replay_journal(struct replay *r, char *text, size_t text_bytes)
+static enum rc replay_journal(struct replay *r, bool durable, char *text, size_t text_bytes)
 {
     struct quorum *q = r->q;
-    struct journal_visitor v = {.context = r, .snapshot = on_snapshot, .piece = on_piece, .entry = on_entry};
+    struct journal_visitor v = {
+        .context = r, .snapshot = on_snapshot, .piece = on_piece, .entry = on_entry, .durable = durable};
     text[0] = 0;
     enum rc rc = journal_open(&q->journal, q->shard->io, q->config.trace, q->path, &v, text, text_bytes);
     if (rc != RC_OK)
@@ -94,14 +95,14 @@ static enum rc replay_committed(struct replay *r, char *text, size_t text_bytes)
 }
 
 // The image takes the place of what was there before.
-enum rc quorum_log_open(struct quorum *q, char *text, size_t text_bytes)
+enum rc quorum_log_open(struct quorum *q, bool durable, char *text, size_t text_bytes)
 {
     struct replay r = {.q = q, .image = image_create()};
     if (!r.image) {
         snprintf(text, text_bytes, "cannot start the quorum: %s", rc_text(RC_NOMEM));
         return RC_NOMEM;
     }
-    enum rc rc = replay_journal(&r, text, text_bytes);
+    enum rc rc = replay_journal(&r, durable, text, text_bytes);
     if (rc == RC_OK) {
         raft_start(&q->raft, shard_now_ns(q->shard) / 1000000, prng_next(&q->shard->prng));
         rc = replay_committed(&r, text, text_bytes);

@@ -209,10 +209,12 @@ static enum rc decide_register(struct decision *d, const struct controller_regis
 // need.
 static enum rc decide_node_state(struct decision *d, const struct controller_node_state *in)
 {
-    enum rc rc = check_epoch(d->view, in->node, in->broker_epoch);
+    const struct image_node *n = image_node(d->view, in->node);
+    bool own = in->incarnation && n && uuid_eq(n->incarnation, *in->incarnation);
+    int64_t epoch = own ? n->broker_epoch : in->broker_epoch;
+    enum rc rc = check_epoch(d->view, in->node, epoch);
     if (rc != RC_OK)
         return rc;
-    const struct image_node *n = image_node(d->view, in->node);
     if (!d->progress->stated) {
         if (n->fenced == in->fenced && n->in_shutdown == in->in_shutdown)
             return RC_OK;
@@ -220,7 +222,7 @@ static enum rc decide_node_state(struct decision *d, const struct controller_nod
         if (!decision_fits(d, 1, CHANGE_RECORD_BYTES, &never))
             return RC_OK;
         struct node_state_record r = {
-            .node = in->node, .broker_epoch = in->broker_epoch, .fenced = in->fenced, .in_shutdown = in->in_shutdown};
+            .node = in->node, .broker_epoch = epoch, .fenced = in->fenced, .in_shutdown = in->in_shutdown};
         decision_add(d, &node_state_record_message, &r);
     }
     bool whole = in->fenced        ? decide_leave(d, in->node, DECIDE_LEAVE_DEAD)

@@ -114,6 +114,9 @@ struct controller_node_state {
     int32_t node;
     int64_t broker_epoch;
     bool fenced, in_shutdown;
+    // Not NULL, of the controller's own node only: broker_epoch does not count, but what this incarnation was registered
+    // with, perhaps in the same batch.
+    const struct uuid *incarnation;
 };
 
 // Elections that follow from the image alone, over a piece of the partitions: of leaders for those that have none, where

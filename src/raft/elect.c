@@ -19,6 +19,10 @@ void raft_campaign(struct raft *r, struct raft_effects *fx, bool pre, bool trans
     if (!pre) {
         raft_set_hard(r, fx, r->hard.term + 1, r->config.self);
         r->campaign_ticket = raft_ticket(r, fx);
+        // With nobody else to vote, or to be sent anything, the term's first entry goes to disk in one write with the vote
+        // that it rests on. It is there when the vote is, and counts no sooner. (No memory: it is tried again below.)
+        if (r->peer_count == 0)
+            (void)raft_append(r, fx, r->hard.term, RAFT_ENTRY_EMPTY, (struct bytes){0});
     }
     for (uint32_t i = 0; i < r->peer_count; i++) {
         if (!r->peers[i].voter)

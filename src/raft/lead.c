@@ -245,7 +245,9 @@ void raft_on_heartbeat_answer(struct raft *r, struct raft_effects *fx, const str
 
 enum rc raft_begin_lead(struct raft *r, struct raft_effects *fx)
 {
-    enum rc rc = raft_append(r, fx, r->hard.term, RAFT_ENTRY_EMPTY, (struct bytes){0});
+    // Nobody but this node has made an entry of its term: there is one where it went with the vote, or formed the cluster.
+    bool begun = raft_last_term(r) == r->hard.term;
+    enum rc rc = begun ? RC_OK : raft_append(r, fx, r->hard.term, RAFT_ENTRY_EMPTY, (struct bytes){0});
     if (rc != RC_OK) {
         raft_become_follower(r, fx, r->hard.term, raft_id_none());
         return rc;
@@ -261,6 +263,8 @@ enum rc raft_begin_lead(struct raft *r, struct raft_effects *fx)
     }
     raft_heartbeat_all(r, fx);
     raft_replicate_all(r, fx);
+    if (begun)
+        raft_lead_commit(r, fx);
     return RC_OK;
 }
 

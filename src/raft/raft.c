@@ -304,6 +304,13 @@ void raft_stand_at_once(struct raft *r)
     r->election_ms = r->now_ms;
 }
 
+void raft_form_alone(struct raft *r)
+{
+    ASSERT(r->role == RAFT_FOLLOWER && raft_voters(r)->count == 1 && raft_self_votes(r));
+    ASSERT(raft_id_eq(r->hard.vote, r->config.self) && raft_last_term(r) == r->hard.term);
+    r->formed = true;
+}
+
 uint64_t raft_deadline_ms(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
@@ -381,6 +388,12 @@ static void on_tick(struct raft *r, struct raft_effects *fx)
 {
     if (r->role == RAFT_LEADER) {
         raft_lead_tick(r, fx);
+        return;
+    }
+    if (r->formed) {
+        r->formed = false;
+        raft_become(r, fx, RAFT_CANDIDATE);
+        (void)raft_begin_lead(r, fx);
         return;
     }
     if (r->now_ms < r->election_ms)

@@ -273,6 +273,7 @@ struct raft {
     uint64_t heartbeat_at_ms;
     uint64_t leader_heard_ms;
     bool leader_lost; // the caller saw the connection to the leader die
+    bool formed;      // raft_form_alone() was called and not acted upon
     // as a candidate or leader
     struct raft_peer peers[RAFT_PEERS_MAX];
     uint32_t peer_count;
@@ -307,6 +308,9 @@ uint64_t raft_followed_ms(const struct raft *r);
 
 // After raft_start(), on the one member that made a new cluster: it stands with the next tick, since nobody leads.
 void raft_stand_at_once(struct raft *r);
+// After raft_start(), in the process that has just made a cluster of one and nowhere else: with the first entry, the
+// voters, it made durable its vote for itself in that entry's term, so it leads that term from the next tick on.
+void raft_form_alone(struct raft *r);
 
 // Pure: same state and same event give the same state and effects. *fx is overwritten. Errors leave the state as it
 // was:

@@ -92,6 +92,7 @@ struct journal_visitor {
     enum rc (*snapshot)(void *context, const struct journal_mark *mark);
     enum rc (*piece)(void *context, const struct journal_mark *mark, struct bytes piece);
     enum rc (*entry)(void *context, const struct journal_entry *e);
+    bool durable; // this process has formatted it: nothing in it can be in the page cache only
 };
 
 // True when the folder holds a journal (or the remains of one).

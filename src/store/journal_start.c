@@ -25,6 +25,7 @@ struct replay {
     uint64_t floor; // the log begins behind this (install), where known
     uint64_t mark;  // highest index known to have been synced
     bool any_frame;
+    bool durable; // all of it is on disk
     struct journal_mark snapshots[2]; // [0] the newest
     uint32_t snapshot_files;
 };
@@ -214,6 +215,8 @@ static enum rc tail_cut(struct replay *r, struct io_file *f, const char *path, u
 // head and its name.
 static enum rc harden(struct replay *r, struct io_file *f, const uint8_t *p, size_t n, uint64_t at)
 {
+    if (r->durable)
+        return RC_OK;
     enum rc rc = io_file_write_now(f, p, n, at);
     if (rc == RC_OK)
         rc = io_file_sync_now(f);
@@ -395,7 +398,7 @@ enum rc journal_open(struct journal *j, struct io *io, struct trace_sink *trace,
                      const struct journal_visitor *visitor, char *why, size_t why_bytes)
 {
     *j = (struct journal){.io = io, .trace = trace, .hard = {.vote_node = NODE_ID_NONE}};
-    struct replay r = {.j = j, .why = why, .why_bytes = why_bytes};
+    struct replay r = {.j = j, .why = why, .why_bytes = why_bytes, .durable = visitor->durable};
     why[0] = 0;
     buf_init(&j->frame, 2 * JOURNAL_FRAME_BYTES_MAX);
     snprintf(j->path, sizeof(j->path), "%s", path);

@@ -106,13 +106,15 @@ enum rc log_dir_start(struct log_dir *d)
             rc = io_file_sync_now(&d->checkpoint.next);
         if (rc == RC_OK)
             rc = checkpoint_replace_finish(&d->checkpoint, d->io);
+        d->names_synced = false;
     }
     if (rc == RC_OK)
         rc = checkpoint_append(&d->checkpoint, &boot);
-    if (rc == RC_OK)
+    // Without it the checkpoint of a folder just formatted is empty, which says no more than that nothing is known.
+    if (rc == RC_OK && d->checkpoint.bytes > CHECKPOINT_RECORD_BYTES)
         rc = io_file_sync_now(&d->checkpoint.file);
-    if (rc == RC_OK)
-        rc = io_sync_dir_now(d->io, d->path);
+    if (rc == RC_OK && !d->names_synced)
+        rc = log_dir_sync_names(d);
     if (rc == RC_OK)
         (void)log_dir_failed_prepare(d); // on a full disk the word has to find its place when it is needed
     d->started = rc == RC_OK;

@@ -123,6 +123,7 @@ struct log_dir {
     bool whole;               // what was written last is still there: a clean stop, or the death of a process alone
     struct log_dir *peer;     // the next folder of this process, in a ring
     bool started;
+    bool names_synced; // since it was opened; nothing has been renamed in it since
     enum log_dir_sync_state sync_state;
     struct list waiting, syncing; // operations: of the next group and of the one in flight
     struct io_op sync_op;
@@ -137,9 +138,11 @@ enum rc log_dir_open(struct log_dir *d, struct io *io, struct trace_sink *trace,
                      size_t why_bytes);
 // d, just opened, and other are folders of one process: a failure of one is noted in both. Until log_dir_close().
 void log_dir_join(struct log_dir *d, struct log_dir *other);
-// Writes meta.properties (durable), with a directory id from log_dir_draw_id(). For a folder that is not formatted, or whose
-// formatting for another cluster was given up.
+// Writes meta.properties, with a directory id from log_dir_draw_id(); durable after log_dir_sync_names(). For a folder
+// that is not formatted, or whose formatting for another cluster was given up.
 enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid directory_id);
+// Makes every name in the folder durable, the checkpoint's too: log_dir_start() need not do it once more.
+enum rc log_dir_sync_names(struct log_dir *d);
 struct uuid log_dir_draw_id(struct log_dir *d);
 // RC_INCONSISTENT_CLUSTER_ID or RC_INVALID (another node id), with a sentence in why, when the folder is another's.
 enum rc log_dir_check(const struct log_dir *d, const char *cluster_id, int32_t node_id, char *why, size_t why_bytes);

@@ -137,6 +137,13 @@ struct uuid log_dir_draw_id(struct log_dir *d)
     return id;
 }
 
+enum rc log_dir_sync_names(struct log_dir *d)
+{
+    enum rc rc = io_sync_dir_now(d->io, d->path);
+    d->names_synced = rc == RC_OK;
+    return rc;
+}
+
 enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_id, struct uuid id)
 {
     ASSERT(strlen(cluster_id) < sizeof(d->identity.cluster_id));
@@ -150,8 +157,6 @@ enum rc log_dir_format(struct log_dir *d, const char *cluster_id, int32_t node_i
         rc = folder_sync_entry(d->io, d->path);
     if (rc == RC_OK)
         rc = text.failed ? RC_NOMEM : log_dir_write_file(d->io, path, buf_bytes(&text), true);
-    if (rc == RC_OK)
-        rc = io_sync_dir_now(d->io, d->path);
     buf_deinit(&text);
     if (rc)
         return rc;

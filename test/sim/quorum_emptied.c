@@ -11,7 +11,7 @@
 enum { WATCH_S = 30 };
 
 struct left {
-    uint64_t term, last_index, commit;
+    uint64_t term, last_index, durable_index, commit; // what was not durable may be on its disk, or not
 };
 
 static const struct raft *core(const struct qw_member *m)
@@ -57,10 +57,12 @@ static void look(struct qw_world *w, uint32_t i, bool taken, const struct left *
         sim_fail(&w->sim, "node %d made a second cluster", m->id);
     if (taken || quorum_identity(g->q)->forming)
         return;
-    if (r->hard.term != before->term || raft_last_index(r) != before->last_index)
-        sim_fail(&w->sim, "node %d, whose disk is whole: term %llu and last entry %llu were %llu and %llu", m->id,
+    if (r->hard.term != before->term || raft_last_index(r) > before->last_index ||
+        raft_last_index(r) < before->durable_index)
+        sim_fail(&w->sim, "node %d, whose disk is whole: term %llu and last entry %llu were %llu and %llu to %llu", m->id,
                  (unsigned long long)r->hard.term, (unsigned long long)raft_last_index(r),
-                 (unsigned long long)before->term, (unsigned long long)before->last_index);
+                 (unsigned long long)before->term, (unsigned long long)before->durable_index,
+                 (unsigned long long)before->last_index);
 }
 
 void qw_lose_majority(struct qw_world *w)
@@ -71,7 +73,10 @@ void qw_lose_majority(struct qw_world *w)
         return; // one voter
     for (uint32_t i = 0; i < w->node_count; i++) {
         const struct raft *r = core(&w->members[i]);
-        before[i] = (struct left){.term = r->hard.term, .last_index = raft_last_index(r), .commit = r->commit};
+        before[i] = (struct left){.term = r->hard.term,
+                                  .last_index = raft_last_index(r),
+                                  .durable_index = r->durable_index,
+                                  .commit = r->commit};
     }
     uint32_t lines = w->leaderless_lines;
     for (uint32_t i = 0; i < w->node_count; i++)

@@ -95,6 +95,11 @@ static bool quiet(struct qw_world *w)
         struct qw_program *g = m->process.running ? m->process.program : NULL;
         if (!g || g->failed || !g->serves || !qw_client_idle(g))
             return false;
+        // A node's return takes the controller several entries: nobody may be between two of them.
+        struct quorum_status status;
+        quorum_status(g->q, &status);
+        if (status.queued || status.last_index != status.applied_index)
+            return false;
         const struct image_node *n = image_node(g->reader.image, m->id);
         if (!n || n->fenced || (index && g->reader.image->index != index))
             return false;

@@ -274,9 +274,15 @@ static int16_t commit_with(const char *group, int64_t offset, const char *metada
     return code;
 }
 
+// As a client does it: tried again while the coordinator reads its log.
 static int16_t commit(const char *group, int64_t offset)
 {
-    return commit_with(group, offset, "m");
+    int16_t code = commit_with(group, offset, "m");
+    for (int i = 0; i < 2000 && code == kerr_of(RC_COORDINATOR_LOAD_IN_PROGRESS); i++) {
+        turn_some(1);
+        code = commit_with(group, offset, "m");
+    }
+    return code;
 }
 
 // Its offset, -1: none; minus the code of the answer less 1000: an error.

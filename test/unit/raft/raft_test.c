@@ -49,6 +49,63 @@ static void begin(struct solo *s, uint32_t voters)
     begin_as(s, 1, voters);
 }
 
+Test(raft, an_observer_of_a_single_voter_hears_nothing_before_the_vote_is_durable)
+{
+    static struct solo s;
+    begin(&s, 1);
+    const struct raft_id other = id_of(9);
+    step(&s, (struct raft_event){.kind = RAFT_OBSERVERS, .observers = &other, .observer_count = 1});
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    cr_assert_eq(s.fx.append_count, 0, "an entry of a term that is not durable yet might be sent");
+    cr_assert_eq(s.fx.send_count, 0);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket});
+    cr_assert_eq(s.r.role, RAFT_LEADER);
+    cr_assert_eq(s.fx.append_count, 1);
+    cr_assert_not(raft_leads(&s.r), "its first entry is not committed yet");
+    raft_deinit(&s.r);
+}
+
+Test(raft, an_observer_that_comes_meanwhile_is_sent_the_first_entry_once_the_vote_is_durable)
+{
+    static struct solo s;
+    begin(&s, 1);
+    const struct raft_id other = id_of(9);
+    step(&s, (struct raft_event){.kind = RAFT_TICK});
+    uint64_t ticket = s.fx.ticket;
+    step(&s, (struct raft_event){.kind = RAFT_OBSERVERS, .observers = &other, .observer_count = 1});
+    cr_assert_eq(s.fx.send_count, 0);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = ticket});
+    cr_assert(raft_leads(&s.r));
+    bool sent = false;
+    for (uint32_t i = 0; i < s.fx.send_count; i++)
+        sent |= s.fx.send[i].message.kind == RAFT_APPEND && s.fx.send[i].message.first_entry == 2;
+    cr_assert(sent);
+    raft_deinit(&s.r);
+}
+
+Test(raft, who_formed_a_cluster_of_one_leads_its_first_term_and_only_then)
+{
+    static struct solo s;
+    const struct raft_id self = id_of(1);
+    const struct raft_config c = {.self = self, .election_timeout_ms = 1000, .heartbeat_ms = 250};
+    for (int formed = 1; formed >= 0; formed--) {
+        struct raft_voters v = {.count = 1, .ids = {self}};
+        uint8_t bytes[RAFT_VOTERS_BYTES_MAX];
+        size_t n = raft_voters_encode(&v, bytes);
+        struct raft_entry first = {.index = 1, .term = 1, .type = RAFT_ENTRY_VOTERS, .payload = bytes_of(bytes, n)};
+        raft_init(&s.r, &c, &(struct raft_hard_state){.term = 1, .vote = self}, &(struct raft_snapshot){0});
+        cr_assert_eq(raft_restore(&s.r, &first), RC_OK);
+        raft_start(&s.r, s.now_ms, 7);
+        if (formed)
+            raft_form_alone(&s.r);
+        step(&s, (struct raft_event){.kind = RAFT_TICK});
+        cr_assert_eq(s.r.hard.term, formed ? 1 : 2, "a restart never leads a term that an earlier process may have led");
+        cr_assert_eq(raft_leads(&s.r), formed);
+        cr_assert_eq(s.fx.ticket == 0, formed, "what it rests on is on disk");
+        raft_deinit(&s.r);
+    }
+}
+
 Test(raft, a_single_voter_leads_once_its_vote_is_durable)
 {
     static struct solo s;
@@ -57,11 +114,11 @@ Test(raft, a_single_voter_leads_once_its_vote_is_durable)
     cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_TICK}), RC_OK);
     cr_assert_eq(s.r.role, RAFT_CANDIDATE);
     cr_assert(s.fx.hard_changed && s.fx.hard.term == 2 && s.fx.ticket != 0);
+    cr_assert_eq(s.fx.append_count, 1, "its first entry goes to disk with the vote");
+    cr_assert_eq(s.fx.commit_index, 1, "and counts no sooner");
     cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket}), RC_OK);
     cr_assert_eq(s.r.role, RAFT_LEADER);
-    cr_assert_not(raft_leads(&s.r), "its first entry is not committed yet");
-    cr_assert_eq(s.fx.append_count, 1);
-    cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.fx.ticket}), RC_OK);
+    cr_assert_eq(s.fx.append_count, 0);
     cr_assert(raft_leads(&s.r));
     cr_assert_eq(s.fx.commit_index, 2);
     cr_assert_eq(raft_deadline_ms(&s.r), UINT64_MAX, "an idle single node sets no timer");
