@@ -142,6 +142,10 @@ void broker_shard_open(struct broker_shard *bs)
             bs->accepting = true;
             io_listener_resume(&bs->listeners[l]);
         }
+    // Most producers ask for an id first. Alone, the sync that a block costs is over when the first of them comes; a node of
+    // a cluster has no such moment, and a hundred that start together would all ask.
+    if (!engine_in_cluster(bs->engine->engine))
+        producer_ids_prepare(&bs->producer_ids);
 }
 
 static void broker_shard_cut(struct shard_timer *t)
@@ -173,7 +177,7 @@ bool broker_shard_stopped(const struct broker_shard *bs)
 
 bool broker_shard_quiet(const struct broker_shard *bs)
 {
-    return bs->session_pool.count == 0 && bs->request_pool.count == 0;
+    return bs->session_pool.count == 0 && bs->request_pool.count == 0 && !bs->producer_ids.fetching;
 }
 
 static bool broker_busy(const struct broker *b)

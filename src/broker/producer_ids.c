@@ -4,6 +4,7 @@
 #include "broker/producer_ids.h"
 
 #define FETCH_WAIT_NS UINT64_C(10000000000)
+#define PREPARE_WAIT_NS UINT64_C(1000000000) // nobody waits for it, and a stop does
 
 enum { ARENA_BYTES_MAX = 64 << 10 };
 
@@ -19,7 +20,7 @@ void producer_ids_deinit(struct producer_ids *ids)
     arena_deinit(&ids->arena);
 }
 
-static void ids_fetch(struct producer_ids *ids);
+static void ids_fetch(struct producer_ids *ids, uint64_t wait_ns);
 
 // Serves who waits, as far as the block goes; who is left asks for the next one.
 static void ids_serve(struct producer_ids *ids, enum rc rc)
@@ -30,7 +31,7 @@ static void ids_serve(struct producer_ids *ids, enum rc rc)
         w->done(w, rc);
     }
     if (!list_empty(&ids->waiters) && !ids->fetching)
-        ids_fetch(ids);
+        ids_fetch(ids, FETCH_WAIT_NS);
 }
 
 static void ids_fetched(struct quorum_op *op, enum rc rc)
@@ -45,7 +46,7 @@ static void ids_fetched(struct quorum_op *op, enum rc rc)
     ids_serve(ids, rc);
 }
 
-static void ids_fetch(struct producer_ids *ids)
+static void ids_fetch(struct producer_ids *ids, uint64_t wait_ns)
 {
     const struct engine *e = ids->es->engine;
     const struct image_node *self = image_node(engine_image(ids->es), e->config.node_id);
@@ -60,7 +61,7 @@ static void ids_fetch(struct producer_ids *ids)
         .request = &ids->block,
         .answer = &ids->block,
         .arena = &ids->arena,
-        .deadline_ns = shard_now_ns(ids->es->shard) + FETCH_WAIT_NS,
+        .deadline_ns = shard_now_ns(ids->es->shard) + wait_ns,
         .done = ids_fetched,
     };
     quorum_submit(e->quorum, ids->es->shard, &ids->op);
@@ -71,4 +72,10 @@ void producer_ids_take(struct producer_ids *ids, struct producer_ids_waiter *w)
     list_push_back(&ids->waiters, &w->link);
     if (!ids->fetching)
         ids_serve(ids, RC_OK);
+}
+
+void producer_ids_prepare(struct producer_ids *ids)
+{
+    if (!ids->fetching && ids->next == ids->end)
+        ids_fetch(ids, PREPARE_WAIT_NS);
 }

@@ -32,3 +32,5 @@ void producer_ids_init(struct producer_ids *ids, struct engine_shard *es);
 void producer_ids_deinit(struct producer_ids *ids);
 // done() may run from inside. Errors are the controller's; RC_BROKER_ID_NOT_REGISTERED before this node is registered.
 void producer_ids_take(struct producer_ids *ids, struct producer_ids_waiter *w);
+// Asks for a block before anybody does: the first client then waits for no disk.
+void producer_ids_prepare(struct producer_ids *ids);
