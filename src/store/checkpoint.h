@@ -29,7 +29,8 @@ enum checkpoint_type {
     CHECKPOINT_REMOVED = 7, // the partition is gone
     CHECKPOINT_STOPPED = 8, // clean stop: everything above is synced, recovery points are the ends
     CHECKPOINT_CLEANED = 9, // compacted up to here; lost, it costs work and nothing else
-    CHECKPOINT_TYPE_LAST = CHECKPOINT_CLEANED,
+    CHECKPOINT_MOVES = 10, // how often the log has come to another folder: of two that have it the later one counts
+    CHECKPOINT_TYPE_LAST = CHECKPOINT_MOVES,
 };
 
 enum {

@@ -27,7 +27,7 @@ static void compact_schedule(struct compactor *c, struct plog_compaction *k, uin
 void compact_consider(struct plog *l)
 {
     struct compactor *c = l->store->compactor;
-    if (!l->config->compacts || !c->config.enabled || l->state != PLOG_OPEN || l->sealed_count == 0)
+    if (!l->config->compacts || !c->config.enabled || l->state != PLOG_OPEN || l->sealed_count == 0 || l->moving)
         return;
     if (!l->compaction) {
         l->compaction = calloc(1, sizeof(*l->compaction));
@@ -146,7 +146,7 @@ static bool compact_choose(struct compactor *c, uint64_t *next_ns)
         struct compact_look look;
         heap_remove(&c->due, n);
         if (k->cancelled || k->uncleanable || k->log->state != PLOG_OPEN || log_dir_is_offline(k->log->dir) ||
-            !k->log->config->compacts)
+            !k->log->config->compacts || k->log->moving)
             continue;
         compact_look(k->log, wall_ms, &look);
         if (!look.ready && look.due_ms != INT64_MAX)

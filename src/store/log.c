@@ -47,6 +47,7 @@ static void plog_set_ends(struct plog *l, const struct log_dir_entry *e)
         l->recovery_point = e->recovery_point.offset;
         l->recovery_base = e->recovery_point.segment_base;
     }
+    l->moves = e->moves;
     l->first_dirty = e->cleaned != OFFSET_NONE ? e->cleaned : 0;
     l->durable = l->recovery_point;
     l->offered = plog_forces_sync(l) ? l->durable : l->written;

@@ -93,16 +93,18 @@ struct plog {
     char *folder;                     // "<topic>-<partition>", owned
     struct topic_partition id;
     enum plog_state state;
-    bool names_dirty;                        // files or folders were made since the last sync that covers names
-    bool clean_marked;                       // the checkpoint says that nothing follows its latest mark
-    bool marking;                            // the word that something does is on its way to the folder's shard
-    bool flushing;                           // plog_flush() is on the stack
-    bool noting_start;                       // a log start is on its way to the disk
-    bool resetting;                          // a recovery point that goes back is on its way to the disk
-    bool reset_ready;                        // it is there, and nothing was noted since
-    bool due_mark, due_checkpoint, due_drop; // what the store has been asked to do
+    bool names_dirty : 1;                        // files or folders were made since the last sync that covers names
+    bool clean_marked : 1;                       // the checkpoint says that nothing follows its latest mark
+    bool marking : 1;                            // the word that something does is on its way to the folder's shard
+    bool flushing : 1;                           // plog_flush() is on the stack
+    bool noting_start : 1;                       // a log start is on its way to the disk
+    bool resetting : 1;                          // a recovery point that goes back is on its way to the disk
+    bool reset_ready : 1;                        // it is there, and nothing was noted since
+    bool due_mark : 1, due_checkpoint : 1, due_drop : 1; // what the store has been asked to do
+    bool moving : 1; // it is copied to another folder, the owner's to set: compaction waits, or a copy had half of a run
     uint8_t hint_next;
     int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
+    uint32_t moves;         // between folders so far, see future.h
     // offsets, see above
     int64_t start, local_start;
     int64_t start_durable; // segments wholly below it may go

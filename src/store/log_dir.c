@@ -208,6 +208,8 @@ static void log_dir_visit_name(void *context, const char *name, bool is_dir)
         v->visit(v->context, LOG_DIR_NAME_DELETE, name);
     else if (name_ends_with(name, "-stray"))
         v->visit(v->context, LOG_DIR_NAME_STRAY, name);
+    else if (name_ends_with(name, "-future"))
+        v->visit(v->context, LOG_DIR_NAME_FUTURE, name);
     else if (name_is_partition(name))
         v->visit(v->context, LOG_DIR_NAME_PARTITION, name);
 }

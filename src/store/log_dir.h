@@ -79,6 +79,7 @@ struct log_dir_entry {
     int64_t high_watermark; // OFFSET_NONE: none
     int64_t start;          // OFFSET_NONE: none
     int64_t cleaned;        // first dirty offset of compaction, OFFSET_NONE: none
+    uint32_t moves;         // between folders, see future.h
 };
 
 // The later of mark and recovery point; offset OFFSET_NONE when there is neither.
@@ -182,7 +183,7 @@ bool log_dir_lacks_space(struct log_dir *d, struct io *io);
 
 // Every folder name that lies in the log dir, for the stray check: partition folders, `-delete` and `-stray` ones.
 // Lists the folder inline once. [boot, or as the body of a job]
-enum log_dir_name_kind { LOG_DIR_NAME_PARTITION, LOG_DIR_NAME_DELETE, LOG_DIR_NAME_STRAY };
+enum log_dir_name_kind { LOG_DIR_NAME_PARTITION, LOG_DIR_NAME_DELETE, LOG_DIR_NAME_STRAY, LOG_DIR_NAME_FUTURE };
 enum rc log_dir_each_folder(struct log_dir *d,
                             void (*visit)(void *context, enum log_dir_name_kind kind, const char *name), void *context);
 // The topic id a partition folder names in partition.metadata; RC_NOT_FOUND, RC_CORRUPT.

@@ -3,11 +3,12 @@
 // What the checkpoint of a log folder means: the entries it adds up to, and the image that replaces it when it has
 // grown to twice what still counts.
 #include "base/assert.h"
+#include "store/future.h"
 #include "store/log_dir_private.h"
 
 #include <stdlib.h>
 
-enum { ENTRIES_REPLACE_SLACK_RECORDS = 1024, ENTRY_RECORDS_MAX = 5 };
+enum { ENTRIES_REPLACE_SLACK_RECORDS = 1024, ENTRY_RECORDS_MAX = 6 };
 
 static bool log_dir_entry_eq(const struct map_node *n, const void *key)
 {
@@ -84,6 +85,19 @@ static void log_dir_entries_forget_marks(struct log_dir *d)
     }
 }
 
+// What moved logs between folders had not come to its end: it begins again.
+static void log_dir_entries_forget_futures(struct log_dir *d)
+{
+    for (struct map_node *n = map_first(&d->entries), *next; n; n = next) {
+        next = map_next(&d->entries, n);
+        struct log_dir_entry *e = container_of(n, struct log_dir_entry, node);
+        if (!future_is_id(e->id))
+            continue;
+        map_remove(&d->entries, n);
+        free(e);
+    }
+}
+
 static void log_dir_boot_apply(struct log_dir *d, uint64_t boot)
 {
     if (d->stopped_seen)
@@ -123,6 +137,9 @@ static void log_dir_partition_apply(struct log_dir *d, struct log_dir_entry *e, 
     case CHECKPOINT_CLEANED:
         e->cleaned = r->offset;
         break;
+    case CHECKPOINT_MOVES:
+        e->moves = (uint32_t)r->offset;
+        break;
     case CHECKPOINT_BOOT:
     case CHECKPOINT_REMOVED:
     case CHECKPOINT_STOPPED:
@@ -157,6 +174,7 @@ void log_dir_entries_loaded(struct log_dir *d)
     log_dir_boot_apply(d, d->boot);
     if (d->suspect && !d->clean_stopped)
         log_dir_entries_forget_marks(d);
+    log_dir_entries_forget_futures(d);
     d->stopped_seen = false;
 }
 
@@ -210,6 +228,8 @@ static void image_put_entry(struct buf *image, const struct log_dir_entry *e)
         image_put(image, (struct checkpoint_record){.type = CHECKPOINT_START, .id = e->id, .offset = e->start});
     if (e->cleaned != OFFSET_NONE)
         image_put(image, (struct checkpoint_record){.type = CHECKPOINT_CLEANED, .id = e->id, .offset = e->cleaned});
+    if (e->moves)
+        image_put(image, (struct checkpoint_record){.type = CHECKPOINT_MOVES, .id = e->id, .offset = e->moves});
 }
 
 enum rc log_dir_entries_replace(struct log_dir *d)

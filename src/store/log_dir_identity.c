@@ -4,6 +4,7 @@
 // form that a clean stop leaves for tools.
 #include "base/assert.h"
 #include "store/folder.h"
+#include "store/future.h"
 #include "store/log_dir_private.h"
 
 #include <stdio.h>
@@ -233,7 +234,7 @@ static enum rc log_dir_write_text(struct log_dir *d, const char *name, enum text
         const struct log_dir_entry *e = container_of(n, const struct log_dir_entry, node);
         struct bytes topic;
         int64_t v = text_value(e, kind);
-        if (v == OFFSET_NONE || !d->topic_name || !d->topic_name(d, e->id.topic_id, &topic))
+        if (v == OFFSET_NONE || future_is_id(e->id) || !d->topic_name || !d->topic_name(d, e->id.topic_id, &topic))
             continue;
         buf_printf(&lines, "%.*s %d %lld\n", (int)topic.n, (const char *)topic.p, e->id.partition, (long long)v);
         count++;
