@@ -34,6 +34,7 @@ void api_create_acls_begin(struct request *rq, const void *message);
 void api_delete_acls_begin(struct request *rq, const void *message);
 void api_describe_configs_begin(struct request *rq, const void *message);
 void api_alter_configs_begin(struct request *rq, const void *message);
+void api_alter_replica_log_dirs_begin(struct request *rq, const void *message);
 void api_describe_log_dirs_begin(struct request *rq, const void *message);
 void api_sasl_authenticate_begin(struct request *rq, const void *message);
 void api_create_partitions_begin(struct request *rq, const void *message);

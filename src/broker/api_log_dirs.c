@@ -20,9 +20,23 @@ struct log_dirs_op {
 
 // ------------------------------------------------------------------------------------------------ the answer
 
-static bool log_dirs_lies_in(const struct partition_query *q, uint32_t dir)
+// How many entries of q folder dir has: its log, or its future one.
+static uint32_t log_dirs_in(const struct partition_query *q, uint32_t dir)
 {
-    return q->rc == RC_OK && q->size.log_dir == dir;
+    return q->rc == RC_OK ? (uint32_t)(q->size.log_dir == dir) + (q->size.future_dir == dir) : 0;
+}
+
+static void log_dirs_put(const struct partition_query *q, uint32_t dir, struct describe_log_dirs_response_topic *out)
+{
+    if (q->rc == RC_OK && q->size.log_dir == dir)
+        out->partitions[out->partitions_count++] = (struct describe_log_dirs_response_partition){
+            .partition_index = q->id.partition, .partition_size = (int64_t)q->size.bytes};
+    if (q->rc == RC_OK && q->size.future_dir == dir)
+        out->partitions[out->partitions_count++] =
+            (struct describe_log_dirs_response_partition){.partition_index = q->id.partition,
+                                                          .partition_size = (int64_t)q->size.future_bytes,
+                                                          .offset_lag = q->size.future_lag,
+                                                          .is_future_key = true};
 }
 
 static bool log_dirs_fill_topic(struct log_dirs_op *op, const struct log_dirs_topic *t, uint32_t dir,
@@ -31,14 +45,12 @@ static bool log_dirs_fill_topic(struct log_dirs_op *op, const struct log_dirs_to
     const struct partition_query *queries = op->ask.queries + t->first;
     uint32_t n = 0;
     for (uint32_t i = 0; i < t->count; i++)
-        n += log_dirs_lies_in(&queries[i], dir);
+        n += log_dirs_in(&queries[i], dir);
     describe_log_dirs_response_topic_init(out);
     out->name = t->name;
     out->partitions = arena_array(&op->ask.rq->arena, n, sizeof(*out->partitions));
     for (uint32_t i = 0; out->partitions && i < t->count; i++)
-        if (log_dirs_lies_in(&queries[i], dir))
-            out->partitions[out->partitions_count++] = (struct describe_log_dirs_response_partition){
-                .partition_index = queries[i].id.partition, .partition_size = (int64_t)queries[i].size.bytes};
+        log_dirs_put(&queries[i], dir, out);
     return out->partitions;
 }
 
@@ -74,7 +86,7 @@ static void log_dirs_done(struct partition_ask *ask)
     const struct engine_config *config = &rq->bs->engine->engine->config;
     api_answer_reserve(rq, (size_t)(op->topic_count + 1) * config->log_dir_count *
                                    (sizeof(struct describe_log_dirs_response_topic) + 16) +
-                               (size_t)ask->count * sizeof(struct describe_log_dirs_response_partition) + 4096);
+                               (size_t)ask->count * 2 * sizeof(struct describe_log_dirs_response_partition) + 4096);
     struct describe_log_dirs_response out;
     describe_log_dirs_response_init(&out);
     out.results = arena_array(&rq->arena, config->log_dir_count, sizeof(*out.results));

@@ -38,6 +38,7 @@ const struct api_row api_rows[] = {
     ROW(API_DELETE_ACLS, 0, 3, delete_acls, "DeleteAcls"),
     ROW(API_DESCRIBE_CONFIGS, 0, 4, describe_configs, "DescribeConfigs"),
     ROW(API_ALTER_CONFIGS, 0, 2, alter_configs, "AlterConfigs"),
+    ROW(API_ALTER_REPLICA_LOG_DIRS, 0, 2, alter_replica_log_dirs, "AlterReplicaLogDirs"),
     ROW(API_DESCRIBE_LOG_DIRS, 0, 4, describe_log_dirs, "DescribeLogDirs"),
     ROW(API_SASL_AUTHENTICATE, 0, 2, sasl_authenticate, "SaslAuthenticate"),
     ROW(API_CREATE_PARTITIONS, 0, 3, create_partitions, "CreatePartitions"),

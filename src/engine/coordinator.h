@@ -69,6 +69,8 @@ void coordinator_forget(struct partition *p);
 // A clean stop: takes no more calls, writes snapshots, ends. True once every coordinator is gone.
 void coordinators_settle(struct engine_shard *es);
 bool coordinators_settled(const struct engine_shard *es);
+// It reads or writes files in p's folder, which must keep its place meanwhile.
+bool coordinator_has_files(const struct partition *p);
 
 // ------------------------------------------------------------------------------------------------ snapshots
 

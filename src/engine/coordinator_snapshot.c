@@ -83,6 +83,11 @@ static enum rc snapshot_read_head(struct partition *p, struct coordinator_snapsh
     return rc;
 }
 
+bool coordinator_has_files(const struct partition *p)
+{
+    return p->coordinator && (p->coordinator->save || p->coordinator->load);
+}
+
 void coordinator_attached(struct partition *p)
 {
     struct coordinator_snapshot_head h;

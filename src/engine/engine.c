@@ -9,6 +9,7 @@
 #include "engine/engine_core.h"
 #include "engine/offline_report.h"
 #include "engine/partition.h"
+#include "engine/partition_move.h"
 #include "engine/peers.h"
 #include "engine/replica_nearest.h"
 #include "engine/replica.h"
@@ -147,7 +148,8 @@ static enum shard_job_state engine_retention_job(struct shard_job *j, uint64_t b
         struct partition *p = list_entry(es->retention_at, struct partition, all_link);
         // A log that was never looked at is opened only when its time may have come; an open one is judged by its size
         // and its start, too, which costs nothing.
-        if (p->state == PARTITION_ONLINE && (p->log.state == PLOG_OPEN || plog_retention_due_ms(&p->log) <= wall_ms) &&
+        if (p->state == PARTITION_ONLINE && !partition_move_holds(p) &&
+            (p->log.state == PLOG_OPEN || plog_retention_due_ms(&p->log) <= wall_ms) &&
             plog_retention_step(&p->log, p->high_watermark, wall_ms))
             continue;
         es->retention_at = list_next(&es->all, es->retention_at);
@@ -263,6 +265,7 @@ void engine_start_background(struct engine_shard *es)
     uint64_t every_ms = es->engine->config.retention_check_ms;
     uint64_t first_ms = (uint64_t)config_broker_int(&l, "log.initial.task.delay.ms", 30000);
     engine_store_start(es);
+    mover_resume(es);
     shard_timer_set(es->shard, &es->retention_timer,
                     shard_now_ns(es->shard) + (first_ms < every_ms ? first_ms : every_ms) * 1000000, engine_retention_due);
 }

@@ -104,6 +104,7 @@ struct engine_shard {
     struct list_node *settle_at;    // the partition a clean stop brings to rest next
     struct engine_counters counters;
     struct coordinators *coordinators; // of the partitions of __consumer_offsets that live here; coordinator.h
+    struct mover *mover; // of replicas between log folders; NULL: none has moved (partition_move.h)
     struct offline_report *offline; // of replicas whose folder failed; NULL: none was needed (offline_report.h)
     struct list fetchers;     // struct fetcher: of the nodes whose partitions are followed here
     struct list short_isrs;   // struct replica: led here, and not every replica is in sync
@@ -111,6 +112,12 @@ struct engine_shard {
     // Called when the image changed, after the partitions followed it. The broker wakes who waits for it. May be NULL.
     void (*image_changed)(struct engine_shard *es, const struct image *image);
     void *owner;
+};
+
+// A move between log folders that the last stop or death cut short.
+struct engine_future {
+    struct topic_partition id;
+    struct log_dir *dir;
 };
 
 struct engine_config {
@@ -150,6 +157,9 @@ struct engine {
     int32_t replica_answer_ms_max;        // replica.socket.timeout.ms
     uint32_t replica_receive_buffer_bytes; // replica.socket.receive.buffer.bytes; 0: the system's
     struct repl_throttle leader_throttle, follower_throttle; // of what is copied from here, and to here
+    struct repl_throttle move_throttle; // of what moves between log folders
+    struct engine_future *futures;      // found at start
+    uint32_t future_count;
     struct quorum_registration registration;
     struct quorum_op format_op;
     bool joined;              // logs are attached and recovered; on shard 0

@@ -2,11 +2,13 @@
 //
 // The log folders of a node: what lies in them and belongs to nobody, folders that fail, and the way of an operation to
 // the shard that owns the folder.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/engine_core.h"
 #include "engine/offline_report.h"
 #include "engine/partition.h"
+#include "store/future.h"
 
 // ------------------------------------------------------------------------------------------------ stray folders
 
@@ -16,7 +18,18 @@ struct engine_stray {
     struct engine *engine;
     struct log_dir *dir;
     const struct image *image;
+    bool known; // nothing has changed since a clean stop
 };
+
+// What was about to be removed when the last process ended.
+static void engine_sweep_folder(void *context, enum log_dir_name_kind kind, const char *name)
+{
+    struct engine_stray *s = context;
+    char path[IO_PATH_BYTES_MAX];
+    if (kind != LOG_DIR_NAME_DELETE || snprintf(path, sizeof(path), "%s/%s", s->dir->path, name) >= (int)sizeof(path))
+        return;
+    (void)store_trash_put(&s->engine->shards[0].store, s->dir, path, true, 0);
+}
 
 static const struct image_topic *engine_folder_topic(const struct engine_stray *s, const char *name, long number)
 {
@@ -52,11 +65,72 @@ static bool engine_folder_is_ours(const struct engine_stray *s, const char *name
     return rc == RC_OK || log_dir_find(s->dir, tp) != NULL;
 }
 
+// The same log lies in another folder, too, whose checkpoint has seen more moves of it (store/future.h).
+static bool engine_folder_has_moved(const struct engine_stray *s, const char *name, struct topic_partition *id)
+{
+    const struct engine_config *config = &s->engine->config;
+    const char *dash = strrchr(name, '-');
+    const long number = strtol(dash + 1, NULL, 10);
+    const struct image_topic *t = engine_folder_topic(s, name, number);
+    if (!t || config->log_dir_count == 1)
+        return false;
+    *id = (struct topic_partition){t->id, (int32_t)number};
+    const struct log_dir_entry *mine = log_dir_find(s->dir, *id);
+    for (unsigned i = 0; i < config->log_dir_count; i++) {
+        const struct log_dir *d = config->log_dirs[i];
+        const struct log_dir_entry *theirs = d == s->dir ? NULL : log_dir_find(d, *id);
+        char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
+        snprintf(path, sizeof(path), "%s/%s", d->path, name);
+        if (theirs && theirs->moves > (mine ? mine->moves : 0) && io_exists(d->io, path))
+            return true;
+    }
+    return false;
+}
+
+// A move that was under way: its folder goes, and it begins again once the node runs. name is
+// "<topic>-<partition>.<uuid>-future".
+static void engine_judge_future(struct engine_stray *s, const char *name)
+{
+    struct engine *e = s->engine;
+    char folder[IO_PATH_BYTES_MAX], path[2 * IO_PATH_BYTES_MAX];
+    struct uuid topic_id = {0};
+    const char *dot = strrchr(name, '.');
+    snprintf(folder, sizeof(folder), "%.*s", dot ? (int)(dot - name) : 0, name);
+    const char *dash = strrchr(folder, '-');
+    char *rest = NULL;
+    const long number = dash ? strtol(dash + 1, &rest, 10) : -1;
+    const bool whole = number >= 0 && number < FUTURE_PARTITION_BIT && rest && *rest == 0;
+    const struct image_topic *t = whole ? engine_folder_topic(s, folder, number) : NULL;
+    if (log_dir_folder_topic_id(s->dir, name, &topic_id) != RC_OK && t)
+        topic_id = t->id;
+    const struct topic_partition id = {topic_id, (int32_t)number};
+    snprintf(path, sizeof(path), "%s/%s", s->dir->path, folder);
+    if (!whole) { // a name that was cut short: what it is the future of is not known
+        log_dir_set_stray(s->dir, name);
+        return;
+    }
+    if (!log_dir_drop_future(s->dir, name, id, io_exists(s->dir->io, path)) || !t || !uuid_eq(t->id, topic_id))
+        return;
+    struct engine_future *more = realloc(e->futures, (e->future_count + 1) * sizeof(*more));
+    if (!more)
+        return;
+    e->futures = more;
+    e->futures[e->future_count++] = (struct engine_future){id, s->dir};
+}
+
 static void engine_judge_folder(void *context, enum log_dir_name_kind kind, const char *name)
 {
     struct engine_stray *s = context;
-    if (kind != LOG_DIR_NAME_PARTITION || engine_folder_is_ours(s, name))
+    struct topic_partition id;
+    if (kind == LOG_DIR_NAME_FUTURE)
+        engine_judge_future(s, name);
+    if (kind != LOG_DIR_NAME_PARTITION || s->known)
         return;
+    if (engine_folder_is_ours(s, name)) {
+        if (engine_folder_has_moved(s, name, &id))
+            (void)log_dir_drop_moved(s->dir, name, id);
+        return;
+    }
     trace_warn(s->engine->config.trace, "%s/%s belongs to no topic this cluster knows: it is kept as %s.*-stray",
                s->dir->path, name, name);
     log_dir_set_stray(s->dir, name);
@@ -67,9 +141,11 @@ void engine_judge_folders(struct engine *e, const struct image *image)
     for (unsigned i = 0; i < e->config.log_dir_count; i++) {
         struct engine_stray s = {.engine = e, .dir = e->config.log_dirs[i], .image = image};
         // Alone, nothing has changed since a clean stop; in a cluster, topics came and went meanwhile.
-        bool known = s.dir->clean_stopped && !engine_in_cluster(e);
-        if (!known && !log_dir_is_offline(s.dir))
-            log_dir_each_folder(s.dir, engine_judge_folder, &s);
+        s.known = s.dir->clean_stopped && !engine_in_cluster(e);
+        if ((s.known && e->config.log_dir_count == 1) || log_dir_is_offline(s.dir))
+            continue;
+        log_dir_each_folder(s.dir, engine_judge_folder, &s);
+        log_dir_each_folder(s.dir, engine_sweep_folder, &s);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "engine/fetcher.h"
 #include "engine/offline_report.h"
 #include "engine/partition.h"
+#include "engine/partition_move.h"
 
 // Brings every log of a shard to rest, one after the other, while the shard still runs.
 struct engine_settle {
@@ -44,7 +45,7 @@ static enum shard_job_state engine_settle_job(struct shard_job *j, uint64_t budg
     struct engine_settle *s = container_of(j, struct engine_settle, job);
     struct engine_shard *es = s->call.target;
     uint64_t until = io_clock_ns(es->shard->io) + budget_ns;
-    if (!list_empty(&es->doomed) || !list_empty(&es->fetchers) || !coordinators_settled(es))
+    if (!mover_settled(es) || !list_empty(&es->doomed) || !list_empty(&es->fetchers) || !coordinators_settled(es))
         return engine_settle_wait(s); // deletions that were answered are finished first, answers under way, and snapshots
     for (; es->settle_at; es->settle_at = list_next(&es->all, es->settle_at)) {
         struct partition *p = list_entry(es->settle_at, struct partition, all_link);
@@ -189,9 +190,11 @@ static void engine_shard_deinit(struct engine_shard *es)
         if (jobs[i]->started)
             shard_job_cancel(es->shard, jobs[i]);
     offline_report_end(es);
+    mover_stop(es);
     coordinators_deinit(es);
     shard_defer_cancel(es->shard, &es->flush_task);
     partition_free_all(es);
+    mover_free(es);
     partition_checkers_free(es);
     fetchers_close(es);
     if (es->reader.image)
@@ -220,6 +223,7 @@ void engine_close(struct engine *e)
         log_dir_close(e->config.log_dirs[i]);
     free(e->settles);
     free(e->dir_stops);
+    free(e->futures);
     free(e->shards);
     free(e);
 }

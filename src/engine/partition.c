@@ -4,6 +4,7 @@
 // is gone or its replicas have moved.
 #include "engine/coordinator.h"
 #include "engine/partition_life.h"
+#include "engine/partition_move.h"
 #include "engine/replica.h"
 
 #include <stdio.h>
@@ -34,12 +35,23 @@ static struct log_dir *partition_place(struct engine_shard *es, const struct eng
     struct engine *e = es->engine;
     if (e->config.log_dir_count == 1)
         return e->config.log_dirs[0];
+    // A power cut may have left what has moved to another folder: the one that has seen more moves counts (future.h).
+    struct log_dir *found = NULL;
+    int64_t found_moves = -1;
     for (unsigned i = 0; i < e->config.log_dir_count; i++) {
         char path[IO_PATH_BYTES_MAX + TOPIC_NAME_BYTES_MAX + 16];
         snprintf(path, sizeof(path), "%s/%s-%d", e->config.log_dirs[i]->path, t->name, id.partition);
-        if (io_exists(es->shard->io, path))
-            return e->config.log_dirs[i];
+        if (!io_exists(es->shard->io, path))
+            continue;
+        const struct log_dir_entry *known = es->booted ? NULL : log_dir_find(e->config.log_dirs[i], id);
+        const int64_t moves = known ? known->moves : 0;
+        if (moves > found_moves) {
+            found = e->config.log_dirs[i];
+            found_moves = moves;
+        }
     }
+    if (found)
+        return found;
     // A power cut may have taken the files; what the checkpoint knows of them, deleted records above all, still holds.
     for (unsigned i = 0; !es->booted && i < e->config.log_dir_count; i++)
         if (log_dir_find(e->config.log_dirs[i], id))
@@ -202,6 +214,8 @@ static void partition_free(struct partition *p)
 static bool partition_bury(struct partition *p)
 {
     bool attached = p->log.state != PLOG_DETACHED;
+    if (!partition_move_is_over(p))
+        return false;
     if (attached)
         compact_cancel(&p->log);
     if (attached && !plog_is_idle(&p->log))
@@ -289,6 +303,7 @@ void partition_free_all(struct engine_shard *es)
                 map_remove(&es->partitions, &p->node);
             partition_past_forget(p);
             replica_end(p);
+            partition_move_free(p);
             if (p->log.state != PLOG_DETACHED)
                 plog_detach(&p->log);
             partition_free(p);

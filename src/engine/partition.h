@@ -43,6 +43,7 @@ struct partition {
     struct partition_past *past; // under way: partition_past_ends()
     struct log_dir *past_over;   // whose checkpoint knows nothing of an earlier life any more
     struct list watches; // struct partition_watch
+    struct partition_move *move; // to another log folder, under way; partition_move.h
     struct coordinator *coordinator; // of this leader epoch, where the topic is __consumer_offsets; coordinator.h
     struct plog log;
 };
@@ -216,6 +217,8 @@ void partition_tell_committed(struct partition *p, uint64_t bytes);
 void partition_tell_start(struct partition *p);
 // Everybody has to look again.
 void partition_tell_anew(struct partition *p);
+// What waited while nothing could be appended goes on.
+void partition_appends_resume(struct partition *p);
 // Drops what waits for validation; answered with rc.
 void partition_fail_appends(struct partition *p, enum rc rc);
 // Recovery at start: reads what the checkpoints do not cover, to the end.

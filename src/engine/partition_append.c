@@ -6,6 +6,7 @@
 // A log that has to be made or opened first costs 50 to 200 us of system calls: a turn does only so many of them, whoever
 // comes later waits, in order, for the turns that follow.
 #include "engine/partition.h"
+#include "engine/partition_move.h"
 #include "engine/replica.h"
 
 #include <stdio.h>
@@ -356,7 +357,7 @@ static void partition_appends_wait(struct partition *p)
 static void partition_appends_run(struct partition *p)
 {
     struct engine_shard *es = p->es;
-    for (struct list_node *n; (n = list_first(&p->appends));) {
+    for (struct list_node *n; (n = list_first(&p->appends)) && !partition_move_holds(p);) {
         struct partition_append *op = list_entry(n, struct partition_append, link);
         if (op->stage == APPEND_WAITING && !begin_may(p)) {
             partition_appends_wait(p);
@@ -381,8 +382,15 @@ static void partition_appends_run(struct partition *p)
         append_judged(p, op, &k->check, rc);
         checker_release(k);
     }
+    begin_waits(p, false);
     if (list_node_linked(&p->checking_link))
         list_remove(&es->checking, &p->checking_link);
+}
+
+void partition_appends_resume(struct partition *p)
+{
+    if (!list_empty(&p->appends))
+        partition_appends_wait(p);
 }
 
 static enum shard_job_state partition_check_job(struct shard_job *j, uint64_t budget_ns)

@@ -2,6 +2,7 @@
 //
 // See partition_query.h. Partitions are looked up again after every wait: topics are deleted at any time.
 #include "engine/partition_query.h"
+#include "engine/partition_move.h"
 #include "engine/replica.h"
 
 #include <stdlib.h>
@@ -256,6 +257,14 @@ static enum rc query_producers(struct partition_query_call *c, struct partition_
     return g.nomem ? RC_NOMEM : rc;
 }
 
+static uint32_t query_dir(const struct engine_config *config, const struct log_dir *dir)
+{
+    uint32_t i = 0;
+    while (i < config->log_dir_count && config->log_dirs[i] != dir)
+        i++;
+    return i;
+}
+
 // Whoever has the replica tells, leader or not.
 static enum rc query_size(struct partition_query_call *c, struct partition_query *q)
 {
@@ -267,10 +276,25 @@ static enum rc query_size(struct partition_query_call *c, struct partition_query
         partition_open(p); // one that cannot be opened says 0
         q->size.bytes = plog_bytes(&p->log);
     }
-    for (q->size.log_dir = 0; q->size.log_dir < config->log_dir_count; q->size.log_dir++)
-        if (config->log_dirs[q->size.log_dir] == p->log.dir)
-            return RC_OK;
-    return RC_NOT_FOUND;
+    q->size.log_dir = query_dir(config, p->log.dir);
+    struct partition_move_view move;
+    q->size.future_dir = UINT32_MAX;
+    if (partition_move_look(p, &move)) {
+        q->size.future_dir = query_dir(config, move.to);
+        q->size.future_bytes = move.bytes;
+        q->size.future_lag = move.lag;
+    }
+    return q->size.log_dir < config->log_dir_count ? RC_OK : RC_NOT_FOUND;
+}
+
+static enum rc query_move(struct partition_query_call *c, struct partition_query *q)
+{
+    const struct engine_config *config = &c->call.target->engine->config;
+    ASSERT(q->move.log_dir < config->log_dir_count);
+    struct partition *p = partition_find(c->call.target, q->id);
+    if (!p || p->state == PARTITION_BLOCKED || c->call.target->settling)
+        return RC_REPLICA_NOT_AVAILABLE;
+    return partition_move(p, config->log_dirs[q->move.log_dir]);
 }
 
 // ------------------------------------------------------------------------------------------------ the call
@@ -290,6 +314,8 @@ static enum rc query_answer(struct partition_query_call *c, struct partition_que
         return query_producers(c, q);
     case PARTITION_SIZE:
         return query_size(c, q);
+    case PARTITION_MOVE:
+        return query_move(c, q);
     }
     return RC_INVALID;
 }

@@ -14,6 +14,7 @@ enum partition_question {
     PARTITION_RAISE_START,    // DeleteRecords
     PARTITION_PRODUCERS,      // who wrote lately (KIP-664)
     PARTITION_SIZE,           // bytes, and the folder they lie in
+    PARTITION_MOVE,           // to another log folder (KIP-113)
 };
 
 struct partition_producer {
@@ -70,7 +71,13 @@ struct partition_query {
         struct {
             uint64_t bytes;   // out
             uint32_t log_dir; // out: place in engine_config.log_dirs
+            uint32_t future_dir; // out: where it moves to; UINT32_MAX: it does not
+            uint64_t future_bytes;
+            int64_t future_lag; // records still to be copied
         } size;
+        struct {
+            uint32_t log_dir; // in: place in engine_config.log_dirs; where it is: a move under way is cancelled
+        } move;
     };
     struct partition_query_call *call; // private
 };

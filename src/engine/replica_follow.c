@@ -2,6 +2,7 @@
 //
 // The follower's part: what to fetch next, and what the leader's answer does to the log.
 #include "engine/coordinator.h"
+#include "engine/partition_move.h"
 #include "engine/replica_core.h"
 
 #include <stdlib.h>
@@ -43,8 +44,8 @@ static struct repl_log log_of(struct partition *p)
 // has found is durable, for the fetch will say so.
 static bool log_quiet(struct partition *p)
 {
-    if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir) || partition_open(p) != RC_OK ||
-        !plog_is_still(&p->log))
+    if (p->state != PARTITION_ONLINE || log_dir_is_offline(p->log.dir) || partition_move_holds(p) ||
+        partition_open(p) != RC_OK || !plog_is_still(&p->log))
         return false;
     if (plog_offered_end(&p->log) == plog_written_end(&p->log))
         return true;
@@ -251,6 +252,7 @@ static void truncate(struct replica *r, int64_t offset)
 {
     struct partition *p = r->p;
     int64_t before = plog_written_end(&p->log);
+    partition_move_anew(p);
     enum rc rc = plog_is_idle(&p->log) ? plog_truncate(&p->log, offset) : RC_AGAIN;
     if (rc == RC_AGAIN)
         cut_again(r);
@@ -285,6 +287,7 @@ static void truncate(struct replica *r, int64_t offset)
 static bool restart(struct replica *r, int64_t offset, const char *why)
 {
     struct partition *p = r->p;
+    partition_move_anew(p);
     enum rc rc = plog_is_idle(&p->log) ? plog_reset(&p->log, offset) : RC_AGAIN;
     if (rc == RC_AGAIN)
         cut_again(r);

@@ -65,6 +65,8 @@ void throttles_init(struct engine *e)
     int64_t seconds = config_broker_int(&l, "replication.quota.window.size.seconds", 1);
     repl_throttle_init(&e->leader_throttle, count, seconds);
     repl_throttle_init(&e->follower_throttle, count, seconds);
+    repl_throttle_init(&e->move_throttle, config_broker_int(&l, "alter.log.dirs.replication.quota.window.num", 11),
+                       config_broker_int(&l, "alter.log.dirs.replication.quota.window.size.seconds", 1));
 }
 
 void throttles_configure(struct engine_shard *es)
@@ -72,5 +74,7 @@ void throttles_configure(struct engine_shard *es)
     struct config_layers l = engine_layers(es, NULL);
     struct engine *e = es->engine;
     repl_throttle_limit(&e->leader_throttle, config_broker_int(&l, "leader.replication.throttled.rate", INT64_MAX));
+    repl_throttle_limit(&e->move_throttle,
+                        config_broker_int(&l, "replica.alter.log.dirs.io.max.bytes.per.second", INT64_MAX));
     repl_throttle_limit(&e->follower_throttle, config_broker_int(&l, "follower.replication.throttled.rate", INT64_MAX));
 }

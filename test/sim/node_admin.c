@@ -210,6 +210,52 @@ static void delete_records(struct node_admin *a)
     client_connection_submit(&a->connection, &a->request);
 }
 
+// ------------------------------------------------------------------------------------------------ between folders
+
+static void moved(struct client_request *r, enum rc rc, struct bytes body)
+{
+    struct node_admin *a = container_of(r, struct node_admin, request);
+    struct node_world *w = a->all->w;
+    struct node_topic *t = &w->topics[a->topic];
+    struct arena arena;
+    struct alter_replica_log_dirs_response answer;
+    arena_init(&arena, 64 << 10, NULL, 0);
+    if (rc == RC_OK && client_answer_decode(&w->sim, r, body, &arena, &answer) && answer.results_count == 1 &&
+        answer.results[0].partitions_count == 1) {
+        int16_t code = answer.results[0].partitions[0].error_code;
+        sim_say(&w->sim, w->machine, "admin: moving %s-%d to %.*s: %s", t->name, a->partition, (int)a->move_dir.path.n,
+                (const char *)a->move_dir.path.p, kerr_name(code));
+        w->moves_asked += code == 0;
+        if (code != 0 && !passes(w, code) && code != kerr_of(RC_REPLICA_NOT_AVAILABLE) && code != kerr_of(RC_STORAGE_ERROR))
+            sim_fail(&w->sim, "moving %s-%d is answered with error %d", t->name, a->partition, code);
+    }
+    t->users--;
+    arena_deinit(&arena);
+    wake_in(a, 20 * SIM_MS);
+}
+
+// To another folder, back before it is there, or to where it is.
+static void move(struct node_admin *a)
+{
+    struct node_world *w = a->all->w;
+    struct node_topic *t = &w->topics[a->topic];
+    a->partition = (uint8_t)sim_between(&w->sim, 0, t->partition_count - 1);
+    t->users++;
+    a->move_partition = a->partition;
+    a->move_topic = (struct alter_replica_log_dirs_request_topic){
+        .name = bytes_str(t->name), .partitions = &a->move_partition, .partitions_count = 1};
+    a->move_dir = (struct alter_replica_log_dirs_request_dir){.path = bytes_str(sim_chance(&w->sim, 1, 2) ? "/data0" : "/data1"),
+                                                              .topics = &a->move_topic,
+                                                              .topics_count = 1};
+    alter_replica_log_dirs_request_init(&a->move);
+    a->move.dirs = &a->move_dir;
+    a->move.dirs_count = 1;
+    a->request.message = &alter_replica_log_dirs_request_message;
+    a->request.in = &a->move;
+    a->request.done = moved;
+    client_connection_submit(&a->connection, &a->request);
+}
+
 // ------------------------------------------------------------------------------------------------ the loop
 
 static void tick(struct shard_timer *timer)
@@ -240,6 +286,10 @@ static void tick(struct shard_timer *timer)
     uint64_t dice = sim_between(&w->sim, 0, 99);
     if (!w->draining && t->state == TOPIC_THERE && dice < 12) {
         delete_records(a);
+        return;
+    }
+    if (!w->draining && t->state == TOPIC_THERE && dice >= 14 && dice < 60 && w->dir_count > 1) {
+        move(a);
         return;
     }
     if (!w->draining && t->state == TOPIC_THERE && dice < 14 && !w->group_count) // groups' members keep their topics

@@ -18,6 +18,11 @@ static const struct config_pair properties[] = {
     {"node.id", "1"},
 };
 
+// Moves between folders take their time, in two runs of three: nothing more is drawn for it.
+static const struct config_pair move_rates[] = {{"replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807"},
+                                                {"replica.alter.log.dirs.io.max.bytes.per.second", "20000"},
+                                                {"replica.alter.log.dirs.io.max.bytes.per.second", "200000"}};
+
 // The same with groups: short times, small segments, and every append synced or not.
 static const struct config_pair group_properties[] = {
     {"auto.create.topics.enable", "false"},
@@ -73,12 +78,16 @@ static void boot(struct sim_process *p)
         .trace = &w->sim.sink,
     };
     static struct config_pair merged[ARRAY_COUNT(group_properties) + ARRAY_COUNT(lossless_properties)];
+    static struct config_pair paced[ARRAY_COUNT(merged) + 1];
     if (w->group_count) {
         config.group_snapshot_bytes = w->group_snapshot_bytes;
         config.properties.pairs = merged;
         config.properties.count = merge(merged, group_properties, ARRAY_COUNT(group_properties), lossless_properties,
                                         w->groups_lossless ? ARRAY_COUNT(lossless_properties) : 0);
     }
+    config.properties.count = merge(paced, config.properties.pairs, (uint32_t)config.properties.count,
+                                    &move_rates[w->sim.seed % ARRAY_COUNT(move_rates)], 1);
+    config.properties.pairs = paced;
     struct broker_config *b = &config.broker;
     node_program_listen(b, w->node, NODE_PORT);
     b->memory_bytes = NODE_MEMORY_BYTES;

@@ -55,7 +55,7 @@ struct node_world {
     bool ready, wants_restart; // what the broker's process said
     bool was_ready;            // when the last topic was to be created
     bool draining;             // no new work: what was sent is to be answered
-    uint64_t requests_answered;
+    uint64_t requests_answered, moves_asked;
     uint8_t producer_ids[NODE_PRODUCER_IDS_MAX / 8]; // those given: each once in a cluster's life
     uint32_t group_count; // 0: the node scenario
     struct group_world groups;
@@ -184,6 +184,10 @@ struct node_admin {
     struct delete_records_request records;
     struct delete_records_request_topic records_topic;
     struct delete_records_request_partition records_partition;
+    struct alter_replica_log_dirs_request move;
+    struct alter_replica_log_dirs_request_dir move_dir;
+    struct alter_replica_log_dirs_request_topic move_topic;
+    int32_t move_partition;
 };
 
 struct node_clients {
