@@ -9,13 +9,15 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/date.h"
+#include "cli/log_moves.h"
 #include "model/kerr.h"
 
 struct logs_options {
     struct cli_common common;
     int64_t broker, partition;
     const char *topic;
-    bool partitions;
+    bool partitions, wait;
+    const char *to;
 };
 
 #define PLACE(member) offsetof(struct logs_options, member)
@@ -171,6 +173,66 @@ static const struct cli_option log_dirs_options[] = {
     {0},
 };
 
+static const struct cli_option move_options[] = {
+    {.name = "broker",
+     .kind = CLI_NUMBER,
+     .offset = PLACE(broker),
+     .value_name = "ID",
+     .initial = -1,
+     .help = "the broker whose replica moves"},
+    {.name = "to", .kind = CLI_TEXT, .offset = PLACE(to), .value_name = "FOLDER", .help = "the folder, as in its log.dirs"},
+    {.name = "wait", .kind = CLI_FLAG, .offset = PLACE(wait), .help = "show how far it is until it is there"},
+    {0},
+};
+
+// Until the replica is where it should be.
+static int follow(struct cli *cli, const struct log_move *m)
+{
+    enum { LOOK_EVERY_MS = 500 };
+    for (;;) {
+        enum log_move_state state;
+        int64_t lag;
+        const char *dir;
+        if (!log_move_look(cli, m, &state, &lag, &dir))
+            return CLI_FAILED;
+        if (state == LOG_MOVE_DONE)
+            return CLI_OK;
+        if (state != LOG_MOVE_UNDER_WAY)
+            return cli_fail(cli, "the move was given up: %s-%d is in %s; the broker's log says why", m->topic,
+                            m->partition, dir);
+        fprintf(stderr, "%s-%d: %lld records to go\n", m->topic, m->partition, (long long)lag);
+        client_wait_ms(&cli->client, LOOK_EVERY_MS);
+    }
+}
+
+static int log_dirs_move(struct cli *cli, const struct cli_parsed *parsed)
+{
+    const struct logs_options *o = parsed->options;
+    const char *colon = strrchr(parsed->arguments[0], ':');
+    int64_t partition;
+    if (!colon || !cli_number_parse(colon + 1, &partition) || partition < 0 || partition > INT32_MAX)
+        return cli_fail(cli, "'%s' is no TOPIC:PARTITION", parsed->arguments[0]);
+    if (o->broker < 0 || !o->to)
+        return cli_fail(cli, "say whose replica and where to: --broker ID --to FOLDER ('weir admin log-dirs describe' shows "
+                             "them)");
+    if (!cli_connect(cli, &o->common))
+        return CLI_FAILED;
+    struct log_move m = {.topic = arena_copy(&cli->arena, parsed->arguments[0], (size_t)(colon - parsed->arguments[0])),
+                         .partition = (int32_t)partition,
+                         .broker = (int32_t)o->broker,
+                         .dir = o->to};
+    if (!m.topic || !log_moves_ask(cli, &m, 1))
+        return CLI_FAILED;
+    if (m.code)
+        return cli_fail_code(cli, parsed->arguments[0], m.code, bytes_of(NULL, 0));
+    int code = o->wait ? follow(cli, &m) : CLI_OK;
+    if (code != CLI_OK)
+        return code;
+    buf_printf(&cli->out, o->wait ? "%s-%d of broker %d is in %s\n" : "%s-%d of broker %d moves to %s\n", m.topic,
+               m.partition, m.broker, m.dir);
+    return cli_done(cli);
+}
+
 const struct cli_command admin_log_dirs_commands[] = {
     {.name = "describe",
      .summary = "Show every log folder: partitions, bytes held, space left.",
@@ -179,6 +241,16 @@ const struct cli_command admin_log_dirs_commands[] = {
      .options_bytes = sizeof(struct logs_options),
      .run = log_dirs_describe,
      .examples = "weir admin log-dirs describe\nweir admin log-dirs describe --topic orders --partitions"},
+    {.name = "move",
+     .arguments = "TOPIC:PARTITION",
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .summary = "Move a replica to another log folder of its broker, while it is used. To where it is: cancels a move.",
+     .options = move_options,
+     .shared = cli_common_options,
+     .options_bytes = sizeof(struct logs_options),
+     .run = log_dirs_move,
+     .examples = "weir admin log-dirs move orders:0 --broker 1 --to /data2/weir --wait"},
     {0},
 };
 

@@ -27,7 +27,16 @@ static int read_plan(struct cli *cli, const char *path, struct reassign_plan *ou
     const char *text = properties_text(cli, path, &rc);
     if (!text)
         return cli_fail(cli, "cannot read %s: %s", path, rc_text(rc));
-    return reassign_parse(text, &cli->arena, out) ? CLI_OK : cli_fail(cli, "%s: %s", path, out->wrong);
+    if (!reassign_parse(text, &cli->arena, out))
+        return cli_fail(cli, "%s: %s", path, out->wrong);
+    for (uint32_t i = 0; i < out->count; i++)
+        for (uint32_t k = 0; out->moves[i].dirs && k < out->moves[i].count; k++)
+            if (out->moves[i].dirs[k])
+                return cli_fail(cli,
+                                "%s: names a log folder for %s-%d: 'kafka-reassign-partitions' takes such a plan, and "
+                                "'weir admin log-dirs move' moves one replica",
+                                path, out->moves[i].topic, out->moves[i].partition);
+    return CLI_OK;
 }
 
 // ------------------------------------------------------------------------------------------------ doing it
@@ -327,7 +336,8 @@ static const char *drain_plan(struct drain *d, struct reassign_plan *out)
                                         name ? name : "", p->partition_index);
             }
             if (here && name)
-                out->moves[out->count++] = (struct reassign_move){name, p->partition_index, to, p->replica_nodes_count};
+                out->moves[out->count++] =
+                    (struct reassign_move){name, p->partition_index, to, p->replica_nodes_count, NULL};
         }
     reassign_sort(out);
     return NULL;

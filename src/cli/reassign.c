@@ -25,21 +25,26 @@ static const char *move_read(const json_t *entry, struct arena *a, struct reassi
         return "Expected a list of broker ids as the replicas";
     uint32_t count = (uint32_t)json_array_size(replicas);
     int32_t *ids = arena_array(a, (size_t)count + 1, sizeof(*ids));
+    const char **paths = arena_array(a, (size_t)count + 1, sizeof(*paths));
     out->topic = arena_copy(a, json_string_value(topic), json_string_length(topic));
-    if (!ids || !out->topic)
+    if (!ids || !paths || !out->topic)
         return "out of memory";
     for (uint32_t i = 0; i < count; i++) {
         const json_t *id = json_array_get(replicas, i), *dir = json_array_get(dirs, i);
         if (!json_is_integer(id) || json_integer_value(id) < INT32_MIN || json_integer_value(id) > INT32_MAX)
             return "Expected a list of broker ids as the replicas";
-        if (dir && (!json_is_string(dir) || strcmp(json_string_value(dir), "any") != 0))
-            return "weir chooses the log folder by itself: \"log_dirs\" may only be \"any\"";
+        if (dir && !json_is_string(dir))
+            return "Expected a list of log folders as the log_dirs";
+        if (dir && strcmp(json_string_value(dir), "any") != 0 &&
+            !(paths[i] = arena_copy(a, json_string_value(dir), json_string_length(dir))))
+            return "out of memory";
         ids[i] = (int32_t)json_integer_value(id);
     }
     if (dirs && json_array_size(dirs) != count)
         return "Size of replicas list is different from size of log dirs list";
     out->partition = (int32_t)json_integer_value(partition);
     out->replicas = ids;
+    out->dirs = paths;
     out->count = count;
     return NULL;
 }
@@ -145,7 +150,7 @@ void reassign_print(const struct reassign_plan *p, struct buf *out)
         json_put_key(&j, "log_dirs");
         json_put_array(&j);
         for (uint32_t k = 0; k < m->count; k++)
-            json_put_text(&j, bytes_str("any"));
+            json_put_text(&j, bytes_str(m->dirs && m->dirs[k] ? m->dirs[k] : "any"));
         json_put_array_end(&j);
         json_put_object_end(&j);
     }
@@ -228,7 +233,7 @@ bool reassign_ask_alter(struct cli *cli, const struct reassign_plan *p, bool can
 static bool change(struct cli *cli, int8_t type, const char *name, const char *const *keys, const char *const *values,
                    uint32_t count)
 {
-    struct incremental_alter_configs_request_config configs[2];
+    struct incremental_alter_configs_request_config configs[3];
     struct configs_resource r = {.type = type, .name = bytes_str(name), .node_id = CLIENT_NODE_CONTROLLER};
     struct incremental_alter_configs_response_response result;
     for (uint32_t i = 0; i < count; i++) {
@@ -246,7 +251,8 @@ static bool change(struct cli *cli, int8_t type, const char *name, const char *c
 }
 
 static const char *const topic_keys[] = {"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"};
-static const char *const broker_keys[] = {"leader.replication.throttled.rate", "follower.replication.throttled.rate"};
+static const char *const broker_keys[] = {"leader.replication.throttled.rate", "follower.replication.throttled.rate",
+                                          "replica.alter.log.dirs.io.max.bytes.per.second"};
 
 static bool has(const int32_t *list, uint32_t count, int32_t id)
 {
@@ -293,11 +299,23 @@ bool reassign_throttle(struct cli *cli, const struct reassign_plan *p, const str
     return true;
 }
 
+bool reassign_throttle_dirs(struct cli *cli, const struct reassign_plan *p, const struct metadata_response *all,
+                            int64_t rate)
+{
+    uint32_t count;
+    const char *number = arena_printf(&cli->arena, "%lld", (long long)rate);
+    const int32_t *brokers = reassign_brokers(cli, p, all, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (!change(cli, RESOURCE_BROKER, arena_printf(&cli->arena, "%d", brokers[i]), broker_keys + 2, &number, 1))
+            return false;
+    return true;
+}
+
 bool reassign_unthrottle(struct cli *cli, const int32_t *brokers, uint32_t broker_count, const char *const *topics,
                          uint32_t topic_count)
 {
     for (uint32_t i = 0; i < broker_count; i++)
-        if (!change(cli, RESOURCE_BROKER, arena_printf(&cli->arena, "%d", brokers[i]), broker_keys, NULL, 2))
+        if (!change(cli, RESOURCE_BROKER, arena_printf(&cli->arena, "%d", brokers[i]), broker_keys, NULL, 3))
             return false;
     for (uint32_t i = 0; i < topic_count; i++)
         if (!change(cli, RESOURCE_TOPIC, topics[i], topic_keys, NULL, 2))
@@ -406,8 +424,8 @@ const char *reassign_place(struct cli *cli, const struct metadata_response *all,
                 to[r] = ids[(at + r) % n];
             at++;
             current->moves[current->count++] = (struct reassign_move){topics[t], p->partition_index, p->replica_nodes,
-                                                                      p->replica_nodes_count};
-            proposed->moves[proposed->count++] = (struct reassign_move){topics[t], p->partition_index, to, factor};
+                                                                      p->replica_nodes_count, NULL};
+            proposed->moves[proposed->count++] = (struct reassign_move){topics[t], p->partition_index, to, factor, NULL};
         }
     }
     reassign_sort(current);

@@ -12,6 +12,7 @@ struct reassign_move {
     int32_t partition;
     const int32_t *replicas;
     uint32_t count;
+    const char *const *dirs; // one a replica, NULL for "any"; NULL: any for all
 };
 
 struct reassign_plan {
@@ -20,8 +21,8 @@ struct reassign_plan {
     const char *wrong; // why a text was refused
 };
 
-// {"version":1,"partitions":[{"topic":"a","partition":0,"replicas":[1,2]}]}; log_dirs may only be "any". False: wrong
-// says why. Pure.
+// {"version":1,"partitions":[{"topic":"a","partition":0,"replicas":[1,2],"log_dirs":["any","/d"]}]}. False: wrong says why.
+// Pure.
 bool reassign_parse(const char *text, struct arena *a, struct reassign_plan *out);
 void reassign_sort(struct reassign_plan *p);
 // The same text for a plan, as Kafka writes it, with log_dirs.
@@ -42,6 +43,9 @@ bool reassign_ask_alter(struct cli *cli, const struct reassign_plan *p, bool can
 // Throttles the copying that the plan and what is under way cause to rate bytes a second and broker.
 bool reassign_throttle(struct cli *cli, const struct reassign_plan *p, const struct metadata_response *all,
                        const struct list_partition_reassignments_response *list, int64_t rate);
+// Throttles the moves between log folders of the brokers of the plan.
+bool reassign_throttle_dirs(struct cli *cli, const struct reassign_plan *p, const struct metadata_response *all,
+                            int64_t rate);
 // Takes away the throttles of these brokers and topics.
 bool reassign_unthrottle(struct cli *cli, const int32_t *brokers, uint32_t broker_count, const char *const *topics,
                          uint32_t topic_count);

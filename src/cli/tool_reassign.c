@@ -9,6 +9,7 @@
 #include "cli/properties.h"
 #include "cli/reassign.h"
 #include "cli/tool.h"
+#include "cli/tool_reassign_dirs.h"
 #include "meta/config.h"
 
 struct reassign_options {
@@ -32,8 +33,10 @@ static const struct cli_option options[] = {
     OPTION(TEXT, "broker-list", brokers, "0,1,2", "the brokers to use, with --generate"),
     OPTION(FLAG, "additional", additional, "with --execute: although others are under way; or to change the throttle"),
     OPTION(NUMBER, "throttle", throttle, "BYTES/S", -1, "with --execute: most bytes a second between brokers"),
-    OPTION(NUMBER, "replica-alter-log-dirs-throttle", dir_throttle, "BYTES/S", -1, "without effect here"),
-    OPTION(NUMBER, "timeout", timeout_ms, "MS", 10000, "without effect here"),
+    OPTION(NUMBER, "replica-alter-log-dirs-throttle", dir_throttle, "BYTES/S", -1,
+           "with --execute: most bytes a second between the log folders of a broker"),
+    OPTION(NUMBER, "timeout", timeout_ms, "MS", 10000,
+           "with --execute: how long to wait for moves between log folders to begin"),
     OPTION(FLAG, "preserve-throttles", preserve_throttles, "with --verify or --cancel: leave throttles as they are"),
     OPTION(FLAG, "disable-rack-aware", disable_rack_aware, "with --generate: without regard to racks"),
     OPTION(FLAG, "disallow-replication-factor-change", keep_factor,
@@ -109,8 +112,13 @@ static int verify(struct cli *cli, const struct reassign_options *o, const struc
                        m->topic, m->partition, now ? ids(cli, now->replica_nodes, now->replica_nodes_count) : "",
                        ids(cli, m->replicas, m->count));
     }
+    uint32_t count;
+    bool moving;
+    const struct log_move *dirs = tool_dirs_of(cli, p, &count);
+    if (!tool_dirs_verify(cli, dirs, count, &moving))
+        return CLI_FAILED;
     buf_printf(&cli->out, "\n");
-    if (list.topics_count == 0 && !o->preserve_throttles && !clear_throttles(cli, p, &all))
+    if (list.topics_count == 0 && !moving && !o->preserve_throttles && !clear_throttles(cli, p, &all))
         return CLI_FAILED;
     return cli_done(cli);
 }
@@ -195,7 +203,7 @@ static int execute(struct cli *cli, const struct reassign_options *o, const stru
             return fail_reading(cli, arena_printf(&cli->arena, "Unable to find partition: %s-%d", p->moves[i].topic,
                                                   p->moves[i].partition));
         current.moves[current.count++] = (struct reassign_move){p->moves[i].topic, p->moves[i].partition,
-                                                                now->replica_nodes, now->replica_nodes_count};
+                                                                now->replica_nodes, now->replica_nodes_count, NULL};
     }
     buf_printf(&cli->out, "Current partition replica assignment\n\n");
     reassign_print(&current, &cli->out);
@@ -207,6 +215,11 @@ static int execute(struct cli *cli, const struct reassign_options *o, const stru
             return CLI_FAILED;
         buf_printf(&cli->out, "The inter-broker throttle limit was set to %lld B/s\n", (long long)o->throttle);
     }
+    if (o->dir_throttle >= 0) {
+        if (!reassign_throttle_dirs(cli, p, &all, o->dir_throttle))
+            return CLI_FAILED;
+        buf_printf(&cli->out, "The replica-alter-dir throttle limit was set to %lld B/s\n", (long long)o->dir_throttle);
+    }
     if (!reassign_ask_alter(cli, p, false, !o->keep_factor, &answers))
         return CLI_FAILED;
     if (refusals(cli, p, answers, "Error reassigning partition(s):") > 0) {
@@ -215,6 +228,12 @@ static int execute(struct cli *cli, const struct reassign_options *o, const stru
     }
     buf_printf(&cli->out, "Successfully started partition reassignment%s for %s\n", p->count == 1 ? "" : "s",
                names(cli, p, NULL));
+    uint32_t count;
+    struct log_move *dirs = tool_dirs_of(cli, p, &count);
+    if (!tool_dirs_start(cli, dirs, count, o->timeout_ms)) {
+        cli_flush(cli);
+        return CLI_FAILED;
+    }
     return cli_done(cli);
 }
 
@@ -241,7 +260,10 @@ static int cancel(struct cli *cli, const struct reassign_options *o, const struc
     } else {
         buf_printf(&cli->out, "None of the specified partition reassignments are active.\n");
     }
-    buf_printf(&cli->out, "None of the specified partition moves are active.");
+    uint32_t count;
+    struct log_move *dirs = tool_dirs_of(cli, p, &count);
+    if (!tool_dirs_cancel(cli, dirs, count, o->timeout_ms))
+        return CLI_FAILED;
     if (!o->preserve_throttles && !clear_throttles(cli, p, &all))
         return CLI_FAILED;
     return cli_done(cli);
@@ -272,6 +294,7 @@ static int check(struct cli *cli, const struct reassign_options *o)
     const struct tool_use plan_only[] = {{"topics-to-move-json-file", o->topics_file}, {"broker-list", o->brokers},
                                          {"disable-rack-aware", o->disable_rack_aware}},
                           start_only[] = {{"additional", o->additional}, {"throttle", o->throttle >= 0},
+                                          {"replica-alter-log-dirs-throttle", o->dir_throttle >= 0},
                                           {"disallow-replication-factor-change", o->keep_factor}};
     const char *action = o->verify ? "[verify]" : o->generate ? "[generate]" : o->execute ? "[execute]"
                          : o->cancel ? "[cancel]" : "[list]";

@@ -21,6 +21,7 @@ import commits                                                                  
 import life                                                                         # noqa: E402
 import overload                                                                     # noqa: E402
 import disks                                                                        # noqa: E402
+import folders                                                                      # noqa: E402
 import shards                                                                       # noqa: E402
 import failover                                                                     # noqa: E402
 import hangs                                                                        # noqa: E402
@@ -37,7 +38,7 @@ import nearest                                                                  
 import keys                                                                         # noqa: E402
 from harness import Node, Skip                                                      # noqa: E402
 
-ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks,
+ROOMS = {'frames': frames, 'overload': overload, 'life': life, 'commits': commits, 'shards': shards, 'disks': disks, 'folders': folders,
          'failover': failover, 'cuts': cuts, 'hangs': hangs, 'raft_log': raft_log, 'identity': identity, 'restarts': restarts,
          'cluster_disks': cluster_disks, 'clocks': clocks, 'elections': elections, 'pauses': pauses, 'nearest': nearest,
          'moves': moves, 'keys': keys}
