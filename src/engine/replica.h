@@ -59,7 +59,8 @@ void replica_end(struct partition *p);
 void replicas_follow_nodes(struct engine_shard *es, const struct image *image);
 
 // A replica reads from r->fetch_offset, and its history agrees with ours up to there. RC_STALE_BROKER_EPOCH: it is not
-// who it says it is; RC_NOT_LEADER_OR_FOLLOWER: no replica of this partition.
+// who it says it is; RC_NOT_LEADER_OR_FOLLOWER: no replica of this partition; RC_OFFSET_OUT_OF_RANGE: it ends at our log
+// start, and its history may be another one.
 enum rc replica_fetched(struct partition *p, const struct partition_read *r);
 // Whether the committed ISR has it. On the leader.
 bool replica_in_sync(const struct partition *p, int32_t node);

@@ -218,6 +218,18 @@ void replicas_follow_nodes(struct engine_shard *es, const struct image *image)
 
 // ------------------------------------------------------------------------------------------------ fetches, appends
 
+// Our log begins where this one ends, and of the epoch of its last record nothing is left here: whether the two agree below
+// cannot be seen. Records that were cut everywhere else would stay with it, and what it knows of producers by them.
+static bool agrees_unseen(struct partition *p, const struct partition_read *read)
+{
+    int32_t epoch;
+    int64_t end;
+    return read->last_fetched_epoch != LEADER_EPOCH_NONE && read->last_fetched_epoch != p->leader_epoch &&
+           read->fetch_offset == plog_start_offset(&p->log) &&
+           plog_epoch_end(&p->log, read->last_fetched_epoch, &epoch, &end) == RC_OK &&
+           plog_epoch_at(&p->log, read->fetch_offset) != read->last_fetched_epoch;
+}
+
 enum rc replica_fetched(struct partition *p, const struct partition_read *read)
 {
     struct replica *r = p->replica;
@@ -228,6 +240,8 @@ enum rc replica_fetched(struct partition *p, const struct partition_read *read)
     if (!n || n->broker_epoch != read->replica_epoch)
         return RC_STALE_BROKER_EPOCH;
     repl_leader_node(&r->leader, n->id, !n->fenced && !n->in_shutdown, n->broker_epoch);
+    if (agrees_unseen(p, read) && !repl_leader_vouches(&r->leader, read->replica, read->replica_epoch))
+        return RC_OFFSET_OUT_OF_RANGE; // it begins anew at our log start
     struct repl_fetch f = {.node = read->replica,
                            .broker_epoch = read->replica_epoch,
                            .offset = read->fetch_offset,

@@ -163,6 +163,16 @@ void repl_leader_node(struct repl_leader *l, int32_t node, bool ready, int64_t b
     r->broker_epoch = broker_epoch;
 }
 
+bool repl_leader_vouches(const struct repl_leader *l, int32_t node, int64_t broker_epoch)
+{
+    for (uint32_t i = 0; i < l->replica_count; i++) {
+        const struct repl_replica *r = &l->replicas[i];
+        if (r->node == node)
+            return r->in_isr || (r->known && r->fetched_broker_epoch == broker_epoch);
+    }
+    return false;
+}
+
 bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint64_t now_ns, bool *known)
 {
     struct repl_replica *r = replica_of(l, f->node);

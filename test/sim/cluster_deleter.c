@@ -58,6 +58,20 @@ static void done(struct client_request *r, enum rc rc, struct bytes body)
     arena_deinit(&arena);
 }
 
+// Half of the time exactly as far as a replica goes that is behind: whether what it has below there agrees with its leader's
+// log nobody can see any more.
+static int64_t choose_offset(struct cluster_world *w, const struct cluster_part *part, uint32_t topic, uint32_t k)
+{
+    int64_t least = part->model.start_acked + 1;
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        int64_t held = w->nodes[i].held[topic][k];
+        if ((part->known.replicas >> i & 1) && !(part->known.isr >> i & 1) && held >= least &&
+            held <= part->model.end_seen && sim_chance(&w->sim, 1, 2))
+            return held;
+    }
+    return (int64_t)sim_between(&w->sim, (uint64_t)least, (uint64_t)part->model.end_seen);
+}
+
 static void tick(struct shard_timer *t)
 {
     struct cluster_deleter *d = container_of(t, struct cluster_deleter, timer);
@@ -72,8 +86,7 @@ static void tick(struct shard_timer *t)
     struct cluster_part *part = &w->topics[d->topic].parts[d->partition];
     if (!w->topics[d->topic].there || part->model.end_seen <= part->model.start_acked)
         return;
-    int64_t offset =
-        (int64_t)sim_between(&w->sim, (uint64_t)part->model.start_acked + 1, (uint64_t)part->model.end_seen);
+    int64_t offset = choose_offset(w, part, d->topic, d->partition);
     if (offset > part->model.start_asked)
         part->model.start_asked = offset;
     d->era = w->eras.now;

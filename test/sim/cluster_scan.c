@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reads the logs of the cluster scenario from their files, as they stand in the page cache, without the product's help.
-// A (leader epoch, offset) names one batch for ever; members of the ISR have equal batches below the watermark; offsets
-// have no holes and epochs only rise; what the node derived from its log (where epochs begin, the last batch of each
-// producer) is what the scan gives.
+// A (leader epoch, offset) names one batch for ever; members of the ISR have equal batches below the watermark, of what was
+// deleted, too, while their files hold it; offsets have no holes and epochs only rise; what the node derived from its log
+// (where epochs begin, the last batch of each producer) is what the scan gives.
 #include "cluster_world.h"
 
 #include <stdio.h>
@@ -133,6 +133,17 @@ static void note_producer(struct scan *s, const struct batch_header *h)
     s->producers[k].last_sequence = batch_last_sequence(h);
 }
 
+static void check_committed(struct scan *s, const struct batch_header *h)
+{
+    if (!s->answers || batch_last_offset(h) >= s->part->watermark)
+        return;
+    int32_t *committed = committed_at(&s->part->facts, h->base_offset);
+    if (*committed && *committed != h->leader_epoch + 1)
+        sim_fail(&s->w->sim, "%s: node %u is in sync, its batch at offset %lld is of epoch %d, the committed one of %d",
+                 s->part->model.name, s->c->index + 1, (long long)h->base_offset, h->leader_epoch, *committed - 1);
+    *committed = h->leader_epoch + 1;
+}
+
 static void scan_batch(struct scan *s, const struct batch_header *h)
 {
     struct sim *sim = &s->w->sim;
@@ -152,13 +163,7 @@ static void scan_batch(struct scan *s, const struct batch_header *h)
     if (h->leader_epoch != s->epoch && l->state == PLOG_OPEN && epoch_cache_at(&l->epochs, first) != h->leader_epoch)
         sim_fail(sim, "%s: on node %u offset %lld is of epoch %d, the epoch cache says %d", name, node, (long long)first,
                  h->leader_epoch, epoch_cache_at(&l->epochs, first));
-    if (s->answers && batch_last_offset(h) < s->part->watermark) {
-        int32_t *committed = committed_at(&s->part->facts, h->base_offset);
-        if (*committed && *committed != h->leader_epoch + 1)
-            sim_fail(sim, "%s: node %u is in sync, its batch at offset %lld is of epoch %d, the committed one of %d", name,
-                     node, (long long)h->base_offset, h->leader_epoch, *committed - 1);
-        *committed = h->leader_epoch + 1;
-    }
+    check_committed(s, h);
     if (batch_has_producer(h))
         note_producer(s, h);
     s->next = batch_last_offset(h) + 1;
@@ -178,6 +183,8 @@ static void scan_file(void *context, const char *path, struct sim_inode *i)
             break; // not written yet, or what stands behind a cut
         if (batch_last_offset(&h) >= plog_start_offset(&s->p->log))
             scan_batch(s, &h);
+        else if (!s->part->risks)
+            check_committed(s, &h); // deleted, but what is known of its producer is by it
         left = bytes_of(left.p + batch_bytes(&h), left.n - batch_bytes(&h));
     }
 }

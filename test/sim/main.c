@@ -103,6 +103,7 @@ static const struct regression {
     {"log-start-raised-twice", &scenario_cluster, 445, 50000, 20, true},
     {"reset-that-a-crash-interrupted", &scenario_cluster, 1055, 50000, 20, true},
     {"empty-log-never-durable", &scenario_cluster, 540, 50000, 20, true},
+    {"agreed-where-nothing-was-left-to-see", &scenario_cluster, 687, 50000, 20, true},
 };
 
 static struct {

@@ -166,8 +166,11 @@ Test(repl_follower, begins_at_the_leaders_log_start_when_it_is_far_behind)
     a.log_start = 100;
     repl_follower_answer(&f, &log, &a, 0, &v);
     cr_assert(v.action == REPL_RESTART && v.offset == 100);
-    a.log_start = 4;
+    a.log_start = 10;
     repl_follower_follow(&f, 2, 4, true);
+    repl_follower_answer(&f, &log, &a, 0, &v);
+    cr_assert(v.action == REPL_RESTART && v.offset == 10, "nothing that is left is given up");
+    a.log_start = 4;
     repl_follower_answer(&f, &log, &a, 0, &v);
     cr_assert_eq(v.action, REPL_STOP, "it promised to hold 4 to 9");
 }

@@ -246,6 +246,21 @@ Test(repl_leader, low_watermark_is_the_lowest_log_start)
     repl_leader_deinit(&l);
 }
 
+// Of two logs, where one begins at the end of the other.
+Test(repl_leader, whose_history_is_known_without_a_look_at_it)
+{
+    begin(true, false, 10, 10);
+    cr_assert(repl_leader_vouches(&l, 2, 20), "a member of the ISR holds all that was committed");
+    cr_assert_not(repl_leader_vouches(&l, 3, 30), "nothing is known of it in this leader epoch");
+    cr_assert_not(repl_leader_vouches(&l, 4, 40), "no replica");
+    fetch(3, 10, 1);
+    cr_assert(repl_leader_vouches(&l, 3, 30));
+    cr_assert_not(repl_leader_vouches(&l, 3, 31), "a later life of it");
+    repl_leader_node(&l, 3, true, 31);
+    cr_assert_not(repl_leader_vouches(&l, 3, 31));
+    repl_leader_deinit(&l);
+}
+
 // It is dead, and counts all the same: it may lead next without having heard of the deletion.
 Test(repl_leader, a_deletion_waits_for_the_elr)
 {
