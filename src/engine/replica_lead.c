@@ -219,13 +219,15 @@ void replicas_follow_nodes(struct engine_shard *es, const struct image *image)
 // ------------------------------------------------------------------------------------------------ fetches, appends
 
 // Our log begins where this one ends, and of the epoch of its last record nothing is left here: whether the two agree below
-// cannot be seen. Records that were cut everywhere else would stay with it, and what it knows of producers by them.
+// cannot be seen. Records that were cut everywhere else would stay with it, and what it knows of producers by them. Or it is
+// empty behind a log start of its own, perhaps of another branch, and would count as holding what we have below.
 static bool agrees_unseen(struct partition *p, const struct partition_read *read)
 {
     int32_t epoch;
     int64_t end;
-    return read->last_fetched_epoch != LEADER_EPOCH_NONE && read->last_fetched_epoch != p->leader_epoch &&
-           read->fetch_offset == plog_start_offset(&p->log) &&
+    if (read->last_fetched_epoch == LEADER_EPOCH_NONE)
+        return read->fetch_offset > plog_start_offset(&p->log);
+    return read->last_fetched_epoch != p->leader_epoch && read->fetch_offset == plog_start_offset(&p->log) &&
            plog_epoch_end(&p->log, read->last_fetched_epoch, &epoch, &end) == RC_OK &&
            plog_epoch_at(&p->log, read->fetch_offset) != read->last_fetched_epoch;
 }

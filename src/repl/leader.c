@@ -168,7 +168,7 @@ bool repl_leader_vouches(const struct repl_leader *l, int32_t node, int64_t brok
     for (uint32_t i = 0; i < l->replica_count; i++) {
         const struct repl_replica *r = &l->replicas[i];
         if (r->node == node)
-            return r->in_isr || (r->known && r->fetched_broker_epoch == broker_epoch);
+            return r->in_isr || r->in_elr || (r->known && r->fetched_broker_epoch == broker_epoch);
     }
     return false;
 }

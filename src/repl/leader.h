@@ -113,8 +113,9 @@ enum rc repl_leader_view(struct repl_leader *l, const struct repl_view *view, ui
 bool repl_leader_appended(struct repl_leader *l, int64_t end, uint64_t now_ns);
 
 // Whether all that node holds is known to agree with our log, whatever it sends: it has fetched in this leader epoch, or
-// stands in the ISR, and then what lies below our log start was committed with it. Where our log begins at the follower's
-// end and nothing as old as its last record is left here, its epoch proves nothing (Kafka takes that for agreement).
+// stands in the ISR or the ELR, and then what lies below our log start was committed with it. Else, where our log begins at
+// the follower's end and nothing as old as its last record is left here, its epoch proves nothing (Kafka takes that for
+// agreement), and one that is empty has none.
 bool repl_leader_vouches(const struct repl_leader *l, int32_t node, int64_t broker_epoch);
 // A follower fetches from `offset`, having sent the epoch of its last record, which the caller has checked against the
 // own log: only then may this be called. False in *known: it is no replica, or its broker epoch is stale.

@@ -104,6 +104,7 @@ static const struct regression {
     {"reset-that-a-crash-interrupted", &scenario_cluster, 1055, 50000, 20, true},
     {"empty-log-never-durable", &scenario_cluster, 540, 50000, 20, true},
     {"agreed-where-nothing-was-left-to-see", &scenario_cluster, 687, 50000, 20, true},
+    {"empty-behind-another-log-start", &scenario_cluster, 728, 50000, 20, true},
 };
 
 static struct {

@@ -258,6 +258,11 @@ Test(repl_leader, whose_history_is_known_without_a_look_at_it)
     cr_assert_not(repl_leader_vouches(&l, 3, 31), "a later life of it");
     repl_leader_node(&l, 3, true, 31);
     cr_assert_not(repl_leader_vouches(&l, 3, 31));
+    struct repl_view v = view_of(8, true, false);
+    members[2].in_elr = true;
+    bool moved;
+    cr_assert_eq(repl_leader_view(&l, &v, MS, &moved), RC_OK);
+    cr_assert(repl_leader_vouches(&l, 3, 30), "so does one of the ELR");
     repl_leader_deinit(&l);
 }
 
