@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Raft messages on the wire. Entries overtake nothing, everything else overtakes entries; what cannot be sent is lost,
-// which Raft lives with.
+// Raft messages on the wire. Appends keep their order, with entries or without; everything else overtakes them. What
+// cannot be sent is lost, which Raft lives with.
 #include "engine/quorum_core.h"
 
 enum { ARENA_BYTES_MAX = 32 << 20 };
@@ -46,7 +46,7 @@ void quorum_raft_send(struct quorum *q, const struct raft_message *m)
     enum rc rc = m->kind == RAFT_APPEND ? entries_encode(q, m, &a, &out) : RC_OK;
     if (rc == RC_OK)
         (void)peers_send(q->peers, m->to.node, &raft_message_request_message, 0, &out,
-                         m->kind == RAFT_APPEND && m->entry_count > 0 ? PEER_BULK : PEER_URGENT);
+                         m->kind == RAFT_APPEND ? PEER_BULK : PEER_URGENT);
     arena_deinit(&a);
 }
 

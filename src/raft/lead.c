@@ -7,6 +7,38 @@
 
 // ---- replication ----
 
+// Sends peer p an append behind what it was sent already, with at most `entries_max` of the entries that follow. False: they
+// have left memory, and a snapshot is asked for.
+static bool append_send(struct raft *r, struct raft_effects *fx, struct raft_peer *p, uint32_t entries_max)
+{
+    ASSERT(p->match < p->next);
+    ASSERT(p->state != RAFT_PEER_SNAPSHOT);
+    uint64_t prev_term, last = raft_last_index(r);
+    if (!raft_term_at(r, p->next - 1, &prev_term)) {
+        p->state = RAFT_PEER_SNAPSHOT;
+        fx->snapshot_to[fx->snapshot_to_count++] = p->id;
+        return false;
+    }
+    struct raft_message m = raft_message_to(r, RAFT_APPEND, p->id);
+    m.log_index = p->next - 1;
+    m.log_term = prev_term;
+    m.commit = r->commit;
+    m.first_entry = p->next;
+    uint64_t bytes = 0;
+    for (uint64_t i = p->next; i <= last && m.entry_count < entries_max; i++) {
+        bytes += raft_window_slot(&r->window, i)->bytes;
+        if (bytes > RAFT_APPEND_BYTES_MAX && m.entry_count > 0)
+            break;
+        m.entry_count++;
+    }
+    raft_send(r, fx, 0, &m); // others may be faster than the own disk
+    if (p->state == RAFT_PEER_REPLICATE) {
+        p->next += m.entry_count;
+        p->inflight += m.entry_count > 0;
+    }
+    return true;
+}
+
 // Sends what peer p lacks, as far as its state allows. `even_empty`: also when there is nothing to send.
 static void replicate(struct raft *r, struct raft_effects *fx, struct raft_peer *p, bool even_empty)
 {
@@ -14,35 +46,21 @@ static void replicate(struct raft *r, struct raft_effects *fx, struct raft_peer 
         return;
     if (p->state == RAFT_PEER_REPLICATE && p->inflight >= RAFT_INFLIGHT_MAX)
         return;
-    ASSERT(p->match < p->next);
-    uint64_t prev_term, last = raft_last_index(r);
-    if (!raft_term_at(r, p->next - 1, &prev_term)) {
-        p->state = RAFT_PEER_SNAPSHOT;
-        fx->snapshot_to[fx->snapshot_to_count++] = p->id;
+    if (p->next > raft_last_index(r) && !even_empty)
         return;
-    }
-    if (p->next > last && !even_empty)
+    if (!append_send(r, fx, p, RAFT_APPEND_ENTRIES_MAX))
         return;
-    struct raft_message m = raft_message_to(r, RAFT_APPEND, p->id);
-    m.log_index = p->next - 1;
-    m.log_term = prev_term;
-    m.commit = r->commit;
-    m.first_entry = p->next;
-    uint64_t bytes = 0;
-    for (uint64_t i = p->next; i <= last && m.entry_count < RAFT_APPEND_ENTRIES_MAX; i++) {
-        bytes += raft_window_slot(&r->window, i)->bytes;
-        if (bytes > RAFT_APPEND_BYTES_MAX && m.entry_count > 0)
-            break;
-        m.entry_count++;
-    }
-    p->told_commit = m.commit;
-    raft_send(r, fx, 0, &m); // others may be faster than the own disk
-    if (p->state == RAFT_PEER_PROBE) {
-        p->paused = true;
-    } else {
-        p->next += m.entry_count;
-        p->inflight++;
-    }
+    p->told_commit = r->commit;
+    p->paused = p->state == RAFT_PEER_PROBE;
+}
+
+// Asks peer p how far it has come. Nothing overtakes an append on its way, so a refusal says that one before it was lost,
+// and what is not lost is not sent again. Heartbeats do overtake: their answers say that the link works and nothing of the
+// entries that still wait for it. Sending those with every heartbeat fed a slow link more than it carried, for ever.
+static void ask(struct raft *r, struct raft_effects *fx, struct raft_peer *p)
+{
+    if (p->state != RAFT_PEER_SNAPSHOT)
+        (void)append_send(r, fx, p, 0);
 }
 
 static void raft_replicate_all(struct raft *r, struct raft_effects *fx)
@@ -121,7 +139,8 @@ void raft_on_append_answer(struct raft *r, struct raft_effects *fx, const struct
     if (m->match > raft_last_index(r))
         return; // cannot be of this term
     bool was_probing = p->state != RAFT_PEER_REPLICATE;
-    if (m->match > p->match)
+    const bool newer = m->match > p->match;
+    if (newer)
         p->match = m->match;
     if (p->next <= p->match)
         p->next = p->match + 1;
@@ -129,7 +148,11 @@ void raft_on_append_answer(struct raft *r, struct raft_effects *fx, const struct
         return; // an answer from before the snapshot
     p->state = RAFT_PEER_REPLICATE;
     p->paused = false;
-    p->inflight = was_probing || p->inflight == 0 ? 0 : p->inflight - 1;
+    // Answers can be lost, too: with all that was sent confirmed, nothing is on its way.
+    if (was_probing || p->match + 1 == p->next)
+        p->inflight = 0;
+    else if (newer && p->inflight > 0)
+        p->inflight--;
     raft_lead_commit(r, fx);
     if (r->role != RAFT_LEADER)
         return;
@@ -232,13 +255,13 @@ void raft_on_heartbeat_answer(struct raft *r, struct raft_effects *fx, const str
     if (r->round - m->round < RAFT_ROUNDS_KEPT && r->round_sent_ms[m->round % RAFT_ROUNDS_KEPT] > p->followed_ms)
         p->followed_ms = r->round_sent_ms[m->round % RAFT_ROUNDS_KEPT];
     reads_settle(r, fx);
-    // Something may have been lost on the way: an append, even an empty one, finds out.
-    p->paused = false;
-    if (p->match < raft_last_index(r)) {
-        if (p->state == RAFT_PEER_REPLICATE && p->inflight >= RAFT_INFLIGHT_MAX)
-            p->inflight = RAFT_INFLIGHT_MAX - 1;
+    if (p->match == raft_last_index(r))
+        return;
+    const bool waits = p->state == RAFT_PEER_PROBE ? p->paused : p->inflight > 0 || p->next > raft_last_index(r);
+    if (waits)
+        ask(r, fx, p); // something may have been lost on the way
+    else
         replicate(r, fx, p, true);
-    }
 }
 
 // ---- term of office ----

@@ -33,7 +33,7 @@ enum {
     RAFT_READS_MAX = 64,     // read confirmations in flight
     RAFT_APPEND_ENTRIES_MAX = 256,
     RAFT_APPEND_BYTES_MAX = 1 << 20, // of payload in one append message, but always one entry
-    RAFT_INFLIGHT_MAX = 16,          // append messages to one peer without an answer
+    RAFT_INFLIGHT_MAX = 16,          // appends with entries to one peer without an answer
     RAFT_ROUNDS_KEPT = 16,           // heartbeats whose answers still say when they were sent
     RAFT_STAND_APART_MS = 50,        // between two voters that saw the same leader die
 };
@@ -177,7 +177,8 @@ struct raft_effects {
     uint64_t append_first;  // entries [append_first, append_first + append_count): raft_entry_get()
     uint32_t append_count;
     // 2. Messages: those without a ticket leave now, the others when their ticket is durable. A caller that drops some
-    //    (no connection, queue full) does no harm.
+    //    (no connection, queue full) does no harm, nor one that lets others overtake appends; appends to one member keep
+    //    their order, or what is under way is sent twice.
     struct raft_outgoing *send;
     uint32_t send_count;
     // 3. Peers that need a snapshot: send one of any applied index, then RAFT_SNAPSHOT_SENT.
@@ -241,9 +242,9 @@ struct raft_peer {
     struct raft_id id;
     enum raft_peer_state state;
     bool voter, in_use;
-    bool paused; // PROBE: one message until an answer or a heartbeat's answer
+    bool paused; // PROBE: one append with entries until an answer
     bool vote_seen, vote_granted;
-    uint32_t inflight;
+    uint32_t inflight; // REPLICATE: appends with entries that are not answered
     uint64_t match, next; // invariant: match < next
     uint64_t heard_ms;    // last message of the current term
     uint64_t round;       // newest heartbeat round answered

@@ -262,6 +262,101 @@ Test(raft, who_holds_what_is_committed_hears_of_it_at_once)
     raft_deinit(&s.r);
 }
 
+static const struct raft_message *append_to(const struct solo *s, int32_t node, uint32_t *count)
+{
+    const struct raft_message *found = NULL;
+    *count = 0;
+    for (uint32_t i = 0; i < s->fx.send_count; i++)
+        if (s->fx.send[i].message.kind == RAFT_APPEND && s->fx.send[i].message.to.node == node) {
+            found = &s->fx.send[i].message;
+            ++*count;
+        }
+    return found;
+}
+
+// An answer of node 2 to the newest heartbeat, and what it is sent for that: its entries' number, -1 for no append.
+static int after_heartbeat(struct solo *s)
+{
+    uint32_t count;
+    s->now_ms = raft_deadline_ms(&s->r);
+    step(s, (struct raft_event){.kind = RAFT_TICK});
+    answer(s, (struct raft_message){.kind = RAFT_HEARTBEAT_ANSWER, .round = s->r.round});
+    const struct raft_message *m = append_to(s, 2, &count);
+    cr_assert_leq(count, 1);
+    return m ? (int)m->entry_count : -1;
+}
+
+static void refuse(struct solo *s, uint64_t log_index, uint64_t hint_index)
+{
+    struct raft_message m = {.kind = RAFT_APPEND_ANSWER,
+                             .from = id_of(2),
+                             .to = id_of(1),
+                             .term = s->r.hard.term,
+                             .log_index = log_index,
+                             .hint_index = hint_index};
+    step(s, (struct raft_event){.kind = RAFT_RECEIVE, .message = &m});
+}
+
+// On a slow link heartbeats and their answers overtake entries; what waits for the link must not be sent with each of them.
+Test(raft, entries_under_way_are_sent_again_only_when_their_loss_is_known)
+{
+    static struct solo s;
+    uint32_t count;
+    begin(&s, 3);
+    stand_for_election(&s);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    // The first append of its office is under way: nobody knows yet where node 2 stands.
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(after_heartbeat(&s), 0);
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
+    cr_assert_eq(after_heartbeat(&s), -1, "it has everything");
+    // Known to be in step: each entry goes once.
+    for (int i = 0; i < 3; i++) {
+        step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_str("x")});
+        const struct raft_message *m = append_to(&s, 2, &count);
+        cr_assert(m && count == 1 && m->entry_count == 1 && m->first_entry == 3 + (uint64_t)i);
+    }
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(after_heartbeat(&s), 0);
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 3});
+    cr_assert_null(append_to(&s, 2, &count));
+    cr_assert_eq(after_heartbeat(&s), 0);
+    // Entries 4 and 5 were lost: a refusal of what was sent behind them says so, and those behind it say nothing new.
+    refuse(&s, 5, 4);
+    const struct raft_message *m = append_to(&s, 2, &count);
+    cr_assert(m && count == 1 && m->first_entry == 4 && m->entry_count == 2);
+    refuse(&s, 5, 4);
+    cr_assert_null(append_to(&s, 2, &count));
+    cr_assert_eq(after_heartbeat(&s), 0);
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 5});
+    cr_assert_eq(after_heartbeat(&s), -1);
+    raft_deinit(&s.r);
+}
+
+// With as many appends on their way as may be, more wait; an answer to the last one stands for all whose answers were lost.
+Test(raft, lost_answers_do_not_hold_up_what_follows)
+{
+    static struct solo s;
+    uint32_t count;
+    begin(&s, 3);
+    stand_for_election(&s);
+    step(&s, (struct raft_event){.kind = RAFT_DURABLE, .ticket = s.r.ticket_last});
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2});
+    for (int i = 0; i < RAFT_INFLIGHT_MAX + 2; i++) {
+        cr_assert_eq(step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_str("x")}), RC_OK);
+        cr_assert_eq(append_to(&s, 2, &count) != NULL, i < RAFT_INFLIGHT_MAX);
+    }
+    cr_assert_eq(after_heartbeat(&s), 0);
+    answer(&s, (struct raft_message){.kind = RAFT_APPEND_ANSWER, .match = 2 + RAFT_INFLIGHT_MAX});
+    const struct raft_message *m = append_to(&s, 2, &count);
+    cr_assert(m && count == 1 && m->entry_count == 2, "both that waited, in one");
+    for (int i = 0; i < RAFT_INFLIGHT_MAX - 1; i++) {
+        step(&s, (struct raft_event){.kind = RAFT_PROPOSE, .payload = bytes_str("x")});
+        cr_assert_not_null(append_to(&s, 2, &count));
+    }
+    raft_deinit(&s.r);
+}
+
 Test(raft, a_follower_confirms_only_what_is_durable)
 {
     static struct solo s;
