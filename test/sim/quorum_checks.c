@@ -110,21 +110,45 @@ void qw_check_core(struct qw_program *g)
 
 // ---- the end ----
 
+// The first partition that has no leader though somebody may lead it, -1: none.
+static int32_t leaderless(const struct image_topic *t)
+{
+    for (int32_t n = 0; n < t->partition_count; n++) {
+        const struct image_partition *p = image_partition(t, n);
+        if (p->leader == NODE_ID_NONE && p->isr_count + p->elr_count > 0)
+            return n;
+    }
+    return -1;
+}
+
+static const struct image_topic *topic_of(const struct image *image, uint32_t number, char name[24])
+{
+    snprintf(name, 24, "t%u", number);
+    return image_topic_by_name(image, bytes_str(name));
+}
+
+bool qw_all_led(const struct qw_world *w, const struct image *image)
+{
+    char name[24];
+    for (uint32_t i = 0; i < w->topic_count && image->leaderless_count > 0; i++) {
+        const struct image_topic *t = topic_of(image, i, name);
+        if (t && leaderless(t) >= 0)
+            return false;
+    }
+    return true;
+}
+
 static void check_topic(struct qw_world *w, const struct image *image, uint32_t number)
 {
     const struct qw_topic *m = &w->topics[number];
     char name[24];
-    snprintf(name, sizeof(name), "t%u", number);
-    const struct image_topic *t = image_topic_by_name(image, bytes_str(name));
+    const struct image_topic *t = topic_of(image, number, name);
     if (m->created && !m->delete_asked && (!t || !uuid_eq(t->id, m->id)))
         sim_fail(&w->sim, "topic %s was acknowledged and is %s", name, t ? "another one" : "gone");
     if (m->deleted && t)
         sim_fail(&w->sim, "topic %s is back after its deletion", name);
-    for (int32_t n = 0; t && n < t->partition_count; n++) {
-        const struct image_partition *p = image_partition(t, n);
-        if (p->leader == NODE_ID_NONE && p->isr_count + p->elr_count > 0)
-            sim_fail(&w->sim, "%s-%d has no leader though every node lives", name, n);
-    }
+    if (t && leaderless(t) >= 0)
+        sim_fail(&w->sim, "%s-%d has no leader though every node lives", name, leaderless(t));
 }
 
 void qw_check_end(struct qw_world *w)

@@ -113,7 +113,8 @@ void qw_lose_majority(struct qw_world *w);
 // quorum_checks.c
 void qw_check_image(struct qw_program *g, const struct image *image);
 void qw_check_core(struct qw_program *g); // after a turn
-void qw_check_end(struct qw_world *w);    // everybody is there and agrees
+bool qw_all_led(const struct qw_world *w, const struct image *image); // every partition that somebody may lead
+void qw_check_end(struct qw_world *w);                                // everybody is there and agrees
 // quorum_client.c
 void qw_client_run(struct sim *sim, struct sim_event *e);
 bool qw_client_idle(const struct qw_program *g);

@@ -105,7 +105,8 @@ static bool quiet(struct qw_world *w)
             return false;
         index = g->reader.image->index;
     }
-    return true;
+    const struct qw_program *first = w->members[0].process.program;
+    return qw_all_led(w, first->reader.image); // a new controller elects in pieces, with rests between them
 }
 
 // Who is not there, for the message of a failure.
@@ -123,11 +124,14 @@ static void say_state(struct qw_world *w, char *text, size_t text_bytes)
                                  g ? (unsigned long long)quorum_image(g->q)->index : 0,
                                  g ? quorum_raft(g->q)->leader.node : -1);
     }
+    const struct qw_program *first = w->members[0].process.running ? w->members[0].process.program : NULL;
+    if (first && used < text_bytes && !qw_all_led(w, quorum_image(first->q)))
+        snprintf(text + used, text_bytes - used, "; partitions without a leader that one may lead");
 }
 
 static void settle(struct qw_world *w)
 {
-    char text[400];
+    char text[640];
     heal(w);
     uint64_t until = w->sim.now_ns + 60 * SIM_S;
     bool all = false;
