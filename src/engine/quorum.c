@@ -117,6 +117,20 @@ static uint64_t expire(struct quorum *q, struct list *l, uint64_t now, uint64_t 
     return next;
 }
 
+// At rest what this node's own shards ask for is answered at once, or a stop would wait for the deadlines of what no
+// controller takes and of images that no shard reads any more. Whoever asked is about to be freed and does not ask again.
+static void answer_own(struct quorum *q, struct list *l)
+{
+    for (struct list_node *n = l->head.next; n != &l->head;) {
+        struct quorum_op *op = container_of(n, struct quorum_op, link);
+        n = n->next;
+        if (op->local)
+            continue;
+        withdraw(q, l, op);
+        quorum_finish(q, op, RC_NOT_CONTROLLER);
+    }
+}
+
 // ---- deciding ----
 
 // What is no decision of the controller leaves the queue here.
@@ -279,8 +293,11 @@ static void on_work(struct shard_task *t)
 {
     struct quorum *q = container_of(t, struct quorum, work);
     uint64_t now = shard_now_ns(q->shard), next = UINT64_MAX;
+    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->confirms};
     if (quorum_applies(q))
         quorum_apply(q, 0);
+    for (size_t i = 0; q->resting && i < ARRAY_COUNT(lists); i++)
+        answer_own(q, lists[i]);
     if (q->dead) {
         quorum_finish_all(q, &q->queue, RC_NOT_CONTROLLER);
         quorum_finish_all(q, &q->changes, RC_NOT_CONTROLLER);
@@ -300,7 +317,6 @@ static void on_work(struct shard_task *t)
     pump(q);
     if (!q->forming)
         next = sooner(next, quorum_disk_write(q, now));
-    struct list *lists[] = {&q->queue, &q->flying, &q->landed, &q->away, &q->changes, &q->confirms};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         next = expire(q, lists[i], now, next);
     if (quorum_applies(q) || q->draft.op)

@@ -222,8 +222,9 @@ void quorum_status(const struct quorum *q, struct quorum_status *out);
 const struct raft *quorum_raft(const struct quorum *q);
 // What is applied here, newer than what readers were told while they are held back.
 const struct image *quorum_image(const struct quorum *q);
-// The node stops and its logs are at rest [boot shard]: other shards hear of no more images, so that nothing is under way
-// between shards when their threads end.
+// The node stops and its logs are at rest [boot shard]: other shards hear of no more images, and what this node's shards
+// ask for, or did, is answered with RC_NOT_CONTROLLER at the end of the turn, its outcome unknown. So nothing is under
+// way between shards when their threads end.
 void quorum_rest(struct quorum *q);
 // Until when this node may take itself for the leader of what it leads: half a session after the last heartbeat was sent
 // that the controller answered and of whose answer every shard has seen all that was committed then (engine/lease.h), or

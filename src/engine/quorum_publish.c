@@ -100,6 +100,7 @@ void quorum_publish(struct quorum *q, const struct image *fresh_owned)
 void quorum_rest(struct quorum *q)
 {
     q->resting = true;
+    quorum_wake(q);
 }
 
 void quorum_release(struct quorum *q)
