@@ -241,6 +241,14 @@ static void look_change(struct cluster_world *w, const struct partition *p, stru
     seen->change_epoch = r ? r->leader.partition_epoch : 0;
 }
 
+// A log that is still to be read again says where it was synced; what it held before it holds until it is known to have
+// lost it.
+static void note_held(struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
+{
+    if (p->log.state != PLOG_UNCLEAN)
+        c->held[t][k] = plog_written_end(&p->log);
+}
+
 static void look_partition(struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
     struct cluster_world *w = c->w;
@@ -263,7 +271,8 @@ static void look_partition(struct cluster_node *c, const struct partition *p, ui
     seen->leads = p->leads && (c->ready || w->node_count > 1) && (!p->replica || p->replica->begun);
     seen->leader_epoch = p->leader_epoch;
     seen->watermark = p->high_watermark;
-    seen->written = c->held[t][k] = written;
+    seen->written = written;
+    note_held(c, p, t, k);
 }
 
 // A coordinator that is gone, or of another epoch, had a decision on its way to the log.
@@ -277,14 +286,23 @@ static void look_coordinator(struct cluster_node *c, const struct partition *p)
     c->deciding_epoch[k] = co ? co->leader_epoch : 0;
 }
 
+// The account that p belongs to; account_count: none.
+static uint32_t account_of(const struct cluster_world *w, const struct partition *p)
+{
+    for (uint32_t t = 0; t < w->account_count; t++)
+        if (p->id.partition < (int32_t)w->topics[t].partition_count && uuid_eq(w->topics[t].id, p->id.topic_id))
+            return t;
+    return w->account_count;
+}
+
 static void look_shard(struct cluster_node *c, const struct engine_shard *es, uint32_t s)
 {
     struct cluster_world *w = c->w;
     for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
         const struct partition *p = list_entry(at, struct partition, all_link);
-        for (uint32_t t = 0; t < w->account_count; t++)
-            if (p->id.partition < (int32_t)w->topics[t].partition_count && uuid_eq(w->topics[t].id, p->id.topic_id))
-                look_partition(c, p, t, (uint32_t)p->id.partition);
+        uint32_t t = account_of(w, p);
+        if (t < w->account_count)
+            look_partition(c, p, t, (uint32_t)p->id.partition);
         if (w->account_count > w->topic_count && uuid_eq(w->topics[w->topic_count].id, p->id.topic_id))
             look_coordinator(c, p);
     }
@@ -307,6 +325,20 @@ void cluster_look(struct cluster_node *c, uint32_t lane)
     w->full_at = w->sim.event_count + FULL_EVERY;
     cluster_check(w);
     cluster_scan(w);
+}
+
+void cluster_look_at_death(struct cluster_node *c, uint32_t lane)
+{
+    const struct node *n = c->process.program;
+    if (!n || !n->engine || lane >= n->engine->shard_count || !n->engine->shards[lane].booted)
+        return;
+    const struct engine_shard *es = &n->engine->shards[lane];
+    for (struct list_node *at = list_first(&es->all); at; at = list_next(&es->all, at)) {
+        const struct partition *p = list_entry(at, struct partition, all_link);
+        uint32_t t = account_of(c->w, p);
+        if (t < c->w->account_count)
+            note_held(c, p, t, (uint32_t)p->id.partition);
+    }
 }
 
 void cluster_check(struct cluster_world *w)

@@ -116,9 +116,14 @@ static bool turn(struct sim_process *p, uint32_t lane, uint64_t *next_ns)
     return again;
 }
 
+static void dies(struct sim_process *p, uint32_t lane)
+{
+    cluster_look_at_death(p->user, lane);
+}
+
 static void died(struct sim_process *p, enum sim_death how)
 {
     cluster_node_died(p->user, how);
 }
 
-const struct sim_program cluster_node_calls = {.boot = boot, .turn = turn, .died = died};
+const struct sim_program cluster_node_calls = {.boot = boot, .turn = turn, .dies = dies, .died = died};

@@ -269,6 +269,8 @@ void cluster_refills(struct cluster_world *w);
 // cluster_checks.c
 // After every turn of a node: at a cost of what changed.
 void cluster_look(struct cluster_node *c, uint32_t lane);
+// It dies in the middle of one: what its logs have come to hold since the last one others may already count on.
+void cluster_look_at_death(struct cluster_node *c, uint32_t lane);
 // Everything at once.
 void cluster_check(struct cluster_world *w);
 const struct partition *cluster_partition(const struct node *n, struct uuid topic, int32_t number);

@@ -105,6 +105,11 @@ void sim_node_power_off(struct sim_node *n)
 
 bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
 {
+    return sim_node_enter_watched(n, fn, NULL, argument);
+}
+
+bool sim_node_enter_watched(struct sim_node *n, void (*fn)(void *), void (*last)(void *), void *argument)
+{
     ASSERT(n->alive && !n->entered);
     struct sim_node *outer = n->sim->running;
     struct sim_memory *before = sim_memory_enter(&n->memory);
@@ -118,6 +123,8 @@ bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument)
     n->entered = false;
     n->sim->running = outer;
     sim_memory_enter(before);
+    if (!lives && last)
+        last(argument);
     if (!lives)
         sim_node_end_process(n, n->die_how);
     else

@@ -117,12 +117,29 @@ static void allocate_and_die(void *argument)
     cr_assert_fail("the process must have died before");
 }
 
+static size_t bytes_at_death;
+
+static void look_at_death(void *argument)
+{
+    struct fixture *f = argument;
+    cr_assert(f->node->alive);
+    bytes_at_death = f->node->memory.bytes;
+}
+
+static void live(void *argument)
+{
+    (void)argument;
+}
+
 Test(io_sim, a_process_dies_between_two_calls_and_leaves_nothing_but_its_files)
 {
     struct fixture f;
     build(&f, 2);
+    cr_assert(sim_node_enter_watched(f.node, live, look_at_death, &f));
+    cr_assert_eq(bytes_at_death, 0, "it lives");
     sim_node_die_in(f.node, 3, SIM_DEATH_KILL);
-    cr_assert_not(sim_node_enter(f.node, allocate_and_die, &f));
+    cr_assert_not(sim_node_enter_watched(f.node, allocate_and_die, look_at_death, &f));
+    cr_assert_geq(bytes_at_death, 1000, "its memory was still there");
     cr_assert_not(f.node->alive);
     cr_assert_eq(f.node->memory.bytes, 0);
     struct sim_inode *i = sim_disk_find(&f.node->disk, "/y");

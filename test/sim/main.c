@@ -106,6 +106,8 @@ static const struct regression {
     {"empty-log-never-durable", &scenario_cluster, 540, 50000, 20, true},
     {"agreed-where-nothing-was-left-to-see", &scenario_cluster, 687, 50000, 20, true},
     {"empty-behind-another-log-start", &scenario_cluster, 728, 50000, 20, true},
+    {"stop-with-a-change-that-nobody-decides", &scenario_cluster, 77000213, 50000, 20, true},
+    {"fetched-in-the-turn-of-its-death", &scenario_cluster, 682, 50000, 20, true},
 };
 
 static struct {

@@ -49,6 +49,13 @@ static void turn_inside(void *argument)
     call->again = call->lane->p->does->turn(call->lane->p, call->lane->index, &call->next_ns);
 }
 
+static void turn_dies(void *argument)
+{
+    const struct sim_lane *lane = ((struct turn_call *)argument)->lane;
+    if (lane->p->does->dies)
+        lane->p->does->dies(lane->p, lane->index);
+}
+
 static void lane_run(struct sim *sim, struct sim_event *e)
 {
     struct sim_lane *lane = container_of(e, struct sim_lane, event);
@@ -61,7 +68,7 @@ static void lane_run(struct sim *sim, struct sim_event *e)
     }
     p->turns++;
     sim_note(sim, SIM_NOTE_TURN, n, lane->index, n->memory.bytes);
-    if (!sim_node_enter(n, turn_inside, &call)) {
+    if (!sim_node_enter_watched(n, turn_inside, turn_dies, &call)) {
         gone(p, n->die_how);
         return;
     }

@@ -21,6 +21,9 @@ struct sim_program {
     // One turn of a lane. Returns true when it wants another at once; else *next_ns (the machine's monotonic clock)
     // is when, UINT64_MAX: when something happens.
     bool (*turn)(struct sim_process *p, uint32_t lane, uint64_t *next_ns);
+    // Outside of the process, which dies in the middle of a turn of that lane: what it did in it may have been heard of.
+    // p->program is still there to be looked at. May be NULL.
+    void (*dies)(struct sim_process *p, uint32_t lane);
     // Outside of the process: it is gone, and so is p->program.
     void (*died)(struct sim_process *p, enum sim_death how);
 };

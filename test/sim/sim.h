@@ -167,6 +167,8 @@ void sim_node_destroy(struct sim_node *n);
 // Runs fn as the node's process: allocations are its own, and a death planned by sim_node_die_in() leaves from inside.
 // Returns false when the process died in it (it is gone then, see sim_node_died()).
 bool sim_node_enter(struct sim_node *n, void (*fn)(void *), void *argument);
+// The same; when it dies in fn, last(argument) is called before its memory goes. It may look, and change nothing.
+bool sim_node_enter_watched(struct sim_node *n, void (*fn)(void *), void (*last)(void *), void *argument);
 // The process dies at the calls-th disk call from now (1: the next one) made inside sim_node_enter(). With no process
 // running: the next one does, in the middle of its start.
 void sim_node_die_in(struct sim_node *n, uint64_t calls, enum sim_death how);
