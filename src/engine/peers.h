@@ -196,7 +196,8 @@ static inline struct peer_inlet *peers_inlet_next(struct peers *p, struct peer_i
     return n ? list_entry(n, struct peer_inlet, link_in) : NULL;
 }
 
-// Whom this node has met, for its Hello; and from another's: those that nobody has named here yet.
+// Whom this node has met, for its Hello; and from another's: those that nobody has named here yet, and those that are not
+// there where --peers places them.
 enum rc peers_known_encode(const struct peers *p, struct arena *a, struct hello_request *out);
 void peers_known_take(struct peers *p, const struct peer_frame *f);
 // peers_hello.c: a Hello as a message and back. out borrows from a; RC_MALFORMED, RC_NOMEM.

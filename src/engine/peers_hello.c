@@ -57,6 +57,12 @@ enum rc peers_known_encode(const struct peers *p, struct arena *a, struct hello_
     return RC_OK;
 }
 
+// Hearsay serves where nobody knows better: of a node that is unknown, or that --peers alone places and that is not there.
+static bool wants_address(const struct peer *peer)
+{
+    return !peer || (peer->state != PEER_UP && peer->sources == 1u << PEER_CONFIGURED);
+}
+
 void peers_known_take(struct peers *p, const struct peer_frame *f)
 {
     struct arena a;
@@ -67,7 +73,7 @@ void peers_known_take(struct peers *p, const struct peer_frame *f)
     for (uint32_t i = 0; rc == RC_OK && i < in.known_count; i++) {
         const struct hello_request_member *m = &in.known[i];
         struct io_addr addr = {.port = m->port};
-        if (m->node < 0 || m->ip.n != sizeof(addr.ip) || peers_find(p, m->node))
+        if (m->node < 0 || m->ip.n != sizeof(addr.ip) || !wants_address(peers_find(p, m->node)))
             continue;
         memcpy(addr.ip, m->ip.p, sizeof(addr.ip));
         rc = peers_learn(p, m->node, PEER_TOLD, &addr);

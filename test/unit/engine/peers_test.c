@@ -234,6 +234,62 @@ Test(peers, a_node_is_found_where_it_says_it_is)
     side_close(&b);
 }
 
+static void hear_of(struct side *s, int32_t node, const struct io_addr *at)
+{
+    struct hello_request_member known;
+    struct hello_request m;
+    struct peer_frame f;
+    struct buf b;
+    hello_request_member_init(&known);
+    hello_request_init(&m);
+    known.node = node;
+    known.ip = bytes_of(at->ip, sizeof(at->ip));
+    known.port = at->port;
+    m.known = &known;
+    m.known_count = 1;
+    buf_init(&b, 1 << 16);
+    cr_assert_eq(peer_frame_build(&hello_request_message, 0, &m, &b), RC_OK);
+    cr_assert_eq(peer_frame_parse(bytes_of(b.p + 4, b.n - 4), &f), RC_OK);
+    peers_known_take(&s->peers, &f);
+    buf_deinit(&b);
+}
+
+// One who joins with a wrong address of the leader, whose own list does not name it, is told by others where the leader is.
+Test(peers, hearsay_helps_where_a_list_is_wrong)
+{
+    static struct side a, b;
+    uint16_t ports[2], elsewhere[2];
+    ports_find(ports);
+    ports_find(elsewhere);
+    side_open(&b, 2, ports);
+    side_open(&a, 1, elsewhere); // looks elsewhere for b, which does not find it either
+    a.says.listens = a.addresses[0].addr;
+    for (int i = 0; i < 200 && peers_find(&a.peers, 2)->tries < 2; i++)
+        turns(&a, &b, 1);
+    cr_assert_not(peers_up(&a.peers, 2));
+    const struct io_addr right = b.addresses[1].addr;
+    struct io_addr another = right;
+    another.port = 1;
+    hear_of(&a, 2, &right);
+    hear_of(&a, 2, &another);
+    cr_assert_eq(peers_find(&a.peers, 2)->known[PEER_TOLD].port, right.port, "the second says no more than the first");
+    until_up(&a, &b);
+    cr_assert_eq(peers_find(&a.peers, 2)->source, PEER_TOLD);
+    cr_assert_eq(peers_learn(&a.peers, 7, PEER_REGISTERED, &another), RC_OK);
+    hear_of(&a, 7, &right);
+    cr_assert_eq(peers_find(&a.peers, 7)->addr.port, another.port, "it is registered where it is");
+    side_close(&a);
+    side_close(&b);
+    // Reached where the list says: nobody knows better.
+    side_open(&a, 1, ports);
+    side_open(&b, 2, ports);
+    until_up(&a, &b);
+    hear_of(&a, 2, &another);
+    cr_assert_neq(peers_find(&a.peers, 2)->known[PEER_TOLD].port, another.port);
+    side_close(&a);
+    side_close(&b);
+}
+
 // The machine of node 2 lost its power: the connection to its last process stands, and says nothing. Its next process
 // connects.
 Test(peers, what_is_open_to_an_earlier_process_is_given_up)
