@@ -54,6 +54,12 @@ static bool watermark_move(struct repl_leader *l)
 
 // ------------------------------------------------------------------------------------------------ life
 
+// It holds everything, as far as it ever said.
+static bool is_level(const struct repl_leader *l, const struct repl_replica *r)
+{
+    return r->known && r->end == l->end;
+}
+
 // Replicas as the view has them, keeping what is known of those that stay. RC_NOMEM: nothing changed.
 static enum rc take_view(struct repl_leader *l, const struct repl_view *view, uint64_t now_ns)
 {
@@ -76,6 +82,7 @@ static enum rc take_view(struct repl_leader *l, const struct repl_view *view, ui
                                        .log_start = OFFSET_NONE, .caught_up_ns = now_ns, .fetched_ns = now_ns};
         if (m->in_isr && !r->in_isr) // it has just joined: its clock starts with that
             r->caught_up_ns = now_ns;
+        r->silent = !m->in_isr && (r->silent || (r->in_isr && !is_level(l, r)));
         r->in_isr = m->in_isr;
         r->in_elr = m->in_elr;
         r->ready = m->ready;
@@ -180,6 +187,7 @@ bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint
     if (!*known)
         return false;
     r->known = true;
+    r->silent = false;
     r->fetched_broker_epoch = f->broker_epoch;
     r->log_start = f->log_start;
     // Past our own end: it has synced what we have not. No more of it counts than we have.
@@ -198,14 +206,9 @@ bool repl_leader_fetched(struct repl_leader *l, const struct repl_fetch *f, uint
 // May it join? The controller checks again.
 static bool may_join(const struct repl_leader *l, const struct repl_replica *r)
 {
-    return !r->in_isr && r->known && r->ready && r->broker_epoch >= 0 && r->fetched_broker_epoch == r->broker_epoch &&
+    return !r->in_isr && r->known && !r->silent && r->ready && r->broker_epoch >= 0 &&
+           r->fetched_broker_epoch == r->broker_epoch &&
            r->end >= l->high_watermark && r->end >= l->epoch_start && r->log_start >= l->deleted;
-}
-
-// It holds everything, as far as it ever said.
-static bool is_level(const struct repl_leader *l, const struct repl_replica *r)
-{
-    return r->known && r->end == l->end;
 }
 
 static void change_fill(const struct repl_leader *l, struct repl_change *out)

@@ -51,6 +51,7 @@ struct repl_replica {
     bool in_elr;   // it may lead next without having fetched from us
     bool ready;    // as in the view
     bool known;    // it has fetched in this leader epoch, and its log agreed with ours up to `end`
+    bool silent;   // it was left out while it lacked something, and has not fetched since: what it said before is old
     bool adding;   // the pending change adds it
     bool removing; // the pending change leaves it out
     int64_t broker_epoch, fetched_broker_epoch;

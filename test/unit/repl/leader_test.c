@@ -176,6 +176,43 @@ Test(repl_leader, who_may_join)
     repl_leader_deinit(&l);
 }
 
+// With min.insync.replicas of 2 the watermark waits, and what it said before it fell silent would be enough for ever.
+Test(repl_leader, who_was_left_out_for_its_silence_joins_when_it_fetches)
+{
+    begin(true, false, 10, 10);
+    fetch(2, 10, 1);
+    repl_leader_appended(&l, 11, 2 * MS);
+    struct repl_change c;
+    cr_assert(change(2000, &c) && c.removed == 1);
+    struct repl_view v = view_of(8, false, false);
+    bool moved;
+    cr_assert_eq(repl_leader_view(&l, &v, 2001 * MS, &moved), RC_OK);
+    cr_assert_eq(l.high_watermark, 10);
+    cr_assert_not(change(2002, &c), "it has not fetched since");
+    v = view_of(9, false, false);
+    repl_leader_view(&l, &v, 2003 * MS, &moved);
+    cr_assert_not(change(2003, &c), "nor since a later view");
+    fetch(2, 10, 2004);
+    cr_assert(change(2004, &c) && c.added == 1);
+    repl_leader_deinit(&l);
+}
+
+Test(repl_leader, who_was_level_when_it_was_left_out_has_said_what_it_holds)
+{
+    begin(true, false, 10, 10);
+    fetch(2, 10, 1);
+    struct repl_change c;
+    struct repl_view v = view_of(8, false, false);
+    members[1].ready = false;
+    bool moved;
+    repl_leader_view(&l, &v, 2 * MS, &moved);
+    cr_assert_not(change(2, &c), "fenced");
+    v = view_of(8, false, false);
+    repl_leader_view(&l, &v, 5000 * MS, &moved);
+    cr_assert(change(5000, &c) && c.added == 1);
+    repl_leader_deinit(&l);
+}
+
 Test(repl_leader, who_joins_must_hold_the_start_of_the_epoch)
 {
     begin(true, false, 10, 4); // the epoch began at 10; the watermark is behind
