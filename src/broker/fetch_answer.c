@@ -197,11 +197,15 @@ static void fetch_choose(struct fetch_op *op, struct fetch_draft *d)
         if (item->read.slice.file)
             fetch_pin_take(op, item, &d->pins[i]);
         bool news = true;
-        if (op->context.session)
-            news = fetch_session_note(container_of(item, struct fetch_partition, item), kerr_of(item->read.rc),
-                                      item->bytes_sent, item->read.high_watermark, item->read.last_stable_offset,
-                                      item->read.log_start_offset) ||
-                   item->read.diverging_epoch != LEADER_EPOCH_NONE || item->read.preferred != NODE_ID_NONE;
+        if (op->context.session) {
+            struct fetch_partition *p = container_of(item, struct fetch_partition, item);
+            bool diverges = item->read.diverging_epoch != LEADER_EPOCH_NONE;
+            news = fetch_session_note(p, kerr_of(item->read.rc), item->bytes_sent, item->read.high_watermark,
+                                      item->read.last_stable_offset, item->read.log_start_offset) ||
+                   diverges || item->read.preferred != NODE_ID_NONE;
+            if (diverges)
+                fetch_session_tell_again(p);
+        }
         item->answered = news || op->context.full;
         d->answered += item->answered;
     }

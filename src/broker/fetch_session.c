@@ -313,6 +313,11 @@ bool fetch_session_note(struct fetch_partition *p, int16_t error_code, size_t by
     return news;
 }
 
+void fetch_session_tell_again(struct fetch_partition *p)
+{
+    p->answered = false;
+}
+
 void fetch_session_cache_init(struct fetch_session_cache *c, uint32_t sessions_max, struct prng *prng)
 {
     *c = (struct fetch_session_cache){.sessions_max = sessions_max, .prng = prng};

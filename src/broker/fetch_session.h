@@ -115,6 +115,9 @@ void fetch_session_close(struct fetch_session_cache *c, struct fetch_session *s)
 // Notes what is answered for p; true when that is news for the client: data, an error, or moved offsets.
 bool fetch_session_note(struct fetch_partition *p, int16_t error_code, size_t bytes, int64_t high_watermark,
                         int64_t last_stable_offset, int64_t log_start_offset);
+// The next answer is news, whatever it says. Who is told to cut its log takes over nothing else of that answer, and would
+// never hear of a watermark or a log start that stand still.
+void fetch_session_tell_again(struct fetch_partition *p);
 // Frees p, which was forgotten and is in nobody's hands any more.
 void fetch_partition_free(struct fetch_partition *p);
 // Takes the memory of s, of which every shard has let go (fetch_share.c).

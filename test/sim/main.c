@@ -109,6 +109,7 @@ static const struct regression {
     {"empty-behind-another-log-start", &scenario_cluster, 728, 50000, 20, true},
     {"stop-with-a-change-that-nobody-decides", &scenario_cluster, 77000213, 50000, 20, true},
     {"fetched-in-the-turn-of-its-death", &scenario_cluster, 682, 50000, 20, true},
+    {"log-start-told-with-a-cut", &scenario_cluster, 92000633, 50000, 20, true},
 };
 
 static struct {

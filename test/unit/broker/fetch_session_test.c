@@ -251,6 +251,9 @@ Test(fetch_session, only_news_is_told)
     cr_assert(fetch_session_note(p[0], 0, 0, 6, 6, 1), "and its end");
     cr_assert_not(fetch_session_note(p[0], 0, 0, 6, 6, 1));
     cr_assert(fetch_session_note(p[0], 0, 100, 6, 6, 1));
+    fetch_session_tell_again(p[0]);
+    cr_assert(fetch_session_note(p[0], 0, 0, 6, 6, 1), "it had to cut its log first");
+    cr_assert_not(fetch_session_note(p[0], 0, 0, 6, 6, 1));
     fetch_session_done(&r.cache, &r.x);
     fetch_session_cache_deinit(&r.cache);
 }
