@@ -244,11 +244,17 @@ static bool is_new_to_some(const struct peer *peer)
     return false;
 }
 
+bool peers_introduces(const struct peer *peer, const struct peer_hello *h)
+{
+    const bool was_member = peer->state == PEER_UP && peer->hello.standing == PEER_FORMED;
+    return h->standing == PEER_FORMED && !was_member && is_new_to_some(peer);
+}
+
 static void greeted(struct peer *peer, const struct peer_hello *h, const struct peer_frame *f)
 {
     struct peers *p = peer->owner;
     bool member = h->standing == PEER_FORMED;
-    bool introduce = member && (peer->state != PEER_UP || peer->hello.standing != PEER_FORMED) && is_new_to_some(peer);
+    bool introduce = peers_introduces(peer, h);
     char why[PEER_REASON_BYTES] = "";
     bool another = peer->hello.node != NODE_ID_NONE && !uuid_eq(peer->hello.incarnation, h->incarnation);
     if (h->node != peer->node) {

@@ -215,6 +215,8 @@ static void inlet_hello(struct peer_inlet *in, const struct peer_frame *f)
     }
     struct peer *peer = peers_find(p, h.node);
     if (again && peer && peer->state == PEER_UP && uuid_eq(peer->hello.incarnation, h.incarnation)) {
+        if (peers_introduces(peer, &h)) // the same Hello on the connection made here comes too late to say so
+            shard_defer(p->config.shard, &p->greet, peers_greet_task);
         peer->hello = h;
         p->config.hooks->changed(p->config.context, peer);
     }

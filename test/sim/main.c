@@ -65,6 +65,7 @@ static const struct regression {
     {"address-heard-while-empty", &scenario_quorum, 7413, 50000, 20, true},
     {"entries-again-with-every-heartbeat", &scenario_quorum, 337, 50000, 20, true},
     {"leader-listed-where-it-is-not", &scenario_quorum, 375, 50000, 20, true},
+    {"member-heard-of-on-its-own-connection", &scenario_quorum, 7300073, 50000, 20, true},
     {"point-lost-on-a-full-disk", &scenario_group, 206, 50000, 20, true},
     {"coordinator-without-a-folder", &scenario_group, 17, 50000, 20, true},
     {"stop-with-a-sync-in-flight", &scenario_group, 1418, 50000, 20, true},
