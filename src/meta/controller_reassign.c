@@ -85,14 +85,15 @@ static struct decision_error revert(struct decision *d, const struct image_topic
     decide_list_keep(c->elr, &c->elr_count, c->replicas, c->replica_count, true);
     c->adding_count = c->removing_count = 0;
     uint32_t least = decide_min_isr(d, t, p);
-    if (holders(c) == before || decide_unclean_allowed(d, t))
+    if (holders(c) == before || (holders(c) == 0 && decide_unclean_allowed(d, t)))
         return (struct decision_error){0};
     if (holders(c) == 0)
         return DECISION_FAIL(d, RC_INVALID_REPLICA_ASSIGNMENT,
                              "Unable to revert partition assignment for %s:%d because it would require an unclean leader "
                              "election.",
                              t->name, partition);
-    // What was acknowledged lies on at least so many nodes; the cancel must not leave it on fewer.
+    // What was acknowledged lies on at least so many nodes; the cancel must not leave it on fewer. Nor where unclean
+    // elections are allowed: such a one is told of, and here nobody is elected who could lack anything yet.
     if (holders(c) < least)
         return DECISION_FAIL(d, RC_INVALID_REPLICA_ASSIGNMENT,
                              "Unable to revert partition assignment for %s:%d because only %u of its former replicas are in "

@@ -111,6 +111,7 @@ static const struct regression {
     {"stop-with-a-change-that-nobody-decides", &scenario_cluster, 77000213, 50000, 20, true},
     {"fetched-in-the-turn-of-its-death", &scenario_cluster, 682, 50000, 20, true},
     {"log-start-told-with-a-cut", &scenario_cluster, 92000633, 50000, 20, true},
+    {"cancelled-down-to-one-holder", &scenario_cluster, 50006429, 50000, 20, true},
 };
 
 static struct {

@@ -348,6 +348,10 @@ Test(reassign, a_cancel_leaves_what_was_acknowledged_on_enough_nodes)
     ELR("");
     cr_assert_eq(move(NULL), 39);
     cr_assert(strstr(said, "only 1 of its former replicas are in sync, fewer than min.insync.replicas=2"), "%s", said);
+    configure("unclean.leader.election.enable", "true");
+    cr_assert_eq(move(NULL), 39, "that is no election");
+    cr_assert(strstr(said, "only 1 of its former replicas are in sync"), "%s", said);
+    ISR("1 4");
     cr_assert_eq(in_sync("1 4 3"), 0);
     cr_assert_eq(move(NULL), 0);
     REPLICAS("1 2 3");
