@@ -53,10 +53,11 @@ static bool partition_diverges(struct partition *p, struct partition_read *r)
         return false;
     if (epoch == LEADER_EPOCH_NONE) {
         // Newer than any record here, and older than this leader: whoever led then wrote what never came here. The log
-        // knows of an epoch with its first record, so the largest at or below is the last one there is.
-        int64_t start = plog_start_offset(&p->log);
+        // knows of an epoch with its first record, so the largest at or below is the last one there is. An empty one knows
+        // of none and cannot tell: what lies past its end goes, and what lies below is no worse than before; a smaller
+        // epoch would have cut there, too, records that are committed.
         end = plog_written_end(&p->log);
-        epoch = end > start ? plog_epoch_at(&p->log, end - 1) : 0;
+        epoch = end > plog_start_offset(&p->log) ? plog_epoch_at(&p->log, end - 1) : r->last_fetched_epoch;
         if (epoch == LEADER_EPOCH_NONE || epoch > r->last_fetched_epoch)
             return false;
     }

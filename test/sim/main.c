@@ -112,6 +112,7 @@ static const struct regression {
     {"fetched-in-the-turn-of-its-death", &scenario_cluster, 682, 50000, 20, true},
     {"log-start-told-with-a-cut", &scenario_cluster, 92000633, 50000, 20, true},
     {"cancelled-down-to-one-holder", &scenario_cluster, 50006429, 50000, 20, true},
+    {"cut-to-an-epoch-nobody-has", &scenario_cluster, 50008907, 50000, 20, true},
 };
 
 static struct {
