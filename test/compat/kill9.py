@@ -167,15 +167,23 @@ def create_topics(bootstrap, pipe, stop):
             time.sleep(0.02)
 
 
+class Moved(Exception):
+    """NOT_LEADER_OR_FOLLOWER: leadership moved since the leader was asked for."""
+
+
 def read_all(bootstrap, partition, topic=TOPIC):
     """Every batch of a partition, through the broker."""
     out = []
     with Raw(bootstrap, 20) as c:
         error, at, _ = c.list_offset(topic, -2, partition=partition)
-        end = c.list_offset(topic, -1, partition=partition)[1]
-        assert error == 0, 'list offsets: error %d' % error
+        end_error, end, _ = c.list_offset(topic, -1, partition=partition)
+        if 6 in (error, end_error):
+            raise Moved('no longer led by %s' % bootstrap)
+        assert error == end_error == 0, 'list offsets: errors %d, %d' % (error, end_error)
         while at < end:
             part = c.fetch(topic, at, partition=partition, partition_max_bytes=4 << 20)
+            if part['error_code'] == 6:
+                raise Moved('no longer led by %s' % bootstrap)
             assert part['error_code'] == 0, 'fetch at %d: error %d' % (at, part['error_code'])
             found = batches.parse(part['records'], whole=False)
             assert found, 'nothing at %d of %d' % (at, end)

@@ -178,6 +178,17 @@ class Load:
             out[name] = max((b - a for a, b in zip(at, at[1:]) if b >= moment and a <= until), default=0)
         return out
 
+    def read(self, bootstraps, partition, patience_s=15):
+        """All of a partition from whoever leads it: after a heal leaderships go back to the preferred, also while one reads."""
+        end = time.monotonic() + patience_s
+        while True:
+            leader = topic_state(bootstraps, self.topic)[1][partition][0]
+            try:
+                return kill9.read_all(self.cluster.nodes[leader - 1].bootstrap, partition, self.topic)
+            except kill9.Moved:
+                assert time.monotonic() < end, 'no leader for %s-%d in %d s' % (self.topic, partition, patience_s)
+                time.sleep(0.2)
+
     def check(self):
         """Everything read back from the leaders: nothing lost, nothing twice, in order; how many were acknowledged. What was
         acknowledged with acks=1 may be lost and is counted in gone."""
@@ -188,8 +199,7 @@ class Load:
         bootstraps = [node.bootstrap for node in self.cluster.alive()]
         for partition in named:
             mine = {name: records for name, records in acknowledged.items() if int(name[1:]) % SIDE == partition}
-            leader = topic_state(bootstraps, self.topic)[1][partition][0]
-            found = kill9.read_all(self.cluster.nodes[leader - 1].bootstrap, partition, self.topic)
+            found = self.read(bootstraps, partition)
             kill9.check_partition(found, {name: records for name, records in mine.items() if name.startswith('i')})
             there = {value.rsplit(b' ', 1)[0]: offset for b in found for offset, _, _, value in b.records()}
             self.gone += sum(there.get(b'%s %d' % (name.encode(), number)) != offset for name, records in mine.items()
