@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "store/log_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct log_dir_mark plog_mark_here(const struct plog *l)
@@ -75,11 +76,20 @@ static bool plog_snapshot_goes(const struct plog *l, int64_t offset, char path[I
     return plog_path(l, path, name) == RC_OK;
 }
 
+// The file is removed later, and after a cut the log may have another of that name by then: it changes its name now.
+static void snapshot_remove(struct store *s, struct log_dir *dir, const char *path)
+{
+    char gone[IO_PATH_BYTES_MAX];
+    int n = snprintf(gone, sizeof(gone), "%s.deleted", path);
+    if (n > 0 && n < (int)sizeof(gone) && !log_dir_is_offline(dir) && io_rename(s->io, path, gone) == RC_OK)
+        (void)store_trash_put(s, dir, gone, false, 0);
+}
+
 static void plog_drop_snapshot(struct plog *l, int64_t offset)
 {
     char path[IO_PATH_BYTES_MAX];
     if (plog_snapshot_goes(l, offset, path))
-        (void)store_trash_put(l->store, l->dir, path, false, 0);
+        snapshot_remove(l->store, l->dir, path);
 }
 
 enum rc plog_write_snapshot(struct plog *l)
@@ -212,14 +222,16 @@ struct plog_mark {
     struct log_dir_op op;
     struct store *store;
     struct log_dir *dir;
-    char path[]; // of the snapshot, empty: none
+    uint64_t cuts; // of the store when it was sent
+    char path[];   // of the snapshot, empty: none
 };
 
 static void plog_mark_put(struct log_dir_op *op, enum rc rc)
 {
     struct plog_mark *y = container_of(op, struct plog_mark, op);
-    if (rc == RC_OK && y->path[0])
-        (void)store_trash_put(y->store, y->dir, y->path, false, 0);
+    // After a cut the file of that name may be a new one: it stays, at worst for nothing.
+    if (rc == RC_OK && y->path[0] && y->cuts == y->store->cuts)
+        snapshot_remove(y->store, y->dir, y->path);
     free(y);
 }
 
@@ -235,6 +247,7 @@ static enum rc plog_send_mark(struct plog *l, const struct checkpoint_record *r,
     memcpy(y->path, path, n);
     y->store = l->store;
     y->dir = l->dir;
+    y->cuts = l->store->cuts;
     y->op.request = LOG_DIR_PUT;
     y->op.record = *r;
     y->op.done = plog_mark_put;

@@ -56,6 +56,7 @@ static enum rc sweep(struct snapshot_sweep *s)
 enum rc plog_drop_snapshots(struct plog *l, int64_t past)
 {
     struct snapshot_sweep s = {.log = l, .kept_to = past, .newest = OFFSET_NONE};
+    l->store->cuts++;
     return sweep(&s);
 }
 
