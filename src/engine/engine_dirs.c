@@ -118,6 +118,27 @@ static void engine_judge_future(struct engine_stray *s, const char *name)
     e->futures[e->future_count++] = (struct engine_future){id, s->dir};
 }
 
+// What the checkpoint knows of a folder that is put aside: were it still there when the partition comes back, it would say
+// that a log which has just begun is durable up to there, and the log would be refused as damaged.
+static void engine_forget_folder(const struct engine_stray *s, const char *name)
+{
+    const char *dash = strrchr(name, '-');
+    char *end = NULL;
+    const long number = dash ? strtol(dash + 1, &end, 10) : -1;
+    struct uuid topic_id;
+    if (number < 0 || number > INT32_MAX || *end)
+        return;
+    if (log_dir_folder_topic_id(s->dir, name, &topic_id) != RC_OK) {
+        const struct image_topic *t = image_topic_by_name(s->image, bytes_of(name, (size_t)(dash - name)));
+        if (!t)
+            return;
+        topic_id = t->id;
+    }
+    const struct checkpoint_record removed = {.type = CHECKPOINT_REMOVED, .id = {topic_id, (int32_t)number}};
+    if (log_dir_find(s->dir, removed.id))
+        (void)log_dir_put(s->dir, &removed); // a failure takes the folder offline or leaves what was there
+}
+
 static void engine_judge_folder(void *context, enum log_dir_name_kind kind, const char *name)
 {
     struct engine_stray *s = context;
@@ -133,6 +154,7 @@ static void engine_judge_folder(void *context, enum log_dir_name_kind kind, cons
     }
     trace_warn(s->engine->config.trace, "%s/%s belongs to no topic this cluster knows: it is kept as %s.*-stray",
                s->dir->path, name, name);
+    engine_forget_folder(s, name);
     log_dir_set_stray(s->dir, name);
 }
 

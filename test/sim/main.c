@@ -113,6 +113,8 @@ static const struct regression {
     {"log-start-told-with-a-cut", &scenario_cluster, 92000633, 50000, 20, true},
     {"cancelled-down-to-one-holder", &scenario_cluster, 50006429, 50000, 20, true},
     {"cut-to-an-epoch-nobody-has", &scenario_cluster, 50008907, 50000, 20, true},
+    {"put-aside-and-not-forgotten", &scenario_cluster, 62002061, 50000, 20, true},
+    {"snapshot-removed-under-its-successor", &scenario_cluster, 63002913, 50000, 20, true},
 };
 
 static struct {
