@@ -29,16 +29,20 @@ static size_t page_words(size_t sector_words)
     return (sector_words + 7) / 8;
 }
 
-static void grow(uint8_t **p, size_t *cap, size_t bytes)
+__attribute__((noinline)) void sim_disk_double(uint8_t **p, size_t *cap, size_t bytes)
 {
-    if (bytes <= *cap)
-        return;
     size_t to = *cap ? *cap : 1024;
     while (to < bytes)
         to *= 2;
     *p = sim_realloc(*p, to);
     memset(*p + *cap, 0, to - *cap);
     *cap = to;
+}
+
+static void grow(uint8_t **p, size_t *cap, size_t bytes)
+{
+    if (bytes > *cap)
+        sim_disk_double(p, cap, bytes);
 }
 
 static void grow_bits(struct sim_inode *i, size_t bytes)

@@ -401,7 +401,7 @@ static size_t send_bytes(struct sim_end *e, const uint8_t *p, size_t n)
     e->blocked = e->blocked || k < n;
     for (size_t at = 0; at < k;) {
         size_t part = k - at;
-        if (part > 1 && sim_chance(sim, 1, 8))
+        if (part > 1 && !sim->net_is_even && sim_chance(sim, 1, 8))
             part = sim_between(sim, 1, part - 1);
         net_put(net_peer(e), NET_DATA, p + at, part, sim_io_here_ns(e->io));
         at += part;

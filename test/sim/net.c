@@ -17,7 +17,7 @@ static void end_init(struct sim_conn *c, struct sim_end *e, struct sim_node *n)
     e->node = n;
     e->fd = -1;
     // Small buffers make short sends and blocked writers common.
-    e->window = (size_t)1 << (9 + sim_between(c->sim, 0, 8));
+    e->window = (size_t)1 << (9 + (c->sim->net_is_even ? 8 : sim_between(c->sim, 0, 8)));
     list_init(&e->incoming);
 }
 

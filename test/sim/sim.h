@@ -77,6 +77,7 @@ struct sim {
     struct sim_node *running; // whose code is on the stack, or NULL
     int64_t wall_start_ms;
     uint64_t net_serial;
+    bool net_is_even; // every window is at its widest and every send one packet: for what counts, where chance may not
     struct trace_sink sink; // lines of the nodes: kept only when tracing
     bool failed;
     char failure[512];

@@ -2,7 +2,7 @@
 //
 // Replays recorded requests to a whole broker in this process, on the simulator's clock, disk and network: no kernel, no
 // other thread and no real time decide what a request costs, so that its instructions are the same number in every run. The
-// gate (gate.py) counts those inside replay_broker_turn() with callgrind.
+// gate (gate.py) counts those inside replay_broker_turn() with callgrind, but for sim_disk_double(): the simulated disk's own.
 //
 //     replay FRAMES COUNT
 //
