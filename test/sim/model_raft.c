@@ -22,6 +22,8 @@ static void check_commit(struct model_raft *m, struct model_raft_seen *seen, str
 {
     for (uint64_t i = seen->commit + 1; i <= r->commit && i < MODEL_RAFT_INDEXES_MAX; i++) {
         uint64_t term;
+        if (!m->known_in[i] || r->hard.term < m->known_in[i])
+            m->known_in[i] = r->hard.term;
         if (!raft_term_at(r, i, &term))
             continue; // out of the window, in a snapshot
         if (m->committed[i] && m->committed[i] != term)
@@ -40,8 +42,8 @@ static void check_commit(struct model_raft *m, struct model_raft_seen *seen, str
         m->commit = r->commit;
 }
 
-// Who leads holds every entry that was ever committed (Raft's leader completeness), and changes no voters before it has
-// committed an entry of its own term.
+// Who leads holds every entry that was committed in a term before its own (Raft's leader completeness: one that hears its
+// votes late may lead in a term that has passed), and changes no voters before it has committed an entry of its own term.
 static void check_leader(struct model_raft *m, struct model_raft_seen *seen, struct sim *sim,
                          const struct raft *r)
 {
@@ -50,11 +52,16 @@ static void check_leader(struct model_raft *m, struct model_raft_seen *seen, str
                  r->config.self.node, (unsigned long long)r->hard.term);
     if (seen->role == RAFT_LEADER && seen->term == r->hard.term)
         return;
-    if (raft_last_index(r) < m->commit)
-        sim_fail(sim, "node %d: it leads in term %llu and ends at entry %llu, %llu are committed", r->config.self.node,
-                 (unsigned long long)r->hard.term, (unsigned long long)raft_last_index(r), (unsigned long long)m->commit);
     for (uint64_t i = r->window.prev_index; i <= m->commit && i < MODEL_RAFT_INDEXES_MAX; i++) {
         uint64_t term;
+        if (!m->known_in[i] || m->known_in[i] >= r->hard.term)
+            continue;
+        if (i > raft_last_index(r)) {
+            sim_fail(sim, "node %d: it leads in term %llu and ends at entry %llu, %llu was committed by term %llu",
+                     r->config.self.node, (unsigned long long)r->hard.term, (unsigned long long)raft_last_index(r),
+                     (unsigned long long)i, (unsigned long long)m->known_in[i]);
+            return;
+        }
         if (m->committed[i] && raft_term_at(r, i, &term) && term != m->committed[i])
             sim_fail(sim, "node %d: it leads in term %llu, its entry %llu is of term %llu, the committed one of %llu",
                      r->config.self.node, (unsigned long long)r->hard.term, (unsigned long long)i, (unsigned long long)term,

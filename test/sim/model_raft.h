@@ -15,6 +15,7 @@ struct model_raft {
     int32_t leaders[MODEL_RAFT_TERMS_MAX];      // by term; node + 1
     uint64_t images[MODEL_RAFT_INDEXES_MAX];    // hash of the image at that index
     uint64_t committed[MODEL_RAFT_INDEXES_MAX]; // term of the entry there, once committed anywhere
+    uint64_t known_in[MODEL_RAFT_INDEXES_MAX];  // the smallest term of anybody who knew that it is committed
     uint64_t commit;                            // the greatest index committed anywhere
     uint64_t elections;
 };
