@@ -22,12 +22,15 @@ static enum rc recovery_load_epochs(struct plog *l, struct plog_recovery *r)
     if (rc == RC_OK)
         rc = epoch_cache_parse(&l->epochs, buf_bytes(&text));
     buf_deinit(&text);
-    // It is renamed into place unsynced: a power cut may leave the name and not what is in it. And it may know of a log
-    // start that the power cut took back.
+    // It is renamed into place unsynced: a power cut may leave the name and not what is in it. It may know of a log start
+    // that the power cut took back. And it may be of the log as it was before a reset, whose epochs are all below the point,
+    // while what came later is of older ones (after an unclean election): the point says which epoch it lies in.
     int64_t first = r->count && r->segments[0].base_offset > l->start ? r->segments[0].base_offset : l->start;
     bool late = l->epochs.count && l->epochs.entries[0].offset > first && first < r->from.offset;
-    r->rebuild_epochs =
-        rc == RC_CORRUPT || (rc == RC_NOT_FOUND && r->from.leader_epoch != LEADER_EPOCH_NONE) || (rc == RC_OK && late);
+    epoch_cache_cut_end(&l->epochs, r->from.offset);
+    bool stale = epoch_cache_latest(&l->epochs) > r->from.leader_epoch;
+    r->rebuild_epochs = rc == RC_CORRUPT || (rc == RC_NOT_FOUND && r->from.leader_epoch != LEADER_EPOCH_NONE) ||
+                        (rc == RC_OK && (late || stale));
     if (r->rebuild_epochs)
         epoch_cache_clear(&l->epochs);
     if (r->rebuild_epochs && rc != RC_OK)
@@ -35,7 +38,6 @@ static enum rc recovery_load_epochs(struct plog *l, struct plog_recovery *r)
                    l->dir->path, l->folder, rc == RC_CORRUPT ? "damaged" : "missing");
     if (rc == RC_CORRUPT || rc == RC_NOT_FOUND)
         rc = RC_OK;
-    epoch_cache_cut_end(&l->epochs, r->from.offset);
     l->epochs.changed |= r->rewrite || r->rebuild_epochs;
     return rc;
 }

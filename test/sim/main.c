@@ -115,6 +115,7 @@ static const struct regression {
     {"cut-to-an-epoch-nobody-has", &scenario_cluster, 50008907, 50000, 20, true},
     {"put-aside-and-not-forgotten", &scenario_cluster, 62002061, 50000, 20, true},
     {"snapshot-removed-under-its-successor", &scenario_cluster, 63002913, 50000, 20, true},
+    {"epochs-of-a-log-before-its-reset", &scenario_cluster, 70000281, 50000, 20, true},
 };
 
 static struct {

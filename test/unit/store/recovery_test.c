@@ -525,6 +525,50 @@ Test(recovery, leader_epochs_younger_than_their_file_outlive_a_cut)
     fixture_close(&f);
 }
 
+// An unclean election may make a log begin anew further on with records of an older epoch than those it had.
+Test(recovery, leader_epochs_of_a_log_before_its_reset_are_forgotten)
+{
+    for (int round = 0; round < 2; round++) {
+        struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+        fixture_open(&f);
+        f.leader_epoch = 4;
+        fixture_fill(&f, 6, 1000);
+        checkpoint_now(&f);
+        cr_assert_eq(plog_reset(&f.log, 427), RC_OK);
+        f.leader_epoch = 1;
+        fixture_fill(&f, 3, 1000);
+        if (round == 0)
+            fixture_die(&f);
+        else
+            fixture_power_cut(&f);
+        fixture_recover(&f);
+        cr_assert_eq(plog_start_offset(&f.log), 427);
+        for (int64_t offset = 427; offset < plog_written_end(&f.log); offset++)
+            cr_assert_eq(plog_epoch_at(&f.log, offset), 1, "round %d, offset %d: %d", round, (int)offset,
+                         plog_epoch_at(&f.log, offset));
+        fixture_close(&f);
+    }
+}
+
+// What lies below the segment of a cut keeps its epochs without a look at its batches.
+Test(recovery, a_cut_knows_the_epoch_it_goes_on_from)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    f.config.segment_bytes = 5000; // four batches
+    fixture_open(&f);
+    f.leader_epoch = 1;
+    fixture_fill(&f, 6, 1000);
+    f.leader_epoch = 2;
+    fixture_fill(&f, 8, 1000);
+    checkpoint_now(&f);
+    cr_assert_eq(plog_truncate(&f.log, 13), RC_OK);
+    cr_assert_eq(f.log.known.recovery_point.leader_epoch, 2);
+    cr_assert_lt(fixture_recover(&f).scanned_bytes, 5000);
+    for (int64_t offset = 0; offset < 13; offset++)
+        cr_assert_eq(plog_epoch_at(&f.log, offset), offset < 6 ? 1 : 2, "offset %d", (int)offset);
+    fixture_close(&f);
+}
+
 // A power cut may lose the name of a segment's .log file and keep those beside it. What they hold must not become the
 // end of the next segment that begins there: a timestamp of zero is one that retention.ms deletes.
 Test(recovery, indexes_without_their_log_do_not_come_back)
