@@ -363,7 +363,10 @@ bool engine_peer_address(const struct engine_shard *es, int32_t node, uint32_t a
         *out = listed->addr;
         return true;
     }
-    return registered && io_resolve(es->shard->io, n->peer_host, n->peer_port, out) == RC_OK;
+    if (!registered)
+        return false;
+    enum rc rc = io_resolve_soon(es->shard->io, n->peer_host, n->peer_port, out);
+    return rc == RC_OK || (rc == RC_AGAIN && out->port != 0); // where it was, or the next attempt
 }
 
 enum rc engine_create(struct engine **out, const struct engine_config *config, char *text, size_t text_bytes)

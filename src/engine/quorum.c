@@ -308,6 +308,7 @@ static void on_work(struct shard_task *t)
         format_features(q);
         next = sooner(next, quorum_brokers_work(q, now));
         next = sooner(next, quorum_voters_work(q, now));
+        next = sooner(next, quorum_peers_work(q, now));
         next = sooner(next, quorum_tend_work(q, now));
     }
     next = sooner(next, quorum_say_leaderless(q, now));

@@ -213,6 +213,7 @@ struct quorum {
     struct quorum_form form;
     struct quorum_self self;
     uint64_t leaderless_ns; // when to say so, 0: there is a leader
+    uint64_t names_ns;      // when to ask again for names that are looked up; UINT64_MAX: for none
     uint64_t observers_set; // index of the voter set the observers were taken for
     struct quorum_transfer transfers[QUORUM_TRANSFERS_MAX];
     struct raft_id refused[RAFT_PEERS_MAX]; // transfers that could not begin
@@ -279,10 +280,13 @@ enum rc quorum_peers_judge(void *context, const struct peer_hello *theirs, char 
 bool quorum_peers_was_leader(const struct quorum *q, const struct peer *p);
 bool quorum_peers_was_registered(const struct quorum *q, const struct peer *p);
 void quorum_peers_learn(struct quorum *q); // where the image's nodes say they are
+// The same for names that are still looked up; when to come again.
+uint64_t quorum_peers_work(struct quorum *q, uint64_t now);
 // At the start, where --peers misses a voter: the own log may say where it was, though nobody says yet what of that is
 // committed.
 void quorum_peers_remember(struct quorum *q);
-// A node that is to be added, and where. RC_INVALID_REQUEST: the name has no address, or nobody can come.
+// A node that is to be added, and where. RC_AGAIN: its name is looked up. RC_INVALID_REQUEST: the name has no address, or
+// nobody can come.
 enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uint16_t port);
 void quorum_observers(struct quorum *q); // tells the core whom else to replicate to, where that changed
 uint64_t quorum_say_leaderless(struct quorum *q, uint64_t now); // returns when it wants to be called again

@@ -9,7 +9,7 @@
 
 #include "model/kerr.h"
 
-enum { LEADERLESS_MS = 5000, RECONNECT_MS = 300 };
+enum { LEADERLESS_MS = 5000, RECONNECT_MS = 300, NAMES_AGAIN_MS = 20 };
 
 // ---- Hello ----
 
@@ -133,18 +133,16 @@ static void say_differences(const struct quorum *q, struct peer *p)
 
 // ---- where they are ----
 
-static bool learn_as(struct quorum *q, const struct image_node *n, enum peer_source source)
-{
-    struct io_addr addr;
-    return n->peer_host && io_resolve(q->shard->io, n->peer_host, n->peer_port, &addr) == RC_OK &&
-           peers_learn(q->peers, n->id, source, &addr) == RC_OK;
-}
-
 static void learn(struct quorum *q, const struct image_node *n)
 {
     struct peer *p = peers_find(q->peers, n->id);
-    if (n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch) ||
-        !learn_as(q, n, PEER_REGISTERED))
+    struct io_addr addr;
+    if (!n->peer_host || n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch))
+        return;
+    enum rc rc = io_resolve_soon(q->shard->io, n->peer_host, n->peer_port, &addr);
+    if (rc == RC_AGAIN)
+        q->names_ns = shard_now_ns(q->shard) + NAMES_AGAIN_MS * QUORUM_NS_PER_MS;
+    if (rc != RC_OK || peers_learn(q->peers, n->id, PEER_REGISTERED, &addr) != RC_OK)
         return;
     p = peers_find(q->peers, n->id);
     if (p)
@@ -155,6 +153,7 @@ void quorum_peers_learn(struct quorum *q)
 {
     if (!q->peers)
         return;
+    q->names_ns = UINT64_MAX;
     for (uint32_t i = 0; i < q->image->node_count; i++)
         learn(q, q->image->nodes[i]);
     for (uint32_t i = 0; i < q->peers->count; i++) {
@@ -162,6 +161,13 @@ void quorum_peers_learn(struct quorum *q)
         if (p->in_use && p->registered_epoch >= 0 && !image_node(q->image, p->node))
             peers_forget(q->peers, p->node);
     }
+}
+
+uint64_t quorum_peers_work(struct quorum *q, uint64_t now)
+{
+    if (q->peers && q->names_ns <= now)
+        quorum_peers_learn(q);
+    return q->peers ? q->names_ns : UINT64_MAX;
 }
 
 void quorum_peers_remember(struct quorum *q)
@@ -178,8 +184,12 @@ void quorum_peers_remember(struct quorum *q)
     for (uint64_t i = w->index + 1; rc == RC_OK && raft_entry_get(&q->raft, i, &e); i++)
         if (e.type == RAFT_ENTRY_DATA)
             rc = image_apply_entry(w, e.payload, e.index, e.term);
-    for (uint32_t i = 0; rc == RC_OK && i < w->node_count; i++)
-        (void)learn_as(q, w->nodes[i], PEER_TOLD);
+    for (uint32_t i = 0; rc == RC_OK && i < w->node_count; i++) {
+        const struct image_node *n = w->nodes[i];
+        struct io_addr addr;
+        if (n->peer_host && io_resolve(q->shard->io, n->peer_host, n->peer_port, &addr) == RC_OK) // at the start
+            (void)peers_learn(q->peers, n->id, PEER_TOLD, &addr);
+    }
     image_unref(w);
 }
 
@@ -191,10 +201,10 @@ enum rc quorum_peers_meet(struct quorum *q, int32_t node, struct bytes host, uin
         return RC_INVALID_REQUEST;
     memcpy(name, host.p, host.n);
     name[host.n] = 0;
-    enum rc rc = io_resolve(q->shard->io, name, port, &addr);
+    enum rc rc = io_resolve_soon(q->shard->io, name, port, &addr);
     if (rc == RC_OK)
         rc = peers_learn(q->peers, node, PEER_TOLD, &addr);
-    return rc == RC_OK ? rc : RC_INVALID_REQUEST;
+    return rc == RC_OK || rc == RC_AGAIN ? rc : RC_INVALID_REQUEST;
 }
 
 // ---- who is there ----

@@ -58,7 +58,7 @@ static enum rc describe(struct quorum *q, struct quorum_op *op)
 // ---- changing ----
 
 // The member meant by a request that may leave the directory open.
-static enum rc member_of(const struct quorum *q, const struct voter_change *c, struct raft_id *out)
+static enum rc member_of(struct quorum *q, const struct voter_change *c, struct raft_id *out)
 {
     const struct raft_voters *v = raft_voters(&q->raft);
     *out = (struct raft_id){.node = c->node, .directory = c->directory};
@@ -77,8 +77,10 @@ static enum rc member_of(const struct quorum *q, const struct voter_change *c, s
     if (!q->peers)
         return RC_INVALID_REQUEST; // nobody could come
     const struct peer *p = peers_find(q->peers, c->node);
-    if (!p || p->state != PEER_UP || !quorum_cluster_of(q, &p->hello))
-        return RC_AGAIN; // it may come yet
+    if (!p || p->state != PEER_UP || !quorum_cluster_of(q, &p->hello)) {
+        enum rc rc = c->host.p ? quorum_peers_meet(q, c->node, c->host, c->port) : RC_OK;
+        return rc ? rc : RC_AGAIN; // it may come yet
+    }
     if (!uuid_is_zero(c->directory) && !uuid_eq(c->directory, p->hello.directory))
         return RC_INVALID_VOTER_KEY;
     out->directory = p->hello.directory;
@@ -124,7 +126,7 @@ void quorum_voters_take(struct quorum *q, struct quorum_op *op)
     op->index = 0;
     const struct voter_change *c = op->request;
     enum rc rc = c->change == QUORUM_VOTER_ADD && c->host.p ? quorum_peers_meet(q, c->node, c->host, c->port) : RC_OK;
-    if (rc != RC_OK) {
+    if (rc != RC_OK && rc != RC_AGAIN) {
         quorum_finish(q, op, rc);
         return;
     }

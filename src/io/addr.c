@@ -50,12 +50,10 @@ void io_addr_from_sockaddr(struct io_addr *a, const struct sockaddr_storage *in)
     }
 }
 
-enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_addr *out)
+enum rc io_addr_parse(const char *host, uint16_t port, struct io_addr *out, char name[IO_HOST_BYTES_MAX])
 {
-    (void)io;
-    char name[IO_HOST_BYTES_MAX];
-    size_t n = strnlen(host, sizeof(name));
-    if (n == 0 || n == sizeof(name))
+    size_t n = strnlen(host, IO_HOST_BYTES_MAX);
+    if (n == 0 || n == IO_HOST_BYTES_MAX)
         return RC_INVALID;
     bool bracketed = host[0] == '[';
     if (bracketed && (n < 4 || host[n - 1] != ']'))
@@ -69,8 +67,11 @@ enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_add
     if (bracketed)
         return RC_INVALID;
     memcpy(out->ip, v4_prefix, sizeof(v4_prefix));
-    if (inet_pton(AF_INET, name, out->ip + 12) == 1)
-        return RC_OK;
+    return inet_pton(AF_INET, name, out->ip + 12) == 1 ? RC_OK : RC_NOT_FOUND;
+}
+
+enum rc io_addr_lookup(const char *name, struct io_addr *out)
+{
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
     int error = getaddrinfo(name, NULL, &hints, &found);
     if (error == EAI_NONAME || error == EAI_FAIL || error == EAI_AGAIN || error == EAI_NODATA ||
@@ -86,8 +87,18 @@ enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_add
     memcpy(&sa, best->ai_addr, best->ai_addrlen < sizeof(sa) ? best->ai_addrlen : sizeof(sa));
     freeaddrinfo(found);
     io_addr_from_sockaddr(out, &sa);
-    out->port = port;
     return RC_OK;
+}
+
+enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_addr *out)
+{
+    (void)io;
+    char name[IO_HOST_BYTES_MAX];
+    enum rc rc = io_addr_parse(host, port, out, name);
+    if (rc == RC_NOT_FOUND)
+        rc = io_addr_lookup(name, out);
+    out->port = port;
+    return rc;
 }
 
 void io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX])

@@ -145,18 +145,26 @@ void io_helpers_deinit(struct io *io)
     pthread_cond_destroy(&h->work);
 }
 
+bool io_worker_start(pthread_t *joinable, void *(*body)(void *), void *argument)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 256 * 1024);
+    pthread_attr_setdetachstate(&attributes, joinable ? PTHREAD_CREATE_JOINABLE : PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are the main thread's
+    bool ok = pthread_create(joinable ? joinable : &thread, &attributes, body, argument) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return ok;
+}
+
 static bool helpers_start_one(struct io *io)
 {
     struct io_helpers *h = &io->helpers;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are the main thread's
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 256 * 1024);
-    bool ok = pthread_create(&h->threads[h->count], &attributes, helper_main, io) == 0;
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    bool ok = io_worker_start(&h->threads[h->count], helper_main, io);
     h->count += ok;
     return ok;
 }

@@ -81,6 +81,9 @@ const char *io_uring_refusal(int error);
 
 enum { IO_HELPERS_MAX = 4 };
 
+// A thread that takes no signal, with a small stack. joinable NULL: nobody waits for its end. False: there is none to have.
+bool io_worker_start(pthread_t *joinable, void *(*body)(void *), void *argument);
+
 // Threads for calls that have no other asynchronous form. They touch the operation they were given and nothing else.
 struct io_helpers {
     pthread_mutex_t lock;
@@ -182,8 +185,20 @@ struct io {
     void *stop_context;
     uint32_t stop_slot;
 
+    struct list names; // struct io_name, of names.c, the one asked for last in front
+    uint32_t name_count;
+
     struct io_counters counters;
 };
+
+// ------------------------------------------------------------------------------------------------ addresses
+
+// RC_OK: an address. RC_NOT_FOUND: a name, copied without brackets. RC_INVALID.
+enum rc io_addr_parse(const char *host, uint16_t port, struct io_addr *out, char name[IO_HOST_BYTES_MAX]);
+// What a name stands for, the port untold. Waits for the resolver; any thread.
+enum rc io_addr_lookup(const char *name, struct io_addr *out);
+// Forgets the names. A lookup under way ends by itself and touches nothing of io.
+void io_names_deinit(struct io *io);
 
 enum rc io_rc_of_errno(int error);
 uint64_t io_clock_now(void);

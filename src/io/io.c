@@ -156,6 +156,7 @@ enum rc io_create(struct io **out, const struct io_config *config)
     io->slot_free = io->queue_first = io->queue_last = io->stop_slot = IO_SLOT_NONE;
     list_init(&io->in_flight);
     list_init(&io->done);
+    list_init(&io->names);
     io->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     io->now_ns = io_clock_now();
     io_helpers_init(io);
@@ -165,6 +166,7 @@ enum rc io_create(struct io **out, const struct io_config *config)
     if (rc != RC_OK) {
         io_buffers_deinit(io);
         io_helpers_deinit(io);
+    io_names_deinit(io);
         if (io->spare_fd >= 0)
             close(io->spare_fd);
         free(io);
@@ -191,6 +193,7 @@ void io_destroy(struct io *io)
     }
     io->calls->destroy(io);
     io_helpers_deinit(io);
+    io_names_deinit(io);
     io_buffers_deinit(io);
     if (io->spare_fd >= 0)
         close(io->spare_fd);

@@ -192,8 +192,11 @@ struct io_addr {
 };
 
 // "1.2.3.4:9092", "[::1]:9092" or a host name: the first IPv4 address found, else the first. [boot] for names.
-// RC_INVALID, RC_UNREACHABLE.
+// RC_INVALID, RC_UNREACHABLE. A name may take as long as the resolver's time-outs, tens of seconds: for starts and tools.
 enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_addr *out);
+// The same without waiting: a name is looked up by a thread of its own. RC_AGAIN: ask again, soon; *out is what was known of
+// it before, or any address and port 0. An answer counts for ten seconds, a failure for one. RC_NOMEM.
+enum rc io_resolve_soon(struct io *io, const char *host, uint16_t port, struct io_addr *out);
 // Host and port as text ("127.0.0.1:9092", "[::1]:9092").
 void io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]);
 // Is it an address of this machine / a loopback address / the unspecified one?

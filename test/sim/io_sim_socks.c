@@ -34,6 +34,17 @@ enum rc io_resolve(struct io *io, const char *host, uint16_t port, struct io_add
     return RC_OK;
 }
 
+// Now and then the resolver is slow, by the clock alone: it draws nothing from the seed.
+enum rc io_resolve_soon(struct io *io, const char *host, uint16_t port, struct io_addr *out)
+{
+    uint64_t window = sim_io_here_ns(io) / (64 * SIM_MS);
+    bool is_name = host[0] < '0' || host[0] > '9';
+    if (!is_name || (window * UINT64_C(0x9e3779b97f4a7c15)) >> 60 != 0)
+        return io_resolve(io, host, port, out);
+    *out = (struct io_addr){0};
+    return RC_AGAIN;
+}
+
 void io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX])
 {
     snprintf(out, IO_ADDR_TEXT_MAX, "%u.%u.%u.%u:%u", a->ip[12], a->ip[13], a->ip[14], a->ip[15], a->port);
