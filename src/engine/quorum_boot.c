@@ -394,6 +394,8 @@ static void quiesce(struct quorum *q)
         shard_job_cancel(q->shard, &q->snapshot.job);
     while (q->snapshot.running && io_op_busy(&q->snapshot.file.op))
         io_poll(q->shard->io, -1);
+    if (q->snapshot.running)
+        journal_snapshot_abandon(&q->snapshot.file);
     quorum_transfer_end_all(q);
 }
 

@@ -36,6 +36,7 @@ enum checkpoint_type {
 enum {
     CHECKPOINT_FLAG_CLEAN = 1, // RECOVERY_POINT, MARK: nothing follows
     CHECKPOINT_FLAG_RESET = 2, // RECOVERY_POINT: the log was cut; marks past it are void
+    CHECKPOINT_FLAG_BEGINS = 4, // RECOVERY_POINT: the log begins there, nothing that came before is part of it
 };
 
 struct checkpoint_record {

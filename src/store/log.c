@@ -33,9 +33,11 @@ const struct plog_config PLOG_CONFIG_DEFAULT = {
 static void plog_set_ends(struct plog *l, const struct log_dir_entry *e)
 {
     l->known.recovery_point.offset = l->known.mark.offset = OFFSET_NONE;
+    l->known.begins = false;
     if (!e)
         return;
     l->known.recovery_point = e->recovery_point;
+    l->known.begins = e->begins;
     if (e->has_mark && e->mark.offset >= e->recovery_point.offset)
         l->known.mark = e->mark;
     const struct log_dir_mark *latest = log_dir_entry_latest(e);

@@ -84,6 +84,7 @@ enum { PLOG_HINTS = 4 };
 // What the checkpoint knew when the log was attached; needed until it is open.
 struct plog_known {
     struct log_dir_mark recovery_point, mark; // offset OFFSET_NONE: none
+    bool begins;                              // at recovery_point; a crash may have left files of the log before
 };
 
 struct plog {

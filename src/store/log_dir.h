@@ -74,6 +74,7 @@ struct log_dir_entry {
     struct topic_partition id;
     struct log_dir_mark recovery_point; // offset OFFSET_NONE: none
     struct log_dir_mark mark;           // written mark of this boot
+    bool begins;                        // at recovery_point, whatever a crash has left of the log before
     bool has_mark;
     bool clean;             // nothing follows the later of the two
     int64_t high_watermark; // OFFSET_NONE: none

@@ -69,8 +69,10 @@ static void log_dir_entries_promote(struct log_dir *d)
 {
     for (struct map_node *n = map_first(&d->entries); n; n = map_next(&d->entries, n)) {
         struct log_dir_entry *e = container_of(n, struct log_dir_entry, node);
-        if (e->clean)
+        if (e->clean) {
             e->recovery_point = *log_dir_entry_latest(e);
+            e->begins = false;
+        }
         e->has_mark = false;
     }
 }
@@ -114,6 +116,9 @@ static void log_dir_partition_apply(struct log_dir *d, struct log_dir_entry *e, 
     switch ((enum checkpoint_type)r->type) {
     case CHECKPOINT_RECOVERY_POINT:
         e->recovery_point = mark;
+        e->begins = (r->flags & CHECKPOINT_FLAG_BEGINS) != 0;
+        if (e->begins)
+            e->start = mark.offset;
         e->clean = (r->flags & CHECKPOINT_FLAG_CLEAN) != 0;
         if (e->has_mark && (e->mark.offset <= mark.offset || (r->flags & CHECKPOINT_FLAG_RESET)))
             e->has_mark = false;
@@ -217,8 +222,11 @@ static struct checkpoint_record record_of_mark(enum checkpoint_type type, const 
 
 static void image_put_entry(struct buf *image, const struct log_dir_entry *e)
 {
-    if (e->recovery_point.offset != OFFSET_NONE)
-        image_put(image, record_of_mark(CHECKPOINT_RECOVERY_POINT, e, &e->recovery_point));
+    if (e->recovery_point.offset != OFFSET_NONE) {
+        struct checkpoint_record point = record_of_mark(CHECKPOINT_RECOVERY_POINT, e, &e->recovery_point);
+        point.flags |= e->begins ? CHECKPOINT_FLAG_BEGINS : 0;
+        image_put(image, point);
+    }
     if (e->has_mark)
         image_put(image, record_of_mark(CHECKPOINT_MARK, e, &e->mark));
     if (e->high_watermark != OFFSET_NONE)

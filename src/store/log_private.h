@@ -116,8 +116,8 @@ enum rc plog_write_derived(struct plog *l);
 // The producer snapshot at the written end, when there is anything to keep.
 enum rc plog_write_snapshot(struct plog *l);
 // Moves the recovery point back to `at`, durably, before anything past it is cut. RC_AGAIN: it is on its way to the shard
-// that owns the folder, call again. Without `wait` it is only sent there. whole: the log begins at it, and says so in front:
-// what a crash leaves of it then lies below the log start.
+// that owns the folder, call again. Without `wait` it is only sent there. whole: the log begins at it, and the same
+// record says so: what a crash leaves of the log before lies below the log start, and its producers are nobody's.
 enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at, bool whole, bool wait);
 // plog_reset() inside a recovery that found nothing at or past log start: a checkpoint that says less is as good.
 enum rc plog_reset_recovered(struct plog *l);

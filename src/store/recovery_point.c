@@ -183,15 +183,11 @@ enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at, bool whole
     // It may have been here before, and something else have been noted since.
     bool ready = l->reset_ready && l->recovery_point == at->offset && l->recovery_base == at->segment_base &&
                  l->mark == at->offset;
-    const struct checkpoint_record start = {.type = CHECKPOINT_START, .id = l->id, .offset = at->offset};
     struct checkpoint_record r = plog_record(l, CHECKPOINT_RECOVERY_POINT, at, false);
-    r.flags |= CHECKPOINT_FLAG_RESET;
+    r.flags |= CHECKPOINT_FLAG_RESET | (whole ? CHECKPOINT_FLAG_BEGINS : 0);
     l->reset_ready = false;
     if (ready)
         return RC_OK;
-    enum rc noted = whole ? log_dir_put(l->dir, &start) : RC_OK;
-    if (noted)
-        return noted;
     if (!l->dir->forward || !wait) {
         enum rc rc = log_dir_put(l->dir, &r);
         if (rc == RC_OK && !l->dir->forward)

@@ -17,7 +17,7 @@ enum {
 
 struct snapshot_sweep {
     struct plog *log;
-    int64_t kept_to;         // those past it go
+    int64_t kept_from, kept_to; // the others go
     int64_t at_least, below; // newest: of those in [at_least, below)
     int64_t newest;
     enum rc rc;
@@ -33,7 +33,7 @@ static void sweep_visit(void *context, const char *name, bool is_dir)
         return;
     if (at >= s->at_least && at < s->below && at > s->newest)
         s->newest = at;
-    if (at <= s->kept_to)
+    if (at >= s->kept_from && at <= s->kept_to)
         return;
     enum rc rc = plog_path(s->log, path, name);
     if (rc == RC_OK)
@@ -102,8 +102,17 @@ enum rc plog_load_producers(struct plog *l, struct plog_recovery *r)
 {
     producer_state_clear(&l->producers);
     l->snapshot = OFFSET_NONE;
-    // What stands behind the point is of batches that were cut, or will be read again.
-    enum rc rc = r->newest_snapshot > r->from.offset ? plog_drop_snapshots(l, r->from.offset) : RC_OK;
+    // What stands behind the point is of batches that were cut, or will be read again; of a log that begins there, what
+    // stands before it is of the one it was.
+    struct snapshot_sweep s = {.log = l,
+                               .kept_from = l->known.begins ? l->known.recovery_point.offset + 1 : 0,
+                               .kept_to = r->from.offset,
+                               .newest = OFFSET_NONE};
+    enum rc rc = RC_OK;
+    if (l->known.begins || r->newest_snapshot > r->from.offset) {
+        l->store->cuts++;
+        rc = sweep(&s);
+    }
     if (rc == RC_OK)
         rc = snapshot_load(l, r->from.offset);
     if (rc != RC_NOT_FOUND && rc != RC_CORRUPT)

@@ -372,6 +372,7 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     file_cache_drop_all(&l->open_files);
     store_note_synced(l->store, l, l->unsynced_bytes);
     l->known.recovery_point = at;
+    l->known.begins = false;
     l->known.mark.offset = OFFSET_NONE;
     l->state = PLOG_UNCLEAN;
     return rc;

@@ -171,3 +171,40 @@ Test(recovery_producers, nothing_is_left_of_a_log_that_begins_anew)
         cr_assert_not(fixture_exists(&f, snapshot_name(k)), "%lld", (long long)k);
     fixture_close(&f);
 }
+
+// The note of the new beginning alone was written: the snapshot that stands at that very offset is of the log before.
+Test(recovery_producers, nothing_is_left_of_a_log_whose_new_beginning_was_noted)
+{
+    for (int round = 0; round < 3; round++) {
+        struct fixture f;
+        open_small(&f);
+        fill_mixed(&f);
+        cr_assert_eq(plog_rest(&f.log), RC_OK);
+        fixture_settle(&f);
+        int64_t end = plog_written_end(&f.log);
+        const struct log_dir_mark at = {.offset = end, .segment_base = end, .leader_epoch = LEADER_EPOCH_NONE};
+        cr_assert(fixture_exists(&f, snapshot_name(end)));
+        cr_assert_eq(plog_put_reset(&f.log, &at, true, true), RC_OK);
+        if (round == 0)
+            fixture_die(&f);
+        else
+            fixture_power_cut(&f);
+        fixture_recover(&f);
+        cr_assert_eq(plog_start_offset(&f.log), end);
+        cr_assert_eq(plog_written_end(&f.log), end);
+        for (int64_t producer = 7; producer <= 9; producer++)
+            cr_assert_eq(last_of(&f, producer), -1);
+        for (int64_t k = 0; k <= end; k++)
+            cr_assert_not(fixture_exists(&f, snapshot_name(k)), "%lld", (long long)k);
+        if (round == 2) { // and what came since is not taken for it
+            append(&f, 9, 0);
+            cr_assert_eq(plog_rest(&f.log), RC_OK);
+            fixture_settle(&f);
+            fixture_power_cut(&f);
+            fixture_recover(&f);
+            cr_assert_eq(last_of(&f, 9), 0);
+            cr_assert_eq(plog_start_offset(&f.log), end);
+        }
+        fixture_close(&f);
+    }
+}
