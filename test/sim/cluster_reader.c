@@ -46,6 +46,13 @@ static struct cluster_part *read_part(const struct cluster_reader *c)
     return &c->all->w->topics[c->topic].parts[c->partition];
 }
 
+static bool still_has(const struct cluster_reader *c)
+{
+    const struct cluster_world *w = c->all->w;
+    const struct node *n = cluster_serving(&w->nodes[c->node]);
+    return n && cluster_partition(n, w->topics[c->topic].id, (int32_t)c->partition);
+}
+
 static void take_records(struct cluster_reader *c, struct bytes records)
 {
     struct cluster_world *w = c->all->w;
@@ -101,11 +108,11 @@ static void take_answer(struct cluster_reader *c, const struct fetch_response *i
         if (p->records.bytes.n && c->position > p->high_watermark)
             sim_fail(&w->sim, "%s: offset %lld is served, the high watermark is %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)p->high_watermark);
-        // Of one that died in the turn it answered in, nobody knows how far it was; a follower may have heard of it, and
-        // who has read there asks the next leader from there on.
+        // Of one that died in the turn it answered in, or gave its replica up, nobody knows how far it was; a follower may
+        // have heard of it, and who has read there asks the next leader from there on.
         if (p->records.bytes.n && !read_part(c)->risks && c->position > read_part(c)->watermark &&
             w->nodes[c->node].process.running && cluster_leads_now(read_part(c), c->node) &&
-            w->nodes[c->node].machine->processes == c->process)
+            w->nodes[c->node].machine->processes == c->process && still_has(c))
             sim_fail(&w->sim, "%s: offset %lld is served, no leader's high watermark was above %lld", read_part(c)->model.name,
                      (long long)c->position - 1, (long long)read_part(c)->watermark);
         c->end = p->high_watermark;
