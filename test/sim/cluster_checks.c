@@ -72,6 +72,8 @@ static void look_newest(struct cluster_world *w, const struct image *image)
     for (uint32_t i = 0; i < w->node_count; i++) {
         const struct image_node *node = image_node(image, (int32_t)i + 1);
         w->incarnations[i] = node ? node->incarnation : (struct uuid){0};
+        w->fenced &= ~(1u << i);
+        w->fenced |= node && node->fenced && !node->in_shutdown ? 1u << i : 0;
     }
     for (uint32_t t = 0; t < w->account_count; t++) {
         const struct image_topic *it = image_topic_by_name(image, bytes_str(w->topics[t].name));
@@ -212,6 +214,20 @@ bool cluster_starts_settled(const struct cluster_world *w)
     return true;
 }
 
+// A process that lives is fenced when nothing was heard of it, or nothing applied by it, for a session: by then its lease is
+// over, and while it is fenced it gets no other. It may not know yet that others lead.
+static void check_lease(struct cluster_world *w, const struct cluster_node *c, const struct partition *p,
+                        const struct cluster_part *part)
+{
+    const struct quorum *q = p->es->engine->quorum;
+    uint64_t now = w->sim.now_ns + c->machine->mono_offset_ns;
+    if (p->replica && p->replica->begun && part->known.leader_epoch > p->leader_epoch && (w->fenced >> c->index & 1) &&
+        uuid_eq(quorum_identity(q)->incarnation, w->incarnations[c->index]) && quorum_lease_ns(q) > now)
+        sim_fail(&w->sim, "%s-%d: node %u is fenced, and leads in epoch %d for another %llu ms", p->topic->name,
+                 p->id.partition, c->index + 1, p->leader_epoch,
+                 (unsigned long long)((quorum_lease_ns(q) - now) / SIM_MS));
+}
+
 // What a leader counts as committed.
 static void look_leader(struct cluster_world *w, struct cluster_node *c, const struct partition *p, uint32_t t, uint32_t k)
 {
@@ -228,6 +244,7 @@ static void look_leader(struct cluster_world *w, struct cluster_node *c, const s
     if (!p->replica || p->replica->begun)
         note_watermark(w, c, p, t, k);
     check_start(w, c, p, part);
+    check_lease(w, c, p, part);
 }
 
 static void look_change(struct cluster_world *w, const struct partition *p, struct cluster_seen *seen)

@@ -146,6 +146,7 @@ struct cluster_world {
     uint32_t shard_count;
     struct model_raft raft;
     struct uuid incarnations[CLUSTER_NODES_MAX]; // registered, as the newest image says
+    uint32_t fenced;                             // without a good-bye, as it says too
     char cluster_id[CLUSTER_ID_CHARS + 1];
     bool formed; // a topic was created: from here on there is one cluster
     uint64_t newest_index; // of the images anybody has applied
