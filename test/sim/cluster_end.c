@@ -165,7 +165,7 @@ static uint64_t logs_hash(struct cluster_node *n)
 void cluster_two_emptied(struct cluster_world *w)
 {
     struct sim *sim = &w->sim;
-    if (sim->failed || w->node_count != 3 || !sim_chance(sim, 1, 12))
+    if (sim->failed || w->node_count != 3 || !sim_chance(sim, 1, 6))
         return;
     uint32_t kept = (uint32_t)sim_between(sim, 0, 2);
     for (uint32_t i = 0; i < 3; i++) {
