@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "broker/api.h"
 
 enum {
@@ -90,8 +91,10 @@ struct coordinator_call *group_op_add_partition(struct group_op *op, enum group_
     c->group.version = rq->version;
     c->group.client_id = rq->client_id;
     c->group.request = request;
+    const struct io_addr *peer = &rq->session->peer;
     char addr[IO_ADDR_TEXT_MAX];
-    io_addr_format(&rq->session->peer, addr);
+    c->group.connection = map_hash_bytes(bytes_of(peer->ip, sizeof(peer->ip))) ^ peer->port;
+    io_addr_format(peer, addr);
     int n = (int)(strrchr(addr, ':') - addr);
     bool bracketed = addr[0] == '[';
     snprintf(c->group.client_host, sizeof(c->group.client_host), "/%.*s", n - 2 * bracketed, addr + bracketed);

@@ -48,6 +48,7 @@ struct consumer_member {
     struct group_deadline session;   // soft
     struct group_deadline rebalance; // soft: to revoke within
     struct group_deadline join;      // soft: a classic member, to join again or to sync within
+    uint64_t connection;             // soft: its last heartbeat came over; 0: unknown
     uint32_t mark;                   // scratch of a decision
     bool in_instances;
     uint16_t id_bytes;

@@ -290,8 +290,10 @@ static bool respond(struct consumer_plan *p, struct group_call *call, const stru
     consumer_timeouts(p->gr, &session_ms, &out->heartbeat_interval_ms);
     bool full = in->rebalance_timeout_ms != -1 && (in->subscribed_topic_names || in->subscribed_topic_regex.p) &&
                 in->topic_partitions;
+    // An answer over another connection, to a request that was late, may have said what the member does not know.
+    bool elsewhere = p->member && p->member->connection && p->member->connection != call->connection;
     bool good = out->member_id.p != NULL;
-    if (in->member_epoch == CONSUMER_EPOCH_JOIN || full || !partition_set_equal(&now->assigned, &next->assigned)) {
+    if (in->member_epoch == CONSUMER_EPOCH_JOIN || full || elsewhere || !partition_set_equal(&now->assigned, &next->assigned)) {
         struct partition_set copy;
         out->assignment = group_answer_alloc(call, 1, sizeof(*out->assignment));
         good = good && out->assignment && partition_set_copy(&next->assigned, &call->arena, &copy);
@@ -320,8 +322,10 @@ static enum rc decide(struct consumer_plan *p, struct group_call *call, const st
         return RC_OK; // answered: without a response
     if (!respond(p, call, &now, &next))
         return RC_NOMEM;
-    if (p->member)
+    if (p->member) {
         consumer_touch(p->g, p->member);
+        p->member->connection = call->connection;
+    }
     return plan_answer(p, call);
 }
 

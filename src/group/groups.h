@@ -154,6 +154,7 @@ struct group_call {
     const void *request;
     struct bytes client_id;
     char client_host[GROUP_HOST_BYTES]; // as Kafka shows it: "/127.0.0.1"
+    uint64_t connection;                // it came over: the same number for the same one; 0: unknown
     bool include_events;                // DESCRIBE, CONSUMER_DESCRIBE: with the group's last events
     void *response;                     // out
     // private

@@ -137,6 +137,21 @@ Test(consumer, epochs_are_fenced_but_a_lost_answer_is_forgiven)
     end(r);
 }
 
+// A first heartbeat was late, its client has begun anew over another connection, and what the member gets is told to nobody.
+Test(consumer, what_a_late_heartbeat_was_told_is_told_again)
+{
+    struct rig *r = begin();
+    EXPECT(r, JOIN("m1", "orders", .connection = 1), "m1 1 orders:0-11");
+    EXPECT(r, JOIN("m2", "orders", .connection = 2), "m2 2 ");
+    EXPECT(r, BEAT("m1", 1, .connection = 1), "m1 1 orders:0-5");
+    EXPECT(r, BEAT("m1", 1, .owned = "orders:0-5", .connection = 1), "m1 2 -");
+    EXPECT(r, JOIN("m2", "orders", .connection = 3), "m2 2 orders:6-11");
+    EXPECT(r, BEAT("m2", 2, .connection = 2), "m2 2 orders:6-11");
+    EXPECT(r, BEAT("m2", 2, .connection = 2), "m2 2 -");
+    EXPECT(r, BEAT("m1", 2, .connection = 1), "m1 2 -");
+    end(r);
+}
+
 Test(consumer, version_0_has_member_ids_made_by_the_coordinator)
 {
     struct rig *r = begin();

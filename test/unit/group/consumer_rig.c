@@ -74,6 +74,7 @@ struct rig_call *beat_new(struct rig *r, const struct beat *b)
         rig_call_new(GROUP_CONSUMER_HEARTBEAT, (int16_t)(b->version ? b->version : 1), b->group ? b->group : "g");
     struct consumer_group_heartbeat_request *in = arena_alloc(&c->arena, sizeof(*in));
     consumer_group_heartbeat_request_init(in);
+    c->call.connection = b->connection;
     if (b->member[0] == 0)
         c->call.version = 0;
     in->group_id = c->call.group_id;

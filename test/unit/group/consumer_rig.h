@@ -15,6 +15,7 @@ struct beat {
     int32_t rebalance_ms; // 0: not said
     int16_t version;      // default 1
     const char *group;    // default "g"
+    uint64_t connection;
 };
 
 // A full first heartbeat.
