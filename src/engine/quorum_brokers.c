@@ -215,7 +215,7 @@ void quorum_brokers_beat(struct quorum *q, struct peer_inlet *in, struct peer_ro
         beat_answer(q, from, f->correlation, n ? RC_STALE_BROKER_EPOCH : RC_BROKER_ID_NOT_REGISTERED, true);
     } else {
         struct quorum_broker *b = broker_get(q, m.node);
-        // Heard again too late: others may be elected as soon as that is committed, so what it would be told now is no lease.
+        // Heard again too late: others may be elected as soon as that is committed, so what it is told now is no lease.
         bool fencing = b && b->busy && b->state.fenced && b->state.broker_epoch == m.broker_epoch;
         if (b) {
             if (b->epoch != m.broker_epoch)

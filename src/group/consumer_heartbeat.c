@@ -293,7 +293,8 @@ static bool respond(struct consumer_plan *p, struct group_call *call, const stru
     // An answer over another connection, to a request that was late, may have said what the member does not know.
     bool elsewhere = p->member && p->member->connection && p->member->connection != call->connection;
     bool good = out->member_id.p != NULL;
-    if (in->member_epoch == CONSUMER_EPOCH_JOIN || full || elsewhere || !partition_set_equal(&now->assigned, &next->assigned)) {
+    if (in->member_epoch == CONSUMER_EPOCH_JOIN || full || elsewhere ||
+        !partition_set_equal(&now->assigned, &next->assigned)) {
         struct partition_set copy;
         out->assignment = group_answer_alloc(call, 1, sizeof(*out->assignment));
         good = good && out->assignment && partition_set_copy(&next->assigned, &call->arena, &copy);
