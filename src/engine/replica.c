@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { RESTART_AGAIN_MS = 10 };
+
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -148,11 +150,25 @@ static void follow_end(struct replica *r)
     r->begun = false;
 }
 
+static void role_again(struct shard_timer *t)
+{
+    replica_log_ready(container_of(t, struct replica, retry_timer)->p);
+}
+
 static void role_begin(struct replica *r, const struct image *image, const struct image_partition *ip)
 {
     struct partition *p = r->p;
     if (!log_ready(p))
         return;
+    // What a follower was about to do with its log it does before it takes another role up: a start would do it, too,
+    // whatever had been written meanwhile.
+    bool other = r->leads ? !r->begun : r->follower.leader_epoch != ip->leader_epoch;
+    if (other && replica_restart_finish(r) != RC_OK) {
+        r->begun = false;
+        shard_timer_set(p->es->shard, &r->retry_timer, shard_now_ns(p->es->shard) + RESTART_AGAIN_MS * UINT64_C(1000000),
+                        role_again);
+        return;
+    }
     if (!r->leads) {
         follow_begin(r, ip);
         return;

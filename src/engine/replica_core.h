@@ -22,6 +22,9 @@ void replica_starts_look(struct replica *r);
 void replica_starts_fail(struct partition *p, enum rc rc);
 
 // ---- replica_follow.c
+// A new beginning of the log that was asked of a follower and not done yet is done. RC_AGAIN: it is on its way, or readers
+// hold what is to go.
+enum rc replica_restart_finish(struct replica *r);
 // Frees r once nothing of it is in flight.
 void replica_free_when_idle(struct replica *r);
 // The image says that p's leader was elected uncleanly and that nobody has joined it since.

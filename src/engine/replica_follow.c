@@ -283,6 +283,28 @@ static void truncate(struct replica *r, int64_t offset)
                    (long long)before, (long long)offset, r->follower.leader);
 }
 
+static void restarted(struct replica *r, int64_t offset)
+{
+    r->start_before = OFFSET_NONE;
+    coordinator_snapshot_truncate(r->p, 0); // of what came before
+    r->p->high_watermark = offset;
+    plog_note_high_watermark(&r->p->log, offset);
+}
+
+enum rc replica_restart_finish(struct replica *r)
+{
+    struct partition *p = r->p;
+    bool due = p->log.reset_due;
+    enum rc rc = plog_reset_finish(&p->log);
+    if (rc != RC_OK || !due)
+        return rc;
+    int64_t offset = plog_start_offset(&p->log);
+    restarted(r, offset);
+    trace_info(p->es->engine->config.trace, "%s-%d: begins anew at %lld, as it was noted", p->topic->name, p->id.partition,
+               (long long)offset);
+    return RC_OK;
+}
+
 // True: the log is empty and begins at offset.
 static bool restart(struct replica *r, int64_t offset, const char *why)
 {
@@ -293,10 +315,7 @@ static bool restart(struct replica *r, int64_t offset, const char *why)
         cut_again(r);
     if (rc != RC_OK)
         return false;
-    r->start_before = OFFSET_NONE;
-    coordinator_snapshot_truncate(p, 0); // of what came before
-    p->high_watermark = offset;
-    plog_note_high_watermark(&p->log, offset);
+    restarted(r, offset);
     trace_info(p->es->engine->config.trace, "%s-%d: begins anew at %lld, %s of node %d", p->topic->name, p->id.partition,
                (long long)offset, why, r->follower.leader);
     return true;

@@ -67,6 +67,8 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
     enum rc rc = plog_ready(l);
     if (rc == RC_OK)
         rc = plog_header_of(op, &h);
+    if (rc == RC_OK)
+        rc = plog_reset_finish(l);
     if (rc)
         return rc;
     if (op->bytes > l->config->segment_bytes)

@@ -182,7 +182,7 @@ enum rc plog_open(struct plog *l)
 
 enum rc plog_rest(struct plog *l)
 {
-    if (l->state != PLOG_OPEN || !plog_is_idle(l))
+    if (l->state != PLOG_OPEN || !plog_is_idle(l) || l->reset_due)
         return RC_OK;
     enum rc rc = RC_OK;
     if (!l->clean_marked && plog_is_made(l))

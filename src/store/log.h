@@ -101,6 +101,7 @@ struct plog {
     bool noting_start : 1;                       // a log start is on its way to the disk
     bool resetting : 1;                          // a recovery point that goes back is on its way to the disk
     bool reset_ready : 1;                        // it is there, and nothing was noted since
+    bool reset_due : 1;                          // a new beginning is noted at the recovery point, or will be, and not done
     bool due_mark : 1, due_checkpoint : 1, due_drop : 1; // what the store has been asked to do
     bool moving : 1; // it is copied to another folder, the owner's to set: compaction waits, or a copy had half of a run
     uint8_t hint_next;
@@ -399,8 +400,11 @@ bool plog_is_pinned(const struct plog *l);
 // its way to the shard that owns the folder; call again when the log is idle.
 // Indexes, epochs and producer state follow. RC_IO: the folder is offline.
 enum rc plog_truncate(struct plog *l, int64_t offset);
-// Drops everything and starts empty at offset (a follower below the leader's log start). Same conditions.
+// Drops everything and starts empty at offset (a follower below the leader's log start). Same conditions. Once it has been
+// called it will be done, now or by the next start: who gets RC_AGAIN and another role calls plog_reset_finish() until it is
+// RC_OK before anything else is done with the log; an append does.
 enum rc plog_reset(struct plog *l, int64_t offset);
+enum rc plog_reset_finish(struct plog *l);
 
 // ------------------------------------------------------------------------------------------------ recovery
 

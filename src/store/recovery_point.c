@@ -206,6 +206,7 @@ enum rc plog_put_reset(struct plog *l, const struct log_dir_mark *at, bool whole
     y->op.record = r;
     y->op.done = plog_reset_put;
     l->resetting = true;
+    l->reset_due = whole;
     log_dir_submit(l->dir, &y->op);
     return RC_AGAIN;
 }

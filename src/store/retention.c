@@ -317,12 +317,20 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     l->snapshot = OFFSET_NONE;
     plog_set_start(l, offset);
     l->start_durable = 0;
+    l->reset_due = false;
     return plog_put_start(l);
 }
 
 enum rc plog_reset(struct plog *l, int64_t offset)
 {
     return plog_reset_at(l, offset, true);
+}
+
+enum rc plog_reset_finish(struct plog *l)
+{
+    if (!l->reset_due)
+        return RC_OK;
+    return plog_is_idle(l) ? plog_reset(l, l->recovery_point) : RC_AGAIN;
 }
 
 enum rc plog_reset_recovered(struct plog *l)
@@ -338,6 +346,8 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     struct plog_cold cold;
     uint32_t position;
     enum rc rc = plog_ready(l);
+    if (rc == RC_OK)
+        rc = plog_reset_finish(l);
     if (rc || offset >= l->written)
         return rc;
     compact_cancel(l);

@@ -115,6 +115,7 @@ static const struct regression {
     {"cut-to-an-epoch-nobody-has", &scenario_cluster, 50008907, 50000, 20, true},
     {"put-aside-and-not-forgotten", &scenario_cluster, 62002061, 50000, 20, true},
     {"snapshot-removed-under-its-successor", &scenario_cluster, 63002913, 50000, 20, true},
+    {"new-beginning-noted-and-not-done", &scenario_cluster, 80000333, 50000, 20, true},
     {"lease-given-while-it-is-fenced", &scenario_cluster, 78001549, 50000, 20, true},
     {"assignment-told-to-a-late-heartbeat", &scenario_cluster, 78001071, 50000, 20, true},
     {"stopped-with-a-snapshot-half-written", &scenario_cluster, 72004307, 50000, 20, true},

@@ -179,6 +179,42 @@ Test(forward, a_log_is_cut_when_its_folder_knows_the_shorter_recovery_point)
     }
 }
 
+// The note is on its way or there, and whoever asked for it has another role by now: what is written then must not lie where
+// the next start takes it for part of the log before.
+Test(forward, a_new_beginning_that_was_noted_comes_before_what_is_written_next)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fixture_fill(&f, 3, 100);
+    f.dir.forward = forward;
+    on_the_way_count = 0;
+    cr_assert_eq(plog_reset(&f.log, 100), RC_AGAIN);
+    fixture_make(&a.batch, (struct batch_spec){.records = 1, .value_bytes = 100, .timestamp = 1});
+    a.op = (struct plog_append){.batch = a.batch.bytes, .bytes = a.batch.n, .done = sent_done};
+    cr_assert_eq(plog_append(&f.log, &a.op), RC_AGAIN);
+    cr_assert_eq(plog_truncate(&f.log, 1), RC_AGAIN);
+    for (int i = 0; i < 1000 && !plog_is_idle(&f.log); i++) {
+        arrive();
+        io_poll(f.io, 1000000);
+    }
+    cr_assert_eq(plog_written_end(&f.log), 3);
+    send(&f, &a);
+    pump(&f, &a.done);
+    cr_assert_eq(a.rc, RC_OK);
+    cr_assert_eq(a.op.base_offset, 100);
+    for (int i = 0; i < 1000 && !plog_is_idle(&f.log); i++) {
+        arrive();
+        io_poll(f.io, 1000000);
+    }
+    f.dir.forward = NULL;
+    fixture_die(&f);
+    fixture_recover(&f);
+    cr_assert_eq(plog_start_offset(&f.log), 100);
+    cr_assert_eq(plog_written_end(&f.log), 101);
+    cr_assert_eq(fixture_read_all(&f), 1);
+    fixture_close(&f);
+}
+
 static void send_of_producer(struct fixture *f, int32_t sequence)
 {
     struct batch_spec spec = {.records = 1, .value_bytes = 100, .timestamp = 1, .producer_id = 7, .base_sequence = sequence};
