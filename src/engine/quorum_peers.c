@@ -9,7 +9,7 @@
 
 #include "model/kerr.h"
 
-enum { LEADERLESS_MS = 5000, RECONNECT_MS = 300, NAMES_AGAIN_MS = 20 };
+enum { LEADERLESS_MS = 5000, RECONNECT_MS = 300, NAMES_AGAIN_MS = 20, NAMES_FAILED_MS = 5000 };
 
 // ---- Hello ----
 
@@ -140,8 +140,10 @@ static void learn(struct quorum *q, const struct image_node *n)
     if (!n->peer_host || n->id == q->config.node_id || (p && p->registered_epoch == n->broker_epoch))
         return;
     enum rc rc = io_resolve_soon(q->shard->io, n->peer_host, n->peer_port, &addr);
-    if (rc == RC_AGAIN)
-        q->names_ns = shard_now_ns(q->shard) + NAMES_AGAIN_MS * QUORUM_NS_PER_MS;
+    if (rc == RC_AGAIN || rc == RC_UNREACHABLE) { // the resolver may be back before the node registers again
+        uint64_t at = shard_now_ns(q->shard) + (rc == RC_AGAIN ? NAMES_AGAIN_MS : NAMES_FAILED_MS) * QUORUM_NS_PER_MS;
+        q->names_ns = at < q->names_ns ? at : q->names_ns;
+    }
     if (rc != RC_OK || peers_learn(q->peers, n->id, PEER_REGISTERED, &addr) != RC_OK)
         return;
     p = peers_find(q->peers, n->id);
