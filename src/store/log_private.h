@@ -140,8 +140,8 @@ void store_forget(struct store *s, struct plog *l);
 // Looks at the files and loads what recovery needs. RC_OK: nothing to scan, the log is OPEN. RC_AGAIN: it is UNCLEAN.
 enum rc plog_recovery_begin(struct plog *l);
 void plog_recovery_free(struct plog *l);
-// Removes the snapshots of producers past an offset (recovery_producers.c). Inline: cuts are rare.
-enum rc plog_drop_snapshots(struct plog *l, int64_t past);
+// Removes the snapshots of producers outside [kept_from, kept_to] (recovery_producers.c). Inline: cuts are rare.
+enum rc plog_drop_snapshots(struct plog *l, int64_t kept_from, int64_t kept_to);
 
 // Calls visit for every whole entry of one segment's index. RC_CORRUPT.
 enum rc plog_each_aborted_of(struct plog *l, int64_t segment_base,

@@ -53,9 +53,9 @@ static enum rc sweep(struct snapshot_sweep *s)
     return s->rc;
 }
 
-enum rc plog_drop_snapshots(struct plog *l, int64_t past)
+enum rc plog_drop_snapshots(struct plog *l, int64_t kept_from, int64_t kept_to)
 {
-    struct snapshot_sweep s = {.log = l, .kept_to = past, .newest = OFFSET_NONE};
+    struct snapshot_sweep s = {.log = l, .kept_from = kept_from, .kept_to = kept_to, .newest = OFFSET_NONE};
     l->store->cuts++;
     return sweep(&s);
 }
@@ -104,15 +104,9 @@ enum rc plog_load_producers(struct plog *l, struct plog_recovery *r)
     l->snapshot = OFFSET_NONE;
     // What stands behind the point is of batches that were cut, or will be read again; of a log that begins there, what
     // stands before it is of the one it was.
-    struct snapshot_sweep s = {.log = l,
-                               .kept_from = l->known.begins ? l->known.recovery_point.offset + 1 : 0,
-                               .kept_to = r->from.offset,
-                               .newest = OFFSET_NONE};
     enum rc rc = RC_OK;
-    if (l->known.begins || r->newest_snapshot > r->from.offset) {
-        l->store->cuts++;
-        rc = sweep(&s);
-    }
+    if (l->known.begins || r->newest_snapshot > r->from.offset)
+        rc = plog_drop_snapshots(l, l->known.begins ? l->known.recovery_point.offset + 1 : 0, r->from.offset);
     if (rc == RC_OK)
         rc = snapshot_load(l, r->from.offset);
     if (rc != RC_NOT_FOUND && rc != RC_CORRUPT)

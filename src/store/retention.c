@@ -303,7 +303,7 @@ static enum rc plog_reset_at(struct plog *l, int64_t offset, bool wait)
     }
     bool made = plog_is_made(l);
     plog_drop_last(l, 0);
-    rc = plog_drop_snapshots(l, OFFSET_NONE); // of the producers of what goes, also of what a power cut took
+    rc = plog_drop_snapshots(l, 0, OFFSET_NONE); // of the producers of what goes, also of what a power cut took
     if (rc == RC_OK && made)
         rc = plog_sync_names(l);
     if (rc)

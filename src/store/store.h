@@ -65,7 +65,7 @@ struct store {
     struct list due_logs;      // a mark or a recovery point is wanted
     uint64_t unsynced_bytes;
     uint32_t checkpoints; // recovery points under way that the store started
-    uint64_t cuts;        // times that snapshots past an offset were dropped from a log
+    uint64_t cuts;        // times that snapshots were dropped from a log because of its offsets
     struct store_trash *trash;
     struct compactor *compactor;
     struct producer_registry producers;
