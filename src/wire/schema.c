@@ -35,7 +35,7 @@ size_t field_value_size(const struct schema *s, const struct schema_field *f)
     UNREACHABLE();
 }
 
-static void init_integer(enum schema_kind kind, int64_t v, void *at)
+static inline void init_integer(enum schema_kind kind, int64_t v, void *at)
 {
     switch (kind) {
     case SCHEMA_BOOL:
@@ -55,12 +55,16 @@ static void init_integer(enum schema_kind kind, int64_t v, void *at)
         *(int64_t *)at = v;
         break;
     case SCHEMA_F64:
+        memcpy(at, &v, sizeof(v)); // protogen.py gives defaults to integers only: zero has no bit set
+        break;
     case SCHEMA_UUID:
+        memset(at, 0, sizeof(struct uuid));
+        break;
     case SCHEMA_STRING:
     case SCHEMA_BYTES:
     case SCHEMA_RECORDS:
     case SCHEMA_STRUCT:
-        UNREACHABLE(); // protogen.py gives defaults to integers only
+        UNREACHABLE();
     }
 }
 
@@ -78,11 +82,17 @@ void field_init(const struct schema *s, const struct schema_field *f, void *at)
         *(struct bytes *)at = bytes_of(empty, 0);
     } else if (f->kind == SCHEMA_RECORDS) {
         *(struct records *)at = records_of(bytes_of(empty, 0));
-    } else if (f->initial) {
-        init_integer((enum schema_kind)f->kind, s->defaults[f->initial], at);
     } else {
-        memset(at, 0, field_value_size(s, f));
+        init_integer((enum schema_kind)f->kind, s->defaults[f->initial], at);
     }
+}
+
+// Its default is what memory with zeros says.
+static bool field_begins_as_zeros(const struct schema_field *f)
+{
+    if ((f->flags & SCHEMA_ARRAY) || (f->kind >= SCHEMA_STRING && f->kind <= SCHEMA_RECORDS))
+        return f->flags & SCHEMA_DEFAULT_NULL;
+    return f->initial == 0 && (f->kind != SCHEMA_STRUCT || field_is_pointer(f));
 }
 
 void layout_init(const struct schema *s, uint16_t layout, void *out)
@@ -91,7 +101,8 @@ void layout_init(const struct schema *s, uint16_t layout, void *out)
     memset(out, 0, l->size);
     for (uint16_t i = 0; i < l->field_count; i++) {
         const struct schema_field *f = &s->fields[l->field_first + i];
-        field_init(s, f, (uint8_t *)out + f->offset);
+        if (!field_begins_as_zeros(f))
+            field_init(s, f, (uint8_t *)out + f->offset);
     }
 }
 
