@@ -46,6 +46,25 @@ IO_TEST(file, open_flags_and_errors)
     cr_assert_eq(io_file_open(r->io, &f, lengthy, IO_OPEN_READ, IO_FILE_OTHER), RC_INVALID);
 }
 
+// With relatime, the usual mount, reading behind a write would write the inode each time.
+IO_TEST(file, reading_leaves_the_time_of_access_alone)
+{
+    struct stat before, after;
+    struct io_file f = open_rw(r, "a", IO_FILE_LOG);
+    char c;
+    size_t got;
+    cr_assert_eq(io_file_write_now(&f, "hello", 5, 0), RC_OK);
+    // An hour behind: relatime would bring it up to the time of the write.
+    struct timespec times[2] = {{.tv_sec = 3600}, {.tv_nsec = UTIME_OMIT}};
+    cr_assert_eq(futimens(f.fd, times), 0);
+    cr_assert_eq(fstat(f.fd, &before), 0);
+    cr_assert_eq(io_file_read_cached(&f, &c, 1, 0, &got), RC_OK);
+    cr_assert_eq(io_file_read_now(&f, &c, 1, 1, &got), RC_OK);
+    cr_assert_eq(fstat(f.fd, &after), 0);
+    cr_assert_eq(after.st_atim.tv_sec, before.st_atim.tv_sec);
+    io_file_close(&f);
+}
+
 IO_TEST(file, names)
 {
     cr_assert_eq(io_make_dir(r->io, rig_path(r, "d")), RC_OK);
