@@ -343,12 +343,12 @@ struct plog_segment plog_segment_of(const struct plog *l, int64_t offset)
 
 void plog_hint_put(struct plog *l, int64_t offset, int64_t segment_base, uint32_t position, bool reader)
 {
-    for (unsigned i = 0; i < PLOG_HINTS; i++)
-        if (l->hints[i].offset == offset)
-            return;
     unsigned half = PLOG_HINTS / 2;
-    l->hint_next++;
-    l->hints[l->hint_next % half + (reader ? half : 0)] = (struct plog_hint){offset, segment_base, position};
+    struct plog_hint *hints = l->hints + (reader ? half : 0);
+    for (unsigned i = 0; i < half; i++)
+        if (hints[i].offset == offset)
+            return;
+    hints[l->hint_next[reader]++ % half] = (struct plog_hint){offset, segment_base, position};
 }
 
 void plog_hints_clear(struct plog *l)

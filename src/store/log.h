@@ -104,7 +104,7 @@ struct plog {
     bool reset_due : 1;                          // a new beginning is noted at the recovery point, or will be, and not done
     bool due_mark : 1, due_checkpoint : 1, due_drop : 1; // what the store has been asked to do
     bool moving : 1; // it is copied to another folder, the owner's to set: compaction waits, or a copy had half of a run
-    uint8_t hint_next;
+    uint8_t hint_next[2]; // of the writer's half, of the readers'
     int32_t epoch_to_begin; // told before the log was opened, LEADER_EPOCH_NONE
     uint32_t moves;         // between folders so far, see future.h
     // offsets, see above
@@ -282,7 +282,8 @@ struct plog_slice {
     uint64_t position;
     uint64_t bytes;
     int64_t first_offset; // base offset of the first batch: of the one that holds what was asked for, or, where
-                          // compaction left nothing there, of the next one
+                          // compaction left nothing there, of the next one; for what was found by a hint alone, what
+                          // was asked for
     int64_t next_offset;  // past the last batch; where the next read goes on
 };
 

@@ -157,7 +157,6 @@ static bool plog_hint_find(struct plog *l, const struct plog_segment *s, int64_t
         const struct plog_hint *hint = &l->hints[i];
         if (hint->offset == offset && hint->segment_base == s->base_offset && hint->position < s->bytes) {
             *position = hint->position;
-            l->store->counters.hint_hits++;
             return true;
         }
     }
@@ -171,7 +170,9 @@ static enum rc plog_seek_in(struct plog *l, const struct plog_segment *s, int64_
     int64_t relative = offset - s->base_offset;
     cold->file = NULL;
     *position = 0;
-    if (relative > 0 && !plog_hint_find(l, s, offset, position)) {
+    if (relative > 0 && plog_hint_find(l, s, offset, position)) {
+        l->store->counters.hint_hits++;
+    } else if (relative > 0) {
         struct index_entry e;
         uint32_t key = relative > UINT32_MAX ? UINT32_MAX : (uint32_t)relative;
         enum rc rc = plog_index_floor(l, s, BY_OFFSET, key, scan->cached_only, &e, cold);
@@ -267,6 +268,27 @@ static enum rc plog_find_end(struct plog *l, const struct plog_segment *s, const
     return RC_OK;
 }
 
+// Somebody at the end of the log, consumer or follower, wants what was appended since, to the last byte: where that lies is
+// known without a look at a header. Whether it is in the page cache is asked by whoever sends it.
+static bool plog_is_rest(struct plog *l, const struct plog_segment *s, const struct plog_read *read, uint32_t *position)
+{
+    return s->active && s->next_base <= read->bound && read->offset > s->base_offset &&
+           plog_hint_find(l, s, read->offset, position) && s->bytes - *position <= read->bytes_max;
+}
+
+static enum rc plog_read_rest(struct plog *l, const struct plog_segment *s, int64_t offset, uint32_t position,
+                              struct plog_slice *out)
+{
+    struct store_file *file;
+    enum rc rc = plog_file(l, STORE_FILE_LOG, s->base_offset, 0, &file);
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
+    l->store->counters.hint_hits++;
+    plog_slice_take(l, file, position, s->bytes - position, offset, s->next_base, out);
+    plog_hint_put(l, s->next_base, s->base_offset, s->bytes, true);
+    return RC_OK;
+}
+
 // Reads from segment s. RC_EOF: it has nothing at or past the offset.
 static enum rc plog_read_segment(struct plog *l, const struct plog_segment *s, const struct plog_read *read,
                                  bool cached_only, struct plog_slice *out, struct plog_cold *cold)
@@ -276,6 +298,8 @@ static enum rc plog_read_segment(struct plog *l, const struct plog_segment *s, c
     struct store_file *file;
     uint32_t position, end;
     int64_t next_offset = read->offset;
+    if (plog_is_rest(l, s, read, &position))
+        return plog_read_rest(l, s, read->offset, position, out);
     enum rc rc = plog_seek(l, s, read->offset, cached_only, &scan, &file, &position, &h, cold);
     if (rc)
         return rc;

@@ -162,6 +162,49 @@ Test(read, reads_little_to_find_much)
     fixture_close(&f);
 }
 
+// What an append and a cut leave for one who has read to the end; he may also see less, or take less.
+Test(read, the_end_is_known_without_looking)
+{
+    struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
+    struct plog_slice s;
+    f.config.segment_bytes = 20000;
+    fixture_open(&f);
+    fixture_fill(&f, 3, 1000);
+    for (int64_t at = 3; at < 60; at += 3) {
+        uint64_t before = plog_bytes(&f.log);
+        uint32_t sealed = f.log.sealed_count;
+        struct plog_read read = {.offset = at - 1, .bound = at, .bytes_max = 1 << 20};
+        cr_assert_eq(plog_read(&f.log, &read, &s, NULL), RC_OK);
+        cr_assert_eq(s.next_offset, at);
+        plog_slice_release(&s);
+        fixture_fill(&f, 3, 1000);
+        if (f.log.sealed_count != sealed)
+            continue; // it ends in two files
+        uint64_t looked = f.store.counters.header_reads;
+        read = (struct plog_read){.offset = at, .bound = at + 3, .bytes_max = 1 << 20};
+        cr_assert_eq(plog_read(&f.log, &read, &s, NULL), RC_OK);
+        cr_assert_eq(f.store.counters.header_reads, looked);
+        cr_assert_eq(s.bytes, plog_bytes(&f.log) - before);
+        cr_assert_eq(s.next_offset, at + 3);
+        uint8_t head[8];
+        size_t got;
+        cr_assert_eq(io_file_read_now(plog_slice_file(&s), head, 8, s.position, &got), RC_OK);
+        cr_assert_eq((int64_t)be64(head), at);
+        uint64_t all = s.bytes;
+        plog_slice_release(&s);
+        read.bound = at + 2; // not all of it may be seen
+        cr_assert_eq(plog_read(&f.log, &read, &s, NULL), RC_OK);
+        cr_assert_eq(s.bytes, all / 3 * 2);
+        plog_slice_release(&s);
+        read = (struct plog_read){.offset = at, .bound = at + 3, .bytes_max = all - 1}; // nor fits
+        cr_assert_eq(plog_read(&f.log, &read, &s, NULL), RC_OK);
+        cr_assert_eq(s.bytes, all / 3 * 2);
+        plog_slice_release(&s);
+    }
+    cr_assert(f.log.sealed_count > 1);
+    fixture_close(&f);
+}
+
 Test(read, says_when_more_lies_in_a_newer_segment)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
