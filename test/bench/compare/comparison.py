@@ -263,7 +263,7 @@ class Comparison:
         print('%-56s %s' % (row['title'], figures), flush=True)
 
     def measure_floor(self):
-        self.floor = machine.floor(brokers.ROOT / 'build/test/bench', self.scratch, 1 if self.options.smoke else 3)
+        self.floor = machine.floor(brokers.ROOT / 'build/test/bench', self.scratch, self.cores, 1 if self.options.smoke else 3)
         print('floor: ' + ', '.join('%s %.3f' % (name, value) for name, value in self.floor.items()), flush=True)
 
     def measure_pace(self):

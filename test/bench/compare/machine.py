@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import time
 
@@ -106,20 +107,35 @@ def run_json(program, *words):
     return json.loads(done.stdout)
 
 
-def floor(programs, scratch, seconds):
-    """What the same costs programs that do nothing with the bytes: floor.c, CPU time of the server's side, placed as the broker is."""
-    def run(*words):
-        return run_json(programs / 'floor', *words)
+def floor(programs, scratch, cores, times):
+    """What the same costs programs that do nothing with the bytes: floor.c and pace.c, CPU time of the server's side, placed as
+    the broker is; the median of so many times. At a rate it is the dearer for it: every block, every request wakes who serves,
+    and is answered to one asleep."""
     path = pathlib.Path(scratch) / 'floor'
-    out = {'echo_us_per_request': run('echo', 16, 1200, seconds)['cpu_us_per_request'],
-           'in_cpu_s_per_gb': run('in', path, 65536, 1000000000)['cpu_s_per_gb'],
-           'out_cpu_s_per_gb': run('out', path, 1 << 20, 2000000000)['cpu_s_per_gb']}
+
+    def cpu(mode, *words):
+        return run_json(programs / 'floor', mode, path, *words)['cpu_s_per_gb']
+    out = {}
+    for _ in range(times):
+        for name, measure in (
+                ('echo_us_per_request', lambda: run_json(programs / 'floor', 'echo', 16, 1200, 1)['cpu_us_per_request']),
+                ('in_cpu_s_per_gb', lambda: cpu('in', 65536, 1000000000)),
+                ('out_cpu_s_per_gb', lambda: cpu('out', 1 << 20, 2000000000)),
+                ('in_at_50_cpu_s_per_gb', lambda: cpu('in', 65536, 100000000, 50000000)),
+                ('in_at_150_cpu_s_per_gb', lambda: cpu('in', 65536, 300000000, 150000000)),
+                ('paced_echo_us_per_request', lambda: run_pace(programs, cores, 1000, 2000)['cpu_us_per_request'])):
+            out.setdefault(name, []).append(measure())
     path.unlink()
-    return out
+    return {name: statistics.median(taken) for name, taken in out.items()}
+
+
+def run_pace(programs, cores, rate, samples):
+    """An echo at a rate (pace.c), the server on the broker's core."""
+    pinned = (cores.broker[0], cores.clients[0]) if cores.pinned else (-1, -1)
+    return run_json(programs / 'pace', 4, 1200, rate, samples / rate, *pinned)
 
 
 def pace(programs, cores, rate, samples):
-    """The time until an echo's answer at a rate (pace.c), the server on the broker's core."""
-    pinned = (cores.broker[0], cores.clients[0]) if cores.pinned else (-1, -1)
-    paced = run_json(programs / 'pace', 4, 1200, rate, samples / rate, *pinned)
+    """The time until its answer."""
+    paced = run_pace(programs, cores, rate, samples)
     return {'echo_p50_ms': paced['p50'] / 1000, 'echo_p99_ms': paced['p99'] / 1000, 'echo_p99_9_ms': paced['p99.9'] / 1000}
