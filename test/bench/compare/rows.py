@@ -77,7 +77,7 @@ LOADS = {
     'kcat': stock.Kcat,
     'kafka-perf-test': stock.KafkaPerfTest,
     **{'failover-%s-%s' % (how, client): functools.partial(stock.Failover, client=client, how=how)
-       for how in ('killed', 'stopped', 'gone') for client in ('librdkafka', 'java')},
+       for how in ('killed', 'stopped', 'gone') for client in stock.CLIENTS if how != 'killed' or client != 'librdkafka-1s'},
 }
 
 
@@ -147,6 +147,8 @@ ROWS = [
           'failover-%s-%s' % (how, client), 'gap_ms', goal, beside=(('client_floor_ms', 'the client\'s own', statistics.median),))
       for how, goal in (('killed', Goal(1 / 8, 1 / 25, own=1000)), ('gone', Goal(1 / 1.5, 1 / 3)), ('stopped', Goal(1 / 1.5, 1 / 3)))
       for client, words in (('librdkafka', 'librdkafka'), ('java', 'Java'))),
+    *(Row('failover-%s-1s' % how, 'failover gap, leader %s, librdkafka that waits 1 s for an answer' % how, 'ms',
+          'failover-%s-librdkafka-1s' % how, 'gap_ms') for how in ('gone', 'stopped')),
     Row('active-partitions', 'CPU per GB, 10,000 active partitions against 10', 'x', 'active-partitions', 'cpu_ratio',
         Goal(1, 1, own=1.25), alone=True),
 ]
