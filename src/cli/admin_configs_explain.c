@@ -153,7 +153,8 @@ int admin_configs_explain(struct cli *cli, const struct cli_parsed *parsed)
         c.topic.where = where ? where : "topic";
     }
     for (uint32_t i = 0; i < parsed->argument_count; i++)
-        any_key |= config_find(CONFIG_TOPIC, parsed->arguments[i]) || config_find(CONFIG_BROKER, parsed->arguments[i]);
+        any_key |= config_find(CONFIG_TOPIC, parsed->arguments[i]) ||
+                   config_find_setting(CONFIG_BROKER, parsed->arguments[i]);
     if (any_key)
         good = ask(cli, o, &c);
     json_init(&j, &cli->out, true);

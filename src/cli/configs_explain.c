@@ -157,7 +157,14 @@ static void explain_unknown(struct explain_context *c, const char *name)
 
 bool explain_name(struct explain_context *c, const char *name)
 {
-    const struct config_key *topic = config_find(CONFIG_TOPIC, name), *broker = config_find(CONFIG_BROKER, name);
+    const struct config_key *topic = config_find(CONFIG_TOPIC, name);
+    const struct config_key *broker = config_find_setting(CONFIG_BROKER, name);
+    struct config_key of_listener;
+    if (broker && strcmp(broker->name, name) != 0) { // listener.name.NAME.KEY: the row of KEY, and a value of its own
+        of_listener = *broker;
+        of_listener.name = name;
+        broker = &of_listener;
+    }
     if (!topic && !broker) {
         const struct config_old *old = config_old_find(name);
         if (old)

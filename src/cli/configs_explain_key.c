@@ -331,6 +331,8 @@ static void find_in_force(const struct explain_context *c, enum config_scope sco
     const struct describe_configs_response_config *config = find_config(r, key->name);
     if (config)
         take_config(v, config);
+    else if (scope == CONFIG_BROKER && !config_find(scope, key->name)) // of one listener: listed where it is set
+        *v = (struct in_force){.where = r->where, .unset = true, .source = configs_source_text(CONFIG_SOURCE_DEFAULT)};
     else
         v->unknown = "the broker does not list this key";
 }

@@ -31,6 +31,30 @@ static const char *printed(void)
 
 // ------------------------------------------------------------------------------------------------ without a broker
 
+Test(explain, key_of_one_listener)
+{
+    struct explain_context c = fresh();
+    cr_assert(explain_name(&c, "listener.name.client.max.connections"));
+    cr_assert_str_eq(printed(),
+                     "KEY       listener.name.client.max.connections\n"
+                     "is        a key of brokers\n"
+                     "means     Connections the node holds at most, the file limit may lower it; further ones are refused. Of "
+                     "one listener: listener.name.NAME.max.connections.\n"
+                     "in weir   used\n"
+                     "type      int\n"
+                     "values    0 to 2147483647\n"
+                     "default   2147483647\n"
+                     "changes   at the start, and at any time for one broker or for all\n"
+                     "in force  unknown: nobody answers\n");
+    struct describe_configs_response_result none = {0};
+    c = fresh();
+    c.broker = (struct explain_resource){.where = "broker 1", .result = &none};
+    cr_assert(explain_name(&c, "listener.name.client.max.connections"));
+    cr_assert(strstr(printed(), "in force  none, on broker 1\nfrom      default\n"));
+    c = fresh();
+    cr_assert_not(explain_name(&c, "listener.name.client.retention.ms"), "a key in which listeners do not differ");
+}
+
 Test(explain, key_of_topics)
 {
     struct explain_context c = fresh();
