@@ -165,6 +165,13 @@ class Broker:
                 total += next(int(line.split()[1]) * 1024 for line in file if line.startswith('Rss:'))
         return total
 
+    def open_files(self):
+        """(open files of the first node, how many it may have)."""
+        pid = self.pids()[0]
+        with open('/proc/%d/limits' % pid) as file:
+            limit = next(int(line.split()[3]) for line in file if line.startswith('Max open files'))
+        return len(os.listdir('/proc/%d/fd' % pid)), limit
+
     def first_ack_s(self, topic, seconds=120):
         """From exec of one stopped node to the first acknowledged produce."""
         frame, began = batch(b'first'), time.monotonic()
