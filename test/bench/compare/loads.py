@@ -372,14 +372,14 @@ class ActivePartitions(Load):
 
     @staticmethod
     def touch(broker, topic, count):
-        """One record or more into each partition, one after the other: {'records', 'bytes'}."""
+        """A batch or more into each partition, one after the other: {'records', 'bytes'}."""
         total, seconds = {'records': 0, 'bytes': 0}, count / 1000 + 0.5
         while True:
-            sent = perf(broker, 'produce', '--topic', topic, '--record-bytes', 100, '--batch-bytes', 100, '--rate', 1000,
-                        '--warmup', '0s', '--duration', '%dms' % (1000 * seconds))
+            sent = perf(broker, 'produce', '--topic', topic, '--rate', 63000, '--warmup', '0s', '--duration',
+                        '%dms' % (1000 * seconds))
             for what in total:
                 total[what] += sent[what]
-            if sent['records'] >= count:
+            if sent['requests'] >= count:
                 return total
             seconds *= 2        # making files took its time: the next run begins where they are there
 
@@ -387,12 +387,15 @@ class ActivePartitions(Load):
         cost = []
         for count in (10, self.sizes.partitions):
             topic = fresh_topic(broker, count)
-            before_all = self.touch(broker, topic, count)
             before = broker.cpu_s()
+            touched = self.touch(broker, topic, count)
+            making = broker.cpu_s() - before
             sent = perf(broker, 'produce', '--topic', topic, '--rate', 100_000_000 // 1032, '--warmup', '0s', '--duration',
                         '%dms' % (1000 * self.sizes.bytes / 100e6))
-            read_back(broker, topic, {what: sent[what] + before_all[what] for what in before_all})
-            cost.append((broker.cpu_s() - before) / (sent['bytes'] / GB))
+            into = broker.cpu_s() - before - making
+            read_back(broker, topic, {what: sent[what] + touched[what] for what in touched})
+            out = broker.cpu_s() - before - making - into
+            cost.append(into / (sent['bytes'] / GB) + out / ((sent['bytes'] + touched['bytes']) / GB))
             open_files, limit = broker.open_files()
             drop(broker, topic)
         return {'cpu_ratio': cost[1] / cost[0], 'cpu_s_per_gb': cost[1], 'few_cpu_s_per_gb': cost[0], 'open_files': open_files,
