@@ -205,6 +205,26 @@ Test(read, the_end_is_known_without_looking)
     fixture_close(&f);
 }
 
+Test(read, what_can_hold_nothing_is_not_looked_for)
+{
+    struct fixture f = {0};
+    struct plog_slice s;
+    fixture_open(&f);
+    fixture_fill(&f, 10, 100);
+    uint64_t reads = f.store.counters.reads, looked = f.store.counters.header_reads;
+    for (uint64_t bytes = 0; bytes < BATCH_HEADER_BYTES; bytes += 20) {
+        const struct plog_read read = {.offset = 3, .bound = 10, .bytes_max = bytes};
+        cr_assert_eq(plog_read(&f.log, &read, &s, NULL), RC_OK);
+        cr_assert_null(s.file);
+        cr_assert_eq(s.next_offset, 3);
+    }
+    cr_assert_eq(f.store.counters.reads, reads);
+    cr_assert_eq(f.store.counters.header_reads, looked);
+    const struct plog_read beyond = {.offset = 11, .bound = 11};
+    cr_assert_eq(plog_read(&f.log, &beyond, &s, NULL), RC_OFFSET_OUT_OF_RANGE, "an offset is judged all the same");
+    fixture_close(&f);
+}
+
 Test(read, says_when_more_lies_in_a_newer_segment)
 {
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
