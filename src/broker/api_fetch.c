@@ -26,6 +26,15 @@ static enum shard_job_state fetch_leg_job(struct shard_job *j, uint64_t budget_n
     return SHARD_JOB_DONE;
 }
 
+// There is data, and not one batch of it fits into what the answer has left.
+static bool fetch_answer_is_full(const struct fetch_leg *leg, const struct fetch_item *item)
+{
+    const struct partition_read *r = &item->read;
+    return leg->read_something && leg->bytes_left < item->bytes_max && r->slice.bytes == 0 && r->rc == RC_OK &&
+           !r->held_back && r->preferred == NODE_ID_NONE && r->diverging_epoch == LEADER_EPOCH_NONE &&
+           r->bound > r->fetch_offset;
+}
+
 // What was read of item is part of the answer. A session's partition that has no more stands in line no longer; one that
 // cannot be read is placed anew before the next read.
 static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
@@ -35,6 +44,10 @@ static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
     if (!list_node_linked(&item->link))
         list_push_back(&leg->read, &item->link);
     uint64_t got = r->slice.bytes;
+    // The partitions behind it may have smaller batches, but to look would be a read of a header in each of thousands: they
+    // come first the next time.
+    if (fetch_answer_is_full(leg, item))
+        leg->bytes_left = 0;
     leg->read_something = leg->read_something || got > 0;
     leg->bytes_left -= got < leg->bytes_left ? got : leg->bytes_left;
     if (!share->lasting)
