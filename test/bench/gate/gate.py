@@ -301,7 +301,7 @@ def memory(args, say):
                 assert answer['topics'][0]['partitions'][0]['error_code'] == 0, answer
 
         grown('partition written to', 1000, partitions)
-        for one in grown('connection', 500, connections, times=2):
+        for one in grown('connection', 500, connections, times=4):
             one.sock.close()
         grown('group with a commit', 1000, commits)
 
