@@ -21,15 +21,6 @@ static bool path_fits(const char *path)
 
 // ------------------------------------------------------------------------------------------------ open, close, size
 
-static int file_open(const char *path, int how)
-{
-    int fd;
-    do
-        fd = open(path, how, 0644);
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
 enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigned flags, enum io_file_kind kind)
 {
     *f = (struct io_file){.fd = -1, .kind = kind, .private_data = f->private_data};
@@ -43,13 +34,17 @@ enum rc io_file_open(struct io *io, struct io_file *f, const char *path, unsigne
     how |= (flags & IO_OPEN_CREATE) ? O_CREAT : 0;
     how |= (flags & IO_OPEN_EXCLUSIVE) ? O_EXCL : 0;
     how |= (flags & IO_OPEN_TRUNCATE) ? O_TRUNC : 0;
-    // Reading must not write the inode: with relatime the first read behind every append does, and a consumer at the end
-    // of a log reads behind every append. Who does not own the file may not ask for that.
-    int fd = file_open(path, how | O_NOATIME);
-    if (fd < 0 && errno == EPERM)
-        fd = file_open(path, how);
+    int fd;
+    do
+        fd = open(path, how, 0644);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return io_rc_of_errno(errno);
+    // Reading must not write the inode: with relatime the first read behind every append does, and a consumer at the end
+    // of a log reads behind every append. Only a file's owner may ask for that; anybody else reads as usual. Asked for
+    // in open() the refusal of a file just made would leave it behind.
+    if (!(flags & IO_OPEN_DIRECTORY))
+        (void)fcntl(fd, F_SETFL, O_NOATIME);
     f->io = io;
     f->fd = fd;
     f->is_dir = (flags & IO_OPEN_DIRECTORY) != 0;
