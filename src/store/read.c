@@ -188,13 +188,19 @@ static enum rc plog_seek_in(struct plog *l, const struct plog_segment *s, int64_
     return plog_walk_to(scan, s->base_offset, offset, position, h);
 }
 
+static enum rc plog_log_file(struct plog *l, const struct plog_segment *s, struct store_file **file)
+{
+    enum rc rc = plog_file(l, STORE_FILE_LOG, s->base_offset, 0, file);
+    return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
+}
+
 enum rc plog_seek(struct plog *l, const struct plog_segment *s, int64_t offset, bool cached_only,
                   struct batch_scan *scan, struct store_file **file, uint32_t *position, struct batch_header *h,
                   struct plog_cold *cold)
 {
-    enum rc rc = plog_file(l, STORE_FILE_LOG, s->base_offset, 0, file);
+    enum rc rc = plog_log_file(l, s, file);
     if (rc)
-        return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
+        return rc;
     file_cache_pin(*file); // opening the index may evict
     batch_scan_init(scan, &(*file)->file, s->bytes, cached_only);
     rc = plog_seek_in(l, s, offset, scan, position, h, cold);
@@ -280,9 +286,9 @@ static enum rc plog_read_rest(struct plog *l, const struct plog_segment *s, int6
                               struct plog_slice *out)
 {
     struct store_file *file;
-    enum rc rc = plog_file(l, STORE_FILE_LOG, s->base_offset, 0, &file);
+    enum rc rc = plog_log_file(l, s, &file);
     if (rc)
-        return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
+        return rc;
     l->store->counters.hint_hits++;
     plog_slice_take(l, file, position, s->bytes - position, offset, s->next_base, out);
     plog_hint_put(l, s->next_base, s->base_offset, s->bytes, true);

@@ -5,22 +5,27 @@
 
 static const uint8_t record_empty[1];
 
-// Most varints of a record are one byte or two. False: none such is next, and nothing was read.
-static inline bool record_short(struct dec *d, uint32_t *v)
+// A varint of one byte or two, zigzag as it lies there. False: none such ends before `end`.
+static inline bool plain_number(const uint8_t **at, const uint8_t *end, uint32_t *v)
 {
-    if (d->bad || d->p >= d->end)
+    const uint8_t *p = *at;
+    if (end - p < 1)
         return false;
-    uint32_t first = *d->p;
-    if (first < 0x80) {
-        *v = first;
-        d->p++;
+    *v = p[0];
+    if (p[0] < 0x80) {
+        *at = p + 1;
         return true;
     }
-    if (d->end - d->p < 2 || d->p[1] >= 0x80)
+    if (end - p < 2 || p[1] >= 0x80)
         return false;
-    *v = (first & 0x7f) | (uint32_t)d->p[1] << 7;
-    d->p += 2;
+    *v = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+    *at = p + 2;
     return true;
+}
+
+static inline bool record_short(struct dec *d, uint32_t *v)
+{
+    return !d->bad && plain_number(&d->p, d->end, v);
 }
 
 static inline int32_t record_varint(struct dec *d)
@@ -44,24 +49,6 @@ struct bytes record_bytes_read(struct dec *d)
     }
     const uint8_t *p = dec_take(d, (size_t)n);
     return p ? bytes_of(n ? p : record_empty, (size_t)n) : (struct bytes){0};
-}
-
-// A varint of one byte or two, zigzag as it lies there. False: none such ends before `end`.
-static inline bool plain_number(const uint8_t **at, const uint8_t *end, uint32_t *v)
-{
-    const uint8_t *p = *at;
-    if (end - p < 1)
-        return false;
-    *v = p[0];
-    if (p[0] < 0x80) {
-        *at = p + 1;
-        return true;
-    }
-    if (end - p < 2 || p[1] >= 0x80)
-        return false;
-    *v = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
-    *at = p + 2;
-    return true;
 }
 
 static inline bool plain_bytes(const uint8_t **at, const uint8_t *end, struct bytes *out)

@@ -35,7 +35,7 @@ size_t field_value_size(const struct schema *s, const struct schema_field *f)
     UNREACHABLE();
 }
 
-static inline void init_integer(enum schema_kind kind, int64_t v, void *at)
+static inline void init_fixed(enum schema_kind kind, int64_t v, void *at)
 {
     switch (kind) {
     case SCHEMA_BOOL:
@@ -83,7 +83,7 @@ void field_init(const struct schema *s, const struct schema_field *f, void *at)
     } else if (f->kind == SCHEMA_RECORDS) {
         *(struct records *)at = records_of(bytes_of(empty, 0));
     } else {
-        init_integer((enum schema_kind)f->kind, s->defaults[f->initial], at);
+        init_fixed((enum schema_kind)f->kind, s->defaults[f->initial], at);
     }
 }
 
