@@ -34,6 +34,7 @@ from server import Server                                                       
 
 BOUNDS = HERE / 'bounds.json'
 WARM, COUNTED = 100, 400        # requests of a kind
+MANY = 200                      # partitions of a fetch whose answer is full after two
 KINDS = ['produce', 'fetch', 'commit']
 # For a second after a slow write the loop asks whether a write slept (src/io/write.c): of the machine, not of the request.
 OF_A_SLOW_DISK = ('getrusage',)
@@ -55,7 +56,14 @@ class Requests:
         groups.coordinator(self.c, 'gate')
         one = batch(b'x' * 1000, timestamp_ms=1_700_000_000_000)
         self.c.produce('gate', one)
-        self.frames = {'produce': self.frame('Produce', 7, produce_body('gate', one)),
+        # An answer that a few of many partitions fill: what it costs does not go with how many stand behind them.
+        assert self.c.create('many', MANY) == 0
+        for partition in range(MANY):
+            self.c.produce('many', one, partition=partition)
+        full = fetch_body('many', 0, max_bytes=2500)
+        full['topics'][0]['partitions'] = [{'partition': p, 'fetch_offset': 0, 'partition_max_bytes': 1 << 20} for p in range(MANY)]
+        self.frames = {'full fetch': self.frame('Fetch', 11, full),
+                       'produce': self.frame('Produce', 7, produce_body('gate', one)),
                        'fetch': self.frame('Fetch', 11, fetch_body('gate', 0, partition_max_bytes=1000)),
                        'commit': self.frame('OffsetCommit', 7, groups.commit_body('gate', 'gate', 1))}
         for kind, key, version in (('produce', 0, 7), ('fetch', 1, 11), ('commit', 8, 7)):
@@ -222,7 +230,7 @@ def system_calls(args, say):
     need('strace')
     with Node(args.weir) as node:
         requests = Requests(node)
-        for kind in KINDS:
+        for kind in KINDS + ['full fetch']:
             requests.send(kind, WARM)
             table = node.folder + '/calls'
             tracer = subprocess.Popen(['strace', '-f', '-c', '-o', table, '-p', str(node.process.pid)], stderr=subprocess.PIPE,
