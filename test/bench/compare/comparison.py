@@ -27,7 +27,6 @@ sys.path.append(str(brokers.ROOT / 'test/faults'))
 import network                                                                      # noqa: E402
 
 WARM_LEAST = 60
-WARM_MEMORY = 4 << 30
 HELD = 0.98
 THEN = ', then --resume'
 PEERS = [*brokers.HEAPS, nats.NAME]
@@ -113,7 +112,12 @@ class Comparison:
             raise
         return broker
 
+    def fill_memory(self):
+        if self.memory:
+            self.memory.fill()
+
     def one_run(self, load, broker):
+        self.fill_memory()
         return nats.run_of(load)(load, broker) if broker.name == nats.NAME else load.run(broker)
 
     def run_once(self, load, broker):
@@ -308,7 +312,8 @@ class Comparison:
         self.described = self.about(peers)
         print('weir %s; %s; %s; %d pairs, %d s of warming' % (self.version, self.described['machine']['processor'],
                                                              self.described['cores'], self.pairs, self.warmup))
-        machine.warm_memory(self.scratch, WARM_MEMORY if not self.options.smoke else 64 << 20)
+        self.memory = None if self.options.smoke else machine.FullMemory(self.scratch)
+        self.fill_memory()
         self.measure_floor()
         self.recall()
         for name in rows.in_turn({row.load for row in self.wanted}):
