@@ -27,7 +27,7 @@ static enum shard_job_state fetch_leg_job(struct shard_job *j, uint64_t budget_n
 }
 
 // There is data, and not one batch of it fits into what the answer has left.
-static bool fetch_answer_is_full(const struct fetch_leg *leg, const struct fetch_item *item)
+static bool fetch_fits_no_more(const struct fetch_leg *leg, const struct fetch_item *item)
 {
     const struct partition_read *r = &item->read;
     return leg->read_something && leg->bytes_left < item->bytes_max && r->slice.bytes == 0 && r->rc == RC_OK &&
@@ -46,10 +46,11 @@ static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
     uint64_t got = r->slice.bytes;
     // The partitions behind it may have smaller batches, but to look would be a read of a header in each of thousands: they
     // come first the next time.
-    if (fetch_answer_is_full(leg, item))
+    if (fetch_fits_no_more(leg, item))
         leg->bytes_left = 0;
     leg->read_something = leg->read_something || got > 0;
     leg->bytes_left -= got < leg->bytes_left ? got : leg->bytes_left;
+    leg->full = leg->read_something && leg->bytes_left == 0;
     if (!share->lasting)
         return;
     if (r->rc != RC_OK)
@@ -59,6 +60,15 @@ static void fetch_item_was_read(struct fetch_leg *leg, struct fetch_item *item)
         list_remove(&share->line, &item->line_link);
 }
 
+// Nothing more fits, and who still stands in line may wait for the next answer, where they come first: a consumer far behind
+// in thousands of partitions looks at those it is given alone. A replica says with its request how far it is, which is
+// to be heard at once; a full answer names everyone.
+static bool fetch_leg_may_end(const struct fetch_leg *leg)
+{
+    const struct fetch_op *op = leg->op;
+    return leg->full && leg->share->lasting && !op->context.full && !op->by_replica && !op->all;
+}
+
 // Reads on, within one turn's share: thousands of partitions, each of which may have to be opened, go over several.
 static void fetch_leg_continue(struct fetch_leg *leg)
 {
@@ -66,7 +76,7 @@ static void fetch_leg_continue(struct fetch_leg *leg)
     struct fetch_share *share = leg->share;
     struct io *io = leg->shard->shard->io;
     uint64_t until_ns = io_clock_ns(io) + SHARD_JOB_BUDGET_NS;
-    for (uint32_t n = 1; leg->to_read > 0; n++, leg->to_read--) {
+    for (uint32_t n = 1; leg->to_read > 0 && !fetch_leg_may_end(leg); n++, leg->to_read--) {
         if (n % LOOK_AT_CLOCK_EVERY == 0 && io_clock_ns(io) >= until_ns) {
             shard_job_start(leg->shard->shard, &leg->job, fetch_leg_job);
             return;
@@ -83,24 +93,30 @@ static void fetch_leg_continue(struct fetch_leg *leg)
         memset(&leg->wait, 0, sizeof(leg->wait));
         struct list_node *next = list_next(&share->line, &item->line_link);
         leg->at = next ? list_entry(next, struct fetch_item, line_link) : NULL;
+        share->looked_at++;
         fetch_item_was_read(leg, item);
     }
     engine_call_finish(&leg->read_call);
 }
 
-// Who gave data in the last answer goes to the end of the line, so that the others get their turn.
+// Who gave data in the last answer goes to the end of the line, so that the others get their turn. They are among its first.
 static void fetch_line_turn(struct fetch_share *share)
 {
     struct list gave;
     list_init(&gave);
-    for (size_t n = share->line.count; n > 0; n--) {
-        struct list_node *node = list_pop_front(&share->line);
-        struct fetch_item *item = list_entry(node, struct fetch_item, line_link);
-        list_push_back(item->bytes_sent > 0 ? &gave : &share->line, node);
+    struct list_node *n = list_first(&share->line), *next;
+    for (size_t left = share->looked_at; n && left > 0; n = next, left--) {
+        struct fetch_item *item = list_entry(n, struct fetch_item, line_link);
+        next = list_next(&share->line, n);
+        if (item->bytes_sent > 0) {
+            list_remove(&share->line, n);
+            list_push_back(&gave, n);
+        }
         item->bytes_sent = 0;
     }
-    for (struct list_node *n; (n = list_pop_front(&gave));)
+    while ((n = list_pop_front(&gave)))
         list_push_back(&share->line, n);
+    share->looked_at = 0;
 }
 
 static void fetch_line_up(struct fetch_share *share, struct fetch_item *item)
@@ -130,7 +146,7 @@ static void fetch_leg_read_run(struct engine_call *c)
     leg->at = first ? list_entry(first, struct fetch_item, line_link) : NULL;
     leg->to_read = share->line.count;
     leg->bytes_left = leg->op->max_bytes;
-    leg->read_something = false;
+    leg->read_something = leg->full = false;
     fetch_leg_continue(leg);
 }
 
@@ -151,6 +167,8 @@ static void fetch_free_left(struct fetch_op *op)
 // Whether what the leg has read must not wait for more. Counts its bytes.
 static bool fetch_leg_is_enough(const struct fetch_op *op, const struct fetch_leg *leg, uint64_t *bytes)
 {
+    if (leg->full)
+        return true; // whatever the least is: nothing would be added (Kafka counts what there is, not what fits)
     for (const struct list_node *n = list_first(&leg->read); n; n = list_next(&leg->read, n)) {
         const struct partition_read *r = &list_entry(n, struct fetch_item, link)->read;
         *bytes += r->slice.bytes;

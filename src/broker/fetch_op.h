@@ -35,6 +35,7 @@ struct fetch_leg {
     uint64_t bytes_left;     // of the answer, as this leg sees it
     uint64_t bytes_watched;  // seen below the bound while waiting
     bool woken, due, read_something; // due: it is answered, whatever is there
+    bool full;               // of what was read nothing more fits into the answer
 };
 
 struct fetch_op {

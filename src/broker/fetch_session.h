@@ -8,7 +8,8 @@
 //
 // A session hears of its partitions' news by itself: each is watched on its shard from its first read on, and one that has
 // news, or more than what was read of it, stands in line there (fetch_share). A request reads who stands in line or is
-// named in it, and nobody else: a thousand partitions at rest cost nothing.
+// named in it, and nobody else: a thousand partitions at rest cost nothing. An incremental answer to a consumer that is
+// full ends the reading; who was not reached is first in the next.
 #pragma once
 
 #include "base/list.h"
@@ -47,6 +48,7 @@ struct fetch_share {
     struct list named;   // to be read next, whatever they had before; filled by the origin between calls
     struct list leaving; // to be let go at the next call; as above
     struct list line;    // to be read next, in this order; the shard's
+    size_t looked_at;    // so many from its head at most were read for the last answer
     struct fetch_leg *waiting; // whose request wants to be woken; the shard's
     struct engine_call close_call;
     struct fetch_session *session; // NULL: of one request

@@ -148,6 +148,37 @@ class Reading:
             more['session_id'], more['session_epoch'] = 123456789, 5
             assert c.call('Fetch', 11, more)['error_code'] == 70, 'an unknown session'
 
+    def full_answers(self):
+        """A session with more to read than an answer holds: each partition has its turn and nothing comes twice; an answer that is
+        full does not wait, whatever the least is that was asked for."""
+        topic, count, began = self.prefix + '-full-answers', 20, time.monotonic()
+        with Raw(self.bootstrap) as c:
+            assert c.create(topic, count) == 0
+            time.sleep(0 if self.weir else 1)
+            for partition in range(count):
+                assert c.produce(topic, batch(b'%4d' % partition * 256), partition=partition)['error_code'] == 0
+            body = {'max_wait_ms': 30000, 'min_bytes': 2500, 'max_bytes': 2500, 'session_id': 0, 'session_epoch': 0, 'topics': [
+                {'topic': topic, 'partitions': [{'partition': p, 'fetch_offset': 0, 'partition_max_bytes': 1 << 20} for p in range(count)]}]}
+            got, largest = [], 0
+            for epoch in range(count + 1):
+                answer = c.call('Fetch', 11, body)
+                assert answer['error_code'] == 0, answer
+                parts = [p for t in answer['responses'] for p in t['partitions']]
+                assert epoch > 0 or len(parts) == count, 'the first answer names everyone'
+                new = [p['partition_index'] for p in parts if p['records']]
+                got += new
+                if self.weir:
+                    largest = max(largest, len(new))
+                if len(got) == count:
+                    break
+                if len(got) >= count - 2:
+                    body['min_bytes'] = 1           # what is left is less than an answer holds
+                body['session_id'], body['session_epoch'] = answer['session_id'], epoch + 1
+                body['topics'] = [{'topic': topic, 'partitions': [
+                    {'partition': p, 'fetch_offset': 1, 'partition_max_bytes': 1 << 20} for p in new]}] if new else []
+            assert sorted(got) == list(range(count)), got
+            assert not self.weir or (largest == 2 and time.monotonic() - began < 25), (largest, time.monotonic() - began)
+
     def list_offsets(self):
         with Raw(self.bootstrap) as c:
             topic = self.prefix + '-times'
@@ -295,6 +326,6 @@ class Reading:
 def run(report, bootstrap, prefix, weir):
     r = Reading(bootstrap, prefix, weir)
     for name in ('long_poll_empty', 'long_poll_trickle', 'long_poll_burst', 'oversized_first', 'limits', 'middle_of_batch',
-                 'bytes_as_sent', 'out_of_range', 'every_version', 'aborted_list', 'sessions', 'list_offsets', 'metadata_rules', 'auto_create',
+                 'bytes_as_sent', 'out_of_range', 'every_version', 'aborted_list', 'sessions', 'full_answers', 'list_offsets', 'metadata_rules', 'auto_create',
                  'topic_names', 'create_refusals', 'delete_records', 'leader_epoch', 'read_your_write', 'many_partitions'):
         report.run(name.replace('_', '-'), getattr(r, name))
