@@ -110,6 +110,8 @@ void consumer_unassign(struct consumer *c, struct consumer_partition *p)
         at = &(*at)->next;
     *at = p->next;
     consumer_pause(p);
+    if (p->left)
+        p->left->full = true; // nobody will know of it by then
     p->topic->partitions[p->index] = NULL;
     p->next = c->dropped;
     c->dropped = p;
@@ -128,7 +130,7 @@ void consumer_pause(struct consumer_partition *p)
 {
     p->stopped = true;
     if (p->node)
-        p->node->full = true; // the session must forget it
+        p->left = p->node;
     p->node = NULL;
 }
 

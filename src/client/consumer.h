@@ -51,6 +51,7 @@ struct consumer_partition {
     void *owner;
     // private
     struct consumer_node *node; // in whose session it is, or NULL
+    struct consumer_node *left; // whose session is to forget it with the next request, or NULL
     int64_t session_offset;     // what that session knows
     uint64_t retry_ns;
     uint32_t bytes_max;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One broker's fetch session. A request names what changed since the last; after any doubt it names everything and the
-// broker opens a new session.
+// One broker's fetch session. A request names what changed since the last and what is not wanted any more; after any doubt it
+// names everything and the broker opens a new session.
 #include "client/consumer_node.h"
 
 #include <stdlib.h>
@@ -47,6 +47,8 @@ void consumer_node_free(struct consumer_node *n)
     client_request_deinit(&n->request);
     free(n->topics);
     free(n->partitions);
+    free(n->left_topics);
+    free(n->left);
     free(n);
 }
 
@@ -276,7 +278,13 @@ static bool make_room(struct consumer_node *n, uint32_t count)
     struct fetch_request_topic *t = realloc(n->topics, count * sizeof(*t));
     if (t)
         n->topics = t;
-    if (!p || !t)
+    struct fetch_request_forgotten_topics_data *l = realloc(n->left_topics, count * sizeof(*l));
+    if (l)
+        n->left_topics = l;
+    int32_t *i = realloc(n->left, count * sizeof(*i));
+    if (i)
+        n->left = i;
+    if (!p || !t || !l || !i)
         return false;
     n->cap = count;
     return true;
@@ -299,6 +307,38 @@ static uint32_t add_topic(struct consumer_node *n, struct consumer_topic *t, boo
         r->current_leader_epoch = t->topic->partitions[i].leader_epoch;
     }
     return count;
+}
+
+// The same of those that the session is to forget.
+static uint32_t add_left(struct consumer_node *n, const struct consumer_topic *t, uint32_t at)
+{
+    uint32_t count = 0;
+    for (int32_t i = 0; i < t->count; i++) {
+        struct consumer_partition *p = t->partitions[i];
+        if (!p || p->left != n)
+            continue;
+        p->left = NULL;
+        n->left[at + count++] = i;
+    }
+    return count;
+}
+
+static void build_left(struct consumer_node *n, bool full)
+{
+    uint32_t left = 0;
+    for (struct consumer_topic *t = n->consumer->topics; t; t = t->next) {
+        uint32_t count = add_left(n, t, left);
+        if (count == 0 || full)
+            continue; // who is not named in a full request is forgotten
+        struct fetch_request_forgotten_topics_data *out = &n->left_topics[n->in.forgotten_topics_data_count++];
+        fetch_request_forgotten_topics_data_init(out);
+        out->topic = bytes_str(t->topic->name);
+        out->topic_id = t->topic->id;
+        out->partitions = &n->left[left];
+        out->partitions_count = count;
+        left += count;
+    }
+    n->in.forgotten_topics_data = n->left_topics;
 }
 
 // Fills n->in. False when there is nothing to ask for.
@@ -329,6 +369,7 @@ static bool build(struct consumer_node *n, bool full)
     n->in.session_epoch = full ? 0 : n->epoch; // with an id: closes that session and opens a new one
     n->in.topics = n->topics;
     n->in.topics_count = topics;
+    build_left(n, full);
     return topics > 0 || !full;
 }
 
@@ -336,13 +377,15 @@ void consumer_node_pump(struct consumer_node *n)
 {
     struct consumer *c = n->consumer;
     struct client_connection *at = client_connection_of(c->client, n->id);
-    uint32_t members = 0;
+    uint32_t members = 0, left = 0;
     uint64_t now = shard_now_ns(c->client->shard);
     if (n->busy || c->stopped || !at)
         return;
-    for (struct consumer_partition *p = c->partitions; p; p = p->next)
+    for (struct consumer_partition *p = c->partitions; p; p = p->next) {
         members += p->node == n && !p->stopped && p->retry_ns <= now;
-    if (members == 0 || !make_room(n, members))
+        left += p->left == n;
+    }
+    if (members == 0 || !make_room(n, members > left ? members : left))
         return;
     // Brokers older than sessions want everything every time.
     int16_t version = at->versions[FETCH_KEY].max;

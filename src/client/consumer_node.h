@@ -17,7 +17,9 @@ struct consumer_node {
     struct fetch_request in;
     struct fetch_request_topic *topics;
     struct fetch_request_partition *partitions;
-    uint32_t cap;
+    struct fetch_request_forgotten_topics_data *left_topics;
+    int32_t *left;
+    uint32_t cap; // of each
 };
 
 struct consumer_node *consumer_node_of(struct consumer *c, int32_t id); // made if need be; NULL: no memory

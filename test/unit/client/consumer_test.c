@@ -18,7 +18,7 @@ static struct consumer consumer;
 
 static struct {
     char script[64]; // a letter a fetch: 'o' answer, 'n' no such session, 'l' NOT_LEADER, 'c' cut, 'r' out of range
-    int32_t fetches, full, incremental;
+    int32_t fetches, full, incremental, forgotten;
     int32_t session_id;
     int64_t offsets[PARTITIONS]; // what the session knows; -1: not in it
     bool corrupt;
@@ -66,6 +66,13 @@ static void note_request(const struct fetch_request *in)
     for (uint32_t i = 0; i < in->topics_count; i++)
         for (uint32_t k = 0; k < in->topics[i].partitions_count; k++)
             broker.offsets[in->topics[i].partitions[k].partition] = in->topics[i].partitions[k].fetch_offset;
+    for (uint32_t i = 0; i < in->forgotten_topics_data_count; i++) {
+        cr_assert(uuid_eq(in->forgotten_topics_data[i].topic_id, topic->id));
+        for (uint32_t k = 0; k < in->forgotten_topics_data[i].partitions_count; k++) {
+            broker.offsets[in->forgotten_topics_data[i].partitions[k]] = -1;
+            broker.forgotten++;
+        }
+    }
 }
 
 static void answer_fetch(struct fake_broker *f, const struct fake_request *r, char what)
@@ -280,6 +287,28 @@ Test(consumer, a_partition_that_was_given_up_can_be_assigned_again_elsewhere)
     }
     seen.next[0] = 3;
     cr_assert_not_null(consumer_assign(&consumer, topic, 0, 3));
+    read_all();
+    cr_assert(all_read());
+    close_all();
+}
+
+Test(consumer, a_session_forgets_who_pauses_and_takes_him_back)
+{
+    run("", 0);
+    struct consumer_partition *first = consumer.partitions;
+    while (first->index != 0)
+        first = first->next;
+    while (seen.next[0] < 50)
+        shard_turn(fake.shard, 10 * 1000 * 1000);
+    int64_t paused_at = seen.next[0];
+    consumer_pause(first);
+    while (seen.next[1] < LOG_RECORDS || seen.next[2] < LOG_RECORDS)
+        shard_turn(fake.shard, 10 * 1000 * 1000);
+    cr_assert_eq(seen.next[0], paused_at);
+    cr_assert_eq(broker.forgotten, 1);
+    cr_assert_eq(broker.offsets[0], -1);
+    cr_assert_eq(broker.full, 1, "nobody else is named again for it");
+    consumer_seek(&consumer, first, paused_at);
     read_all();
     cr_assert(all_read());
     close_all();
