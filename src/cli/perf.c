@@ -58,6 +58,8 @@ static int check_options(struct cli *cli, const struct perf_options *o)
                          PERF_IN_FLIGHT_MAX);
     if (o->idempotent && o->acks != PRODUCE_ACKS_ALL)
         return cli_wrong(cli, "--idempotent needs --acks all.");
+    if (o->records_max && (o->idempotent || o->keyed || o->warmup_ms))
+        return cli_wrong(cli, "--records goes neither with --idempotent, --keyed nor a warm-up: say --warmup 0s.");
     if (o->keyed && (o->idempotent || o->retry_ms))
         return cli_wrong(cli, "--keyed goes neither with --idempotent nor with --retry.");
     if (o->idempotent && o->requests > 5)
@@ -365,6 +367,7 @@ static const struct cli_option produce_options[] = {
     NUMBER("rate", rate, 0, 0, "N", "records a second over all clients; 0: as fast as it goes (default)"),
     DURATION(10000, "how long is measured (default 10s)"),
     WARMUP,
+    NUMBER("records", records_max, 0, 0, "N", "ends after so many records, if the duration is not over before; with --warmup 0s"),
     NUMBER("clients", clients, 1, 1, "N", "connections (default 1)"),
     NUMBER("requests", requests, 5, 1, "N", "in flight on each connection (default 5)"),
     IDEMPOTENT,

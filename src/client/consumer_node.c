@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One broker's fetch session. A request names what changed since the last and what is not wanted any more; after any doubt it
-// names everything and the broker opens a new session.
+// One broker's fetch session. A request names what changed since the last and what is not wanted any more; after any doubt
+// it names everything and the broker opens a new session.
 #include "client/consumer_node.h"
 
 #include <stdlib.h>

@@ -112,12 +112,7 @@ class Comparison:
             raise
         return broker
 
-    def fill_memory(self):
-        if self.memory:
-            self.memory.fill()
-
     def one_run(self, load, broker):
-        self.fill_memory()
         return nats.run_of(load)(load, broker) if broker.name == nats.NAME else load.run(broker)
 
     def run_once(self, load, broker):
@@ -228,8 +223,7 @@ class Comparison:
         out['beside'] = {words: worth(values) for metric, words, worth in row.beside
                          if (values := [run['weir'][metric] for run in counted if metric in run['weir']])}
         if row.alone and figures.get('weir'):
-            middle = statistics.median(figures['weir'])
-            out.update(weir=middle, verdict=(judge.WON if middle <= row.goal.own else judge.MISSED) if self.honest else None)
+            out.update(judge.judge_alone(row.goal, figures['weir']) if self.honest else {})
             return out
         peer = judge.best_peer(row.less, {n: v for n, v in figures.items() if n in brokers.HEAPS})
         if figures.get(nats.NAME):
@@ -256,7 +250,7 @@ class Comparison:
             figures += '  %s times better (%s to %s, %d pairs) than %s: %s' % (times[0], *sorted(times[1:], key=float),
                                                                               j['pairs'], row['peer'], word)
         elif row.get('verdict'):
-            figures += '  ' + row['verdict']
+            figures += '  (%.3g to %.3g): %s' % (row['low'], row['high'], row['verdict'])
         elif not row['figures']:
             figures = 'no figure: %s' % (row['gave_up'] or 'nothing was measured')
         elif self.honest and row['pairs'] < self.pairs:
@@ -308,12 +302,11 @@ class Comparison:
         peers = self.peers()
         stock.installed()
         self.out.mkdir(parents=True, exist_ok=True)
+        machine.warming = not self.options.smoke
         self.floor = {}
         self.described = self.about(peers)
         print('weir %s; %s; %s; %d pairs, %d s of warming' % (self.version, self.described['machine']['processor'],
                                                              self.described['cores'], self.pairs, self.warmup))
-        self.memory = None if self.options.smoke else machine.FullMemory(self.scratch)
-        self.fill_memory()
         self.measure_floor()
         self.recall()
         for name in rows.in_turn({row.load for row in self.wanted}):

@@ -54,6 +54,15 @@ def judge(goal, weir, peer):
             'beyond': bool(goal) and goal.met(low, goal.beyond) and goal.met(high, goal.beyond)}
 
 
+def judge_alone(goal, values):
+    """The same of figures that have nobody beside them: goal.own bounds them, and their interval decides."""
+    if len(values) < PAIRS_LEAST:
+        return {}
+    low, high = interval(values)
+    bound = Goal(goal.own, goal.own, goal.less)
+    return {'weir': statistics.median(values), 'low': low, 'high': high, 'verdict': verdict(bound, low, high)}
+
+
 def best_peer(less, figures):
     """Of a peer's variants, the name of the one with the best median. figures: {name: [figure of a pair]}."""
     known = {name: statistics.median(values) for name, values in figures.items() if values}

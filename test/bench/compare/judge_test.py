@@ -18,6 +18,13 @@ FOURFOLD = judge.Goal(4, 8, less=False)
 
 
 class Verdicts(unittest.TestCase):
+    def test_figures_with_nobody_beside_them_are_judged_by_their_interval(self):
+        goal = judge.Goal(1, 1, own=1.25)
+        self.assertEqual(judge.judge_alone(goal, [1.1, 1.2, 1.0, 1.1, 1.2, 1.0, 1.1])['verdict'], judge.WON)
+        self.assertEqual(judge.judge_alone(goal, [1.1, 1.5, 1.4, 1.1, 1.5, 1.0, 1.1])['verdict'], judge.UNDECIDED)
+        self.assertEqual(judge.judge_alone(goal, [1.5, 1.6, 1.5, 1.5, 1.6, 1.3, 1.4])['verdict'], judge.MISSED)
+        self.assertEqual(judge.judge_alone(goal, [1.0] * 6), {})
+
     def test_the_median_of_the_ratios_not_the_ratio_of_the_medians(self):
         got = judge.judge(HALF, [1, 2, 3, 4, 5, 6, 7], [10, 10, 10, 10, 10, 100, 100])
         self.assertEqual(got['ratio'], 0.1 * 2)

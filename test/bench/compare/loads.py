@@ -45,6 +45,8 @@ class Load:
 
 
 def perf(broker, *words, seconds=600):
+    if words[0] != 'consume':
+        machine.warm_memory()
     done = broker.ask('perf', *words, '--json', seconds=seconds)
     if done.returncode:
         raise Wrong('%s: weir perf %s: %s' % (broker.name, words[0], done.stderr.strip()[-300:]))
@@ -362,46 +364,48 @@ class Restart(Load):
 
 
 class ActivePartitions(Load):
-    """The same batches through 10 partitions and through many, all of which have been written to before: what making a
+    """A batch into each of many partitions, flat out, and as many equal ones through 10, all written to before: what making a
     partition's files costs is told by other rows. A row of weir against itself."""
 
-    title = '64 KiB batches through 10,000 partitions against 10'
+    batch, records = 64 << 10, 63
+
+    def __init__(self, sizes):
+        super().__init__(sizes)
+        self.title = '64 KiB batches flat out through %d partitions against 10' % sizes.partitions
 
     def lasts(self):
-        return 2 * self.sizes.bytes / 100e6 + 30
-
-    @staticmethod
-    def touch(broker, topic, count):
-        """A batch or more into each partition, one after the other: {'records', 'bytes'}."""
-        total, seconds = {'records': 0, 'bytes': 0}, count / 1000 + 0.5
-        while True:
-            sent = perf(broker, 'produce', '--topic', topic, '--rate', 63000, '--warmup', '0s', '--duration',
-                        '%dms' % (1000 * seconds))
-            for what in total:
-                total[what] += sent[what]
-            if sent['requests'] >= count:
-                return total
-            seconds *= 2        # making files took its time: the next run begins where they are there
-
-    def prepare(self, broker):
-        """The topics stay: files that are deleted are work for the kernel long after."""
-        self.topics = {}
-        for count in (10, self.sizes.partitions):
-            topic = fresh_topic(broker, count)
-            self.topics[count] = (topic, self.touch(broker, topic, count))
+        return self.sizes.partitions / 2000 + 5
 
     def prepares(self):
         return self.sizes.partitions / 400
 
+    def write(self, broker, topic):
+        sent = perf(broker, 'produce', '--topic', topic, '--batch-bytes', self.batch, '--records',
+                    self.sizes.partitions * self.records, '--warmup', '0s', '--duration', '120s')
+        if sent['requests'] != self.sizes.partitions:
+            raise Wrong('%s: %d batches are not one for each of %d partitions' % (broker.name, sent['requests'], self.sizes.partitions))
+        return sent
+
+    def prepare(self, broker):
+        """The topics stay: files that are deleted are work for the kernel long after. The first batch of a partition makes its log,
+        the second its indexes."""
+        self.topics = [(fresh_topic(broker, count), {'records': 0, 'bytes': 0}) for count in (10, self.sizes.partitions)]
+        for topic, held in self.topics:
+            for _ in range(3):
+                self.hold(held, self.write(broker, topic))
+
+    @staticmethod
+    def hold(held, sent):
+        for what in held:
+            held[what] += sent[what]
+
     def run(self, broker):
         cost = []
-        for topic, held in self.topics.values():
+        for topic, held in self.topics:
             before = broker.cpu_s()
-            sent = perf(broker, 'produce', '--topic', topic, '--rate', 100_000_000 // 1032, '--warmup', '0s', '--duration',
-                        '%dms' % (1000 * self.sizes.bytes / 100e6))
+            sent = self.write(broker, topic)
             middle = broker.cpu_s()
-            for what in held:
-                held[what] += sent[what]
+            self.hold(held, sent)
             read_back(broker, topic, held)
             cost.append((middle - before) / (sent['bytes'] / GB) + (broker.cpu_s() - middle) / (held['bytes'] / GB))
         open_files, limit = broker.open_files()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine under the comparison: which core is whose, time stolen by the hypervisor, memory that is full,
+"""The machine under the comparison: which core is whose, time stolen by the hypervisor, memory that was in use before,
 the page cache of a folder, and the floor that stands beside the figures."""
 
 import json
+import mmap
 import os
 import pathlib
 import platform
@@ -61,41 +62,16 @@ def describe():
             'load_average': os.getloadavg()[0]}
 
 
-class FullMemory:
-    """Keeps the page cache full, as it is where a broker has run for a day: what is written goes into pages that were in use
-    before. On a virtual machine the first use of a page is dear (3 s a GB instead of 0.3) and charged to whoever writes, and
-    what is freed may go back to the host at once, so that touching memory once before helps little. The pages are those of
-    a file that is one hole, twice as long as there is memory: nothing is read from a disk, and they are the first to make
-    room."""
+WARM = 2 << 30                  # more than a run writes, but for those that say so
+warming = True
 
-    block, slack = 4 << 20, 256 << 20
 
-    def __init__(self, folder):
-        self.total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-        self.at, self.level, self.buffer = 0, 0, bytearray(self.block)
-        path = pathlib.Path(folder) / 'hole'
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        path.unlink()
-        os.ftruncate(self.fd, 2 * self.total)
-
-    @staticmethod
-    def free():
-        with open('/proc/meminfo') as file:
-            return next(int(line.split()[1]) << 10 for line in file if line.startswith('MemFree:'))
-
-    def fill(self):
-        """Reads on until what is read takes the place of what was, unless no more is free than when that was so last (the kernel
-        leaves some free, and more in a zone it turns to last)."""
-        free, stalled = self.free(), 0
-        if free <= self.level + self.slack:
-            return
-        while stalled < 3:
-            for _ in range(self.slack // self.block):
-                os.preadv(self.fd, [self.buffer], self.at)
-                self.at = (self.at + self.block) % (2 * self.total - self.block)
-            before, free = free, self.free()
-            stalled = stalled + 1 if before - free < self.slack // 4 else 0
-        self.level = free
+def warm_memory():
+    """Right before whatever writes: touches memory and gives it back, so that no run pays for a page's first use. On a virtual
+    machine that is dear (3 to 10 s a GB instead of 0.3), charged to whoever writes, and what is freed goes back to the host
+    within seconds: to touch it once is not enough. The kernel hands out first what it got last."""
+    if warming:
+        mmap.mmap(-1, WARM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def disk_rate(folder, total):
@@ -144,6 +120,7 @@ def floor(programs, scratch, cores, times):
         return run_json(programs / 'floor', mode, path, *words)['cpu_s_per_gb']
     out = {}
     for _ in range(times):
+        warm_memory()
         for name, measure in (
                 ('echo_us_per_request', lambda: run_json(programs / 'floor', 'echo', 16, 1200, 1)['cpu_us_per_request']),
                 ('in_cpu_s_per_gb', lambda: cpu('in', 65536, 1000000000)),

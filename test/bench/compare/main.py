@@ -7,7 +7,7 @@
     tools/bench compare --report [JSON...]
 
 One run of each broker after the other, A B A B: same client (weir perf; rows by stock clients beside it), same topic
-settings, same flush policy, brokers pinned to one core and clients to the others, the page cache full. Before its first
+settings, same flush policy, brokers pinned to one core and clients to the others, memory touched before. Before its first
 pair a broker with a JVM gets 60 s of the same load; the first pair is dropped; a row has at least 7 pairs, and shows the
 median of the pairs' ratios with its 95 % bootstrap interval: won when all of it is at or better than the goal, missed when
 all of it is worse, else undecided. Pairs in which over 5 % of the time was stolen by the hypervisor, or whose records were

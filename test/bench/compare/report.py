@@ -59,7 +59,8 @@ def line(row, run, letter):
     beside += ['%s %s' % (words, with_unit(value, row['unit'])) for words, value in row.get('beside', {}).items()]
     judged = row.get('judged')
     if judged is None:          # of weir alone
-        cells = [with_unit(row['weir'], row['unit']), '', '', 'at most ' + with_unit(own, row['unit']), row['verdict']]
+        between = ' (%s to %s)' % (number(row['low']), number(row['high'])) if 'low' in row else ''
+        cells = [with_unit(row['weir'], row['unit']) + between, '', '', 'at most ' + with_unit(own, row['unit']), row['verdict']]
     else:
         times = [picture.label(picture.times(row, judged[key])) for key in ('ratio', 'low', 'high')]
         goal = [] if not row['goal'] else [number(picture.times(row, row['goal']))] + (['at most ' + with_unit(own, row['unit'])]
