@@ -121,10 +121,9 @@ void epoch_cache_cut_start(struct epoch_cache *c, int64_t offset)
         c->count -= drop;
         c->changed = true;
     }
-    if (c->count && c->entries[0].offset < offset) {
+    // Whoever opens the log cuts to its start again: for this alone the file need not be written, at each purge of each log.
+    if (c->count && c->entries[0].offset < offset)
         c->entries[0].offset = offset;
-        c->changed = true;
-    }
 }
 
 void epoch_cache_clear(struct epoch_cache *c)

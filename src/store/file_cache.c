@@ -47,19 +47,26 @@ static void file_cache_close(struct store_file *f)
     free(f);
 }
 
-// Closes the longest unused of a few unpinned files drawn at random; false when none of them is unpinned.
+// A log is asked for at each append and read, its indexes once a recovery point or by who begins to read: they go first.
+static bool file_cache_goes_before(const struct store_file *a, const struct store_file *b)
+{
+    bool a_is_log = a->kind == STORE_FILE_LOG, b_is_log = b->kind == STORE_FILE_LOG;
+    return a_is_log == b_is_log ? a->used_ns < b->used_ns : b_is_log;
+}
+
+// Closes one of a few unpinned files drawn at random; false when none of them is unpinned.
 static bool file_cache_evict(struct file_cache *c)
 {
-    struct store_file *oldest = NULL;
+    struct store_file *first = NULL;
     for (int i = 0; i < FILE_CACHE_DRAWS; i++) {
         struct store_file *f = c->slots[prng_below(&c->prng, c->count)];
-        if (f->pins == 0 && (!oldest || f->used_ns < oldest->used_ns))
-            oldest = f;
+        if (f->pins == 0 && (!first || file_cache_goes_before(f, first)))
+            first = f;
     }
-    if (!oldest)
+    if (!first)
         return false;
     c->evicted++;
-    file_cache_drop(oldest);
+    file_cache_drop(first);
     return true;
 }
 

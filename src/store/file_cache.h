@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Open files of logs, bounded by a share of the process's file limit. Full: one of the oldest among a few drawn at
-// random is closed (a cyclic scan over more files than fit then misses in proportion, not always). Pinned files are
+// Open files of logs, bounded by a share of the process's file limit. Full: of a few drawn at random an index is closed, or
+// the longest unused (a cyclic scan over more files than fit then misses in proportion, not always). Pinned files are
 // never closed by the cache; a deleted log's pinned file lives on without an owner until its last unpin.
 #pragma once
 

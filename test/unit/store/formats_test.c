@@ -125,6 +125,7 @@ Test(epoch_cache, answers_as_kip_101_asks)
     cr_assert(!c.changed, "its first batch is where it was begun");
     epoch_cache_cut_start(&c, 15);
     cr_assert_eq(c.entries[0].offset, 15);
+    cr_assert(!c.changed, "the log's own start says so, too");
     epoch_cache_cut_end(&c, 20);
     cr_assert_eq(epoch_cache_latest(&c), 2);
     epoch_cache_deinit(&c);
