@@ -20,7 +20,7 @@ from connection import Closed, Raw, batch                                       
 from pairs import Unavailable                                                       # noqa: E402
 
 KAFKA_VERSION = '4.4.0'
-TICK = os.sysconf('SC_CLK_TCK')
+CPU_CLOCK = 2                   # of a process, as clock ids are put together: what the scheduler gave it
 # Both get these; everything else is at its default, which is the same in both.
 SETTINGS = ['log.segment.delete.delay.ms=1000', 'log.retention.check.interval.ms=60000']
 
@@ -150,13 +150,9 @@ class Broker:
         return [process.pid for process in self.processes if process]
 
     def cpu_s(self):
-        """Processor seconds of all nodes, user and system, threads that ended included."""
-        total = 0
-        for pid in self.pids():
-            with open('/proc/%d/stat' % pid) as file:
-                words = file.read().rsplit(')', 1)[1].split()
-            total += int(words[11]) + int(words[12])
-        return total / TICK
+        """Processor seconds of all nodes, user and system, threads that ended included. Of the process's own clock
+        (clock_getcpuclockid(3)), because /proc counts in hundredths of a second."""
+        return sum(time.clock_gettime((~pid << 3) | CPU_CLOCK) for pid in self.pids())
 
     def resident_bytes(self):
         total = 0

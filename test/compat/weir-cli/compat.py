@@ -202,6 +202,12 @@ def case_perf():
     back = json.loads(run('perf', 'consume', *keyed, '--check-crc'))
     assert spread['records'] == back['records'] > 0 and spread['bytes'] == back['bytes'], (spread, back)
     assert spread['records'] >= 6 * spread['requests'], spread      # a batch for each partition in one request
+    counted = ('--topic', which + '-counted', '--json')
+    few = json.loads(run('perf', 'produce', *counted, '--partitions', 4, '--records', 1001, '--warmup', '0s'))
+    back = json.loads(run('perf', 'consume', *counted, '--check-crc', '--duration', '20s'))
+    assert few['records'] == back['records'] == 1001, (few, back)
+    said = run('perf', 'produce', '--topic', which, '--records', 10, code=2)
+    assert '--warmup 0s' in said, said
     with Raw(leader_of(which)) as c:
         end = c.end(which)
     assert end > 1000, '%d records' % end
