@@ -57,11 +57,11 @@ class PastRetention(loads.Load):
             before, records = now, records + sent['records']
             worst = max(worst, sent['latency_us']['max'] / 1000)
             quantile.append(sent['latency_us']['p99.9'] / 1000)
-        start, end = offsets(broker, topic)
         bound = self.retention + 2 * self.segment
-        until = time.monotonic() + 15
+        until = time.monotonic() + 45       # Kafka looks for the first time 30 s after its start
         while self.held(broker, topic) > bound and time.monotonic() < until:
             time.sleep(0.2)
+        start, end = offsets(broker, topic)
         if end != records or self.held(broker, topic) > bound or (start == 0 and records * 1032 > 2 * bound):
             raise Wrong('%s: %d records acknowledged, offsets %d to %d, %d MB held' % (broker.name, records, start, end,
                                                                                      self.held(broker, topic) >> 20))
