@@ -62,7 +62,7 @@ def describe():
             'load_average': os.getloadavg()[0]}
 
 
-WARM = 2 << 30                  # more than a run writes, but for those that say so
+WARM = 2 << 30                  # more than most runs write
 warming = True
 
 
@@ -71,7 +71,9 @@ def warm_memory():
     machine that is dear (3 to 10 s a GB instead of 0.3), charged to whoever writes, and what is freed goes back to the host
     within seconds: to touch it once is not enough. The kernel hands out first what it got last."""
     if warming:
-        mmap.mmap(-1, WARM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+        with open('/proc/meminfo') as file:
+            available = next(int(line.split()[1]) << 10 for line in file if line.startswith('MemAvailable:'))
+        mmap.mmap(-1, min(WARM, available // 4 + 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def disk_rate(folder, total):

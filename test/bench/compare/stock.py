@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import loads
+import machine
 from brokers import COMPAT, KAFKA_VERSION
 from pairs import Unavailable, Wrong
 
@@ -48,6 +49,7 @@ class Kcat(loads.Load):
             for number in range(self.sizes.records):
                 file.write('%0100d\n' % number)
             file.flush()
+            machine.warm_memory()
             before = broker.cpu_s()
             prefix = broker.cores.prefix(broker.cores.clients) + ['kcat', '-q', '-b', broker.bootstrap, '-t', topic]
             run(prefix + ['-P', '-l', file.name])
@@ -68,6 +70,7 @@ class KafkaPerfTest(loads.Load):
 
     def run(self, broker):
         topic = loads.fresh_topic(broker)
+        machine.warm_memory()
         before, count = broker.cpu_s(), self.sizes.records
         said = run(java(broker, 'org.apache.kafka.tools.ProducerPerformance', '--topic', topic, '--num-records', count,
                         '--record-size', 100, '--throughput', -1, '--producer-props', 'bootstrap.servers=' + broker.bootstrap))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "model/kerr.h"
+#include "quorum_ask.h"
 #include "wire/messages.h"
 
 struct rig rig;
@@ -116,26 +117,10 @@ void rig_forget(void)
 
 // ------------------------------------------------------------------------------------------------ topics
 
-struct ask {
-    struct quorum_op op;
-    struct arena arena;
-    bool done;
-    enum rc rc;
-};
-
-static void asked(struct quorum_op *op, enum rc rc)
-{
-    struct ask *a = container_of(op, struct ask, op);
-    a->rc = rc;
-    a->done = true;
-}
-
 static void decide(enum controller_kind kind, const void *request, void *answer)
 {
-    struct ask a = {0};
-    arena_init(&a.arena, 64 << 20, NULL, 0);
-    a.op = (struct quorum_op){.kind = (int)kind, .request = request, .answer = answer, .arena = &a.arena, .done = asked};
-    quorum_submit(rig.e->quorum, rig.e->shards[0].shard, &a.op);
+    struct ask a;
+    ask_begin(&a, rig.e->quorum, rig.e->shards[0].shard, kind, request, answer);
     rig_turn_until(&a.done);
     cr_assert_eq(a.rc, RC_OK);
     arena_deinit(&a.arena);

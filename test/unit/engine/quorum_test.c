@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/quorum.h"
+#include "quorum_ask.h"
 #include "wire/messages.h"
 
 // One node of one shard in a folder of its own.
@@ -119,28 +120,6 @@ static void node_start(struct node *n)
     node_register(n);
 }
 
-struct ask {
-    struct quorum_op op;
-    struct arena arena;
-    bool done;
-    enum rc rc;
-};
-
-static void asked(struct quorum_op *op, enum rc rc)
-{
-    struct ask *a = container_of(op, struct ask, op);
-    a->rc = rc;
-    a->done = true;
-}
-
-static void ask_begin(struct node *n, struct ask *a, enum controller_kind kind, const void *request, void *answer)
-{
-    *a = (struct ask){0};
-    arena_init(&a->arena, 64 << 20, NULL, 0);
-    a->op = (struct quorum_op){.kind = (int)kind, .request = request, .answer = answer, .arena = &a->arena, .done = asked};
-    quorum_submit(n->q, &n->group.shards[0], &a->op);
-}
-
 static void create_topic(struct node *n, const char *name, int32_t partitions, int16_t expected)
 {
     struct create_topics_request in;
@@ -154,7 +133,7 @@ static void create_topic(struct node *n, const char *name, int32_t partitions, i
     in.topics = &topic;
     in.topics_count = 1;
     struct ask a;
-    ask_begin(n, &a, CONTROLLER_CREATE_TOPICS, &in, &out);
+    ask_begin(&a, n->q, &n->group.shards[0], CONTROLLER_CREATE_TOPICS, &in, &out);
     turns(n, &a.done);
     cr_assert_eq(a.rc, RC_OK);
     cr_assert_eq(out.topics[0].error_code, expected, "%.*s", (int)out.topics[0].error_message.n,
@@ -235,7 +214,7 @@ Test(quorum, requests_that_wait_are_decided_together_and_in_order)
     static struct controller_producer_ids ids[COUNT];
     for (int i = 0; i < COUNT; i++) {
         ids[i] = (struct controller_producer_ids){.node = 1, .broker_epoch = n.registration.broker_epoch};
-        ask_begin(&n, &asks[i], CONTROLLER_PRODUCER_IDS, &ids[i], &ids[i]);
+        ask_begin(&asks[i], n.q, &n.group.shards[0], CONTROLLER_PRODUCER_IDS, &ids[i], &ids[i]);
     }
     for (int i = 0; i < COUNT; i++) {
         turns(&n, &asks[i].done);
@@ -246,14 +225,14 @@ Test(quorum, requests_that_wait_are_decided_together_and_in_order)
     cr_assert_leq(n.reader.image->index, before + 2, "one batch, or two");
     struct controller_producer_ids stale = {.node = 1, .broker_epoch = 1};
     struct ask a;
-    ask_begin(&n, &a, CONTROLLER_PRODUCER_IDS, &stale, &stale);
+    ask_begin(&a, n.q, &n.group.shards[0], CONTROLLER_PRODUCER_IDS, &stale, &stale);
     turns(&n, &a.done);
     cr_assert_eq(a.rc, RC_STALE_BROKER_EPOCH);
     node_close(&n);
     // Ids are given once in a cluster's life.
     node_start(&n);
     stale.broker_epoch = n.registration.broker_epoch;
-    ask_begin(&n, &a, CONTROLLER_PRODUCER_IDS, &stale, &stale);
+    ask_begin(&a, n.q, &n.group.shards[0], CONTROLLER_PRODUCER_IDS, &stale, &stale);
     turns(&n, &a.done);
     cr_assert_eq(stale.first, COUNT * PRODUCER_ID_BLOCK);
     node_close(&n);
@@ -589,7 +568,7 @@ Test(quorum, a_request_past_its_deadline_is_answered)
                               .answer = &ids,
                               .arena = &a.arena,
                               .deadline_ns = 1,
-                              .done = asked};
+                              .done = ask_done};
     quorum_submit(n.q, &n.group.shards[0], &a.op);
     turns(&n, &a.done);
     cr_assert_eq(a.rc, RC_TIMED_OUT);
@@ -607,7 +586,7 @@ Test(quorum, a_sign_of_life_of_who_is_not_there_is_not_waited_for)
     uint64_t echoes[2] = {9, 9};
     struct quorum_confirm confirm = {.nodes = others, .echoes = echoes, .count = 2};
     struct ask a = {0};
-    a.op = (struct quorum_op){.kind = QUORUM_CONFIRM, .answer = &confirm, .done = asked};
+    a.op = (struct quorum_op){.kind = QUORUM_CONFIRM, .answer = &confirm, .done = ask_done};
     quorum_submit(n.q, &n.group.shards[0], &a.op);
     cr_assert_not(a.done, "never inside the call");
     turns(&n, &a.done);
