@@ -2,6 +2,7 @@
 """Starting, watching, killing and stopping a weir of one's own."""
 
 import os
+import random
 import resource
 import signal
 import socket
@@ -10,11 +11,25 @@ import subprocess
 import time
 
 
+handed_out = set()
+
+
 def free_port():
-    """A port of loopback that nothing listens on now; the same number serves over restarts."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
+    """A port of loopback that nothing listens on now; the same number serves over restarts. Never the same twice, and none
+    that the kernel gives to an outgoing connection: a node that dials a peer not yet there would take its port otherwise."""
+    with open('/proc/sys/net/ipv4/ip_local_port_range') as file:
+        first_outgoing = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10000, first_outgoing)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        if port not in handed_out:
+            handed_out.add(port)
+            return port
 
 
 class Server:

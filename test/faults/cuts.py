@@ -18,6 +18,10 @@ from network import Network, on_a_network
 
 SESSION_S = 3
 SETTINGS = ['broker.session.timeout.ms=%d' % (SESSION_S * 1000), 'broker.heartbeat.interval.ms=750']
+ELECTION_S = 1          # controller.quorum.election.timeout.ms
+# A new controller leaves the session of who led half its time at least. Its election takes up to two timeouts when both
+# wait long, and as much again when the first round has no winner, which chance allows.
+GOES_ON_S = 2 * 2 * ELECTION_S + SESSION_S / 2
 GRACE_S = 0.3           # what was on its way when the cut came
 HEALED_S = 20
 MEMORY_MIB = 24         # what a cut-off node may take more under the load of these cases
@@ -132,7 +136,7 @@ class Split:
                     self.grown >> 10))
 
 
-def separated(weir, count, small, cut, controller=None, most_s=SESSION_S + 0.5, hold_s=4.0):
+def separated(weir, count, small, cut, controller=None, most_s=GOES_ON_S, hold_s=4.0):
     """A Split of so many nodes by cut(network, small, large), checked."""
     with Network(count) as network, Apart(weir, network, count) as cluster:
         split = Split(cluster, small, controller)
@@ -167,7 +171,7 @@ def speaks_to_nobody(weir):
 @on_a_network
 def hears_nobody(weir):
     """One-way: everybody hears leader and controller, who hear nobody, until they step down for want of answers."""
-    return separated(weir, 3, [1], lambda network, small, large: [network.mute(n, 1) for n in large], most_s=SESSION_S + 1.5)
+    return separated(weir, 3, [1], lambda network, small, large: [network.mute(n, 1) for n in large], most_s=GOES_ON_S + ELECTION_S)
 
 
 @on_a_network

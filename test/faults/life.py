@@ -126,12 +126,14 @@ def stop_before_joining(weir):
             commands = [[weir, 'server', '--id', str(node), '--peers', peers, '--listen', '127.0.0.1:%d' % free_port(), '--data',
                          os.path.join(folder, str(node)), '--shards', shards] for node in (1, 2)]
             for lives in (commands, commands[:1]):
-                processes = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in lives]
+                with open(os.path.join(folder, 'log'), 'ab') as log:
+                    processes = [subprocess.Popen(c, stdout=log, stderr=subprocess.STDOUT) for c in lives]
                 time.sleep(1.5)
                 for process in processes:
                     process.terminate()
                 codes = [process.wait(20) for process in processes]
-                assert not any(codes), '%s shards, %d nodes: exit codes %s' % (shards, len(lives), codes)
+                with open(log.name) as text:
+                    assert not any(codes), '%s shards, %d nodes: exit codes %s: %s' % (shards, len(lives), codes, text.read()[-2000:])
 
 
 def refusals(weir):
