@@ -12,6 +12,7 @@ import time
 
 
 handed_out = set()
+share = [0, 1]      # k and n: of n processes that draw ports side by side this is the k-th
 
 
 def free_port():
@@ -20,7 +21,7 @@ def free_port():
     with open('/proc/sys/net/ipv4/ip_local_port_range') as file:
         first_outgoing = int(file.read().split()[0])
     while True:
-        port = random.randrange(10000, first_outgoing)
+        port = random.randrange(10000 + share[0], first_outgoing, share[1])
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
