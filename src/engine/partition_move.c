@@ -2,6 +2,7 @@
 //
 // The moves of a shard, step by step; see partition_move.h.
 #include "engine/partition_move_core.h"
+#include "engine/replica.h"
 
 #include <stdlib.h>
 
@@ -62,6 +63,7 @@ void move_release(struct partition_move *m)
         return;
     m->holds = false;
     partition_appends_resume(m->p);
+    replica_starts_look(m->p);
 }
 
 void move_chunk_drop(struct partition_move *m)

@@ -107,7 +107,7 @@ static void start_raised(struct plog_start_op *op, enum rc rc)
 {
     struct replica *r = container_of(op, struct replica, start_op);
     r->raising = false;
-    if (rc == RC_OK)
+    if (rc == RC_OK && !(r->p && partition_move_holds(r->p))) // else the folder it moves to is still to be told
         r->start_before = OFFSET_NONE;
     // One that a full disk refused is tried again with the leader's next answer; a folder that failed is told elsewhere.
     if (!r->p)
@@ -127,6 +127,8 @@ static bool raise_start(struct replica *r)
         to = start;
     if (r->raising) // since an earlier role; its end looks again
         return true;
+    if (partition_move_holds(r->p)) // with the leader's next answer
+        return false;
     if (to == start && r->start_before == OFFSET_NONE)
         return false;
     if (r->start_before == OFFSET_NONE)

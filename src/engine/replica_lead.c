@@ -188,8 +188,7 @@ static void lead_more(struct replica *r, bool late)
 void replica_lead_more(struct replica *r)
 {
     lead_more(r, false);
-    if (!list_empty(&r->p->starts))
-        replica_starts_look(r);
+    replica_starts_look(r->p);
 }
 
 static void lag_due(struct shard_timer *t)
