@@ -115,7 +115,6 @@ static void engine_settle_run(struct engine_call *c)
     for (struct list_node *n = list_first(&es->all); n; n = list_next(&es->all, n)) {
         struct partition *p = list_entry(n, struct partition, all_link);
         partition_fail_appends(p, RC_NOT_LEADER_OR_FOLLOWER);
-        replica_starts_fail(p, RC_NOT_LEADER_OR_FOLLOWER);
         partition_tell_anew(p);
         replica_end(p); // fetchers end when what they carry is in the logs
     }

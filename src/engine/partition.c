@@ -284,7 +284,6 @@ void partition_doom(struct partition *p, enum rc rc)
     partition_opening_leave(p);
     coordinator_forget(p);
     partition_fail_appends(p, rc);
-    replica_starts_fail(p, rc);
     partition_tell_anew(p);
     replica_end(p);
     if (!es->doomed_job.started)

@@ -253,6 +253,7 @@ void replica_log_ready(struct partition *p)
 void replica_end(struct partition *p)
 {
     struct replica *r = p->replica;
+    replica_starts_fail(p, RC_NOT_LEADER_OR_FOLLOWER); // without replicas, too: they wait for the end of a move
     if (!r)
         return;
     lead_end(r);

@@ -69,14 +69,13 @@ void replica_appended(struct partition *p);
 // op is written and asks for acks=all. RC_AGAIN: it waits for the watermark and is finished then, or when its time is
 // up. Else how to finish it now.
 enum rc replica_wait(struct partition *p, struct partition_append *op);
-// s->offset is the log start here, durably. RC_AGAIN: not yet of every replica that is in the ISR or alive, or of the folder
-// that the log is about to be moved to; s->followed()
-// comes when it is (RC_OK), when s->timeout_ms are over (RC_REQUEST_TIMED_OUT: it stays raised all the same), or when this
-// node does not lead any more. Else how to finish it now.
+// s->offset is the log start here, durably. RC_AGAIN: not yet of every replica that is in the ISR or alive, or not of the
+// folder that the log is about to be in; s->followed() comes when it is (RC_OK), when s->timeout_ms are over
+// (RC_REQUEST_TIMED_OUT: it stays raised all the same), or when this node does not lead any more, stops, or gives the
+// partition up (RC_NOT_LEADER_OR_FOLLOWER). Else how to finish it now.
 enum rc replica_wait_start(struct partition *p, struct partition_start *s);
-// Those that wait: what they wait for may have come; or it never will.
+// Something changed of the replicas, or a move is over: who waits so looks again.
 void replica_starts_look(struct partition *p);
-void replica_starts_fail(struct partition *p, enum rc rc);
 // The lowest log start of those replicas, as far as they have said; OFFSET_NONE: one has not, or this node does not lead.
 int64_t replica_low_watermark(const struct partition *p);
 // RC_NOT_ENOUGH_REPLICAS: acks=all cannot be taken now.

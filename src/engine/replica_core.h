@@ -17,7 +17,8 @@ void replica_change_forget(struct replica *r);
 void replica_fail_waiting(struct partition *p, enum rc rc);
 
 // ---- replica_start.c
-// Something changed of r's replicas: who waits for them looks again.
+// Who waits for a log start to be everywhere is answered with rc.
+void replica_starts_fail(struct partition *p, enum rc rc);
 
 // ---- replica_follow.c
 // A new beginning of the log that was asked of a follower and not done yet is done. RC_AGAIN: it is on its way, or readers
