@@ -22,7 +22,7 @@ void checkpoint_encode(const struct checkpoint_record *r, uint8_t out[CHECKPOINT
     put_be64(out + 32, (uint64_t)r->segment_base);
     put_be32(out + 40, r->position);
     put_be32(out + 44, (uint32_t)r->leader_epoch);
-    put_be64(out + 48, r->boot);
+    put_be64(out + 48, r->flags & CHECKPOINT_FLAG_TIMED ? (uint64_t)r->timestamp : r->boot);
     put_be64(out + CHECKPOINT_HASH_AT, XXH3_64bits(out, CHECKPOINT_HASH_AT));
 }
 
@@ -40,8 +40,11 @@ enum rc checkpoint_decode(const uint8_t in[CHECKPOINT_RECORD_BYTES], struct chec
         .segment_base = (int64_t)be64(in + 32),
         .position = be32(in + 40),
         .leader_epoch = (int32_t)be32(in + 44),
-        .boot = be64(in + 48),
     };
+    if (r->flags & CHECKPOINT_FLAG_TIMED)
+        r->timestamp = (int64_t)be64(in + 48);
+    else
+        r->boot = be64(in + 48);
     memcpy(r->id.topic_id.b, in + 8, 16);
     return RC_OK;
 }

@@ -5,7 +5,8 @@
 // meaning: log_dir.c keeps the live entries and says what to write again.
 //
 // Record, 64 bytes, big-endian: u8 type, u8 version, u16 flags, i32 partition, 16 bytes topic id, i64 offset,
-// i64 segment base, u32 position, i32 leader epoch, u64 reserved (boot hash in BOOT), u64 XXH3 of the 56 bytes before.
+// i64 segment base, u32 position, i32 leader epoch, u64 (BOOT: boot hash; with the flag TIMED: i64 timestamp; else 0),
+// u64 XXH3 of the 56 bytes before.
 #pragma once
 
 #include <stdbool.h>
@@ -37,6 +38,7 @@ enum {
     CHECKPOINT_FLAG_CLEAN = 1, // RECOVERY_POINT, MARK: nothing follows
     CHECKPOINT_FLAG_RESET = 2, // RECOVERY_POINT: the log was cut; marks past it are void
     CHECKPOINT_FLAG_BEGINS = 4, // RECOVERY_POINT: the log begins there, nothing that came before is part of it
+    CHECKPOINT_FLAG_TIMED = 8,  // RECOVERY_POINT, MARK: with the greatest timestamp of the segment, which the last batch has
 };
 
 struct checkpoint_record {
@@ -47,7 +49,8 @@ struct checkpoint_record {
     int64_t segment_base;
     uint32_t position;
     int32_t leader_epoch;
-    uint64_t boot;
+    uint64_t boot;     // of BOOT
+    int64_t timestamp; // with FLAG_TIMED
 };
 
 struct checkpoint {

@@ -77,6 +77,8 @@ enum rc plog_future_seal(struct plog *f, struct plog *l)
     if (rc == RC_OK)
         rc = future_copy_epochs(f, l);
     if (rc == RC_OK)
+        rc = plog_write_indexes(f); // all of them: its record says no more than where it ends
+    if (rc == RC_OK)
         rc = plog_write_derived(f);
     if (rc == RC_OK)
         rc = future_copy_producers(f, l);

@@ -189,7 +189,7 @@ enum rc plog_rest(struct plog *l)
         rc = plog_put_mark(l);
     plog_put_high_watermark(l);
     if (rc == RC_OK)
-        rc = plog_tails_write(l, &l->active);
+        rc = plog_write_indexes(l);
     if (rc) // what is gathered in memory must stay there
         return rc;
     free(l->active.index.p);

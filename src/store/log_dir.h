@@ -66,6 +66,8 @@ struct log_dir_mark {
     int64_t segment_base;
     uint32_t position; // in that segment
     int32_t leader_epoch;
+    bool timed;        // the last batch before it has the greatest timestamp of its segment, and this is it
+    int64_t timestamp; // when timed: what the time index need not hold
 };
 
 // What the checkpoint knows of one partition.

@@ -111,7 +111,14 @@ static void log_dir_boot_apply(struct log_dir *d, uint64_t boot)
 
 static void log_dir_partition_apply(struct log_dir *d, struct log_dir_entry *e, const struct checkpoint_record *r)
 {
-    struct log_dir_mark mark = {r->offset, r->segment_base, r->position, r->leader_epoch};
+    const struct log_dir_mark mark = {
+        .offset = r->offset,
+        .segment_base = r->segment_base,
+        .position = r->position,
+        .leader_epoch = r->leader_epoch,
+        .timed = (r->flags & CHECKPOINT_FLAG_TIMED) != 0,
+        .timestamp = r->timestamp,
+    };
     (void)d;
     switch ((enum checkpoint_type)r->type) {
     case CHECKPOINT_RECOVERY_POINT:
@@ -211,12 +218,13 @@ static struct checkpoint_record record_of_mark(enum checkpoint_type type, const 
 {
     return (struct checkpoint_record){
         .type = (uint8_t)type,
-        .flags = e->clean ? CHECKPOINT_FLAG_CLEAN : 0,
+        .flags = (uint16_t)((e->clean ? CHECKPOINT_FLAG_CLEAN : 0) | (m->timed ? CHECKPOINT_FLAG_TIMED : 0)),
         .id = e->id,
         .offset = m->offset,
         .segment_base = m->segment_base,
         .position = m->position,
         .leader_epoch = m->leader_epoch,
+        .timestamp = m->timestamp,
     };
 }
 

@@ -111,8 +111,11 @@ enum rc plog_cut_txn_index(struct plog *l, int64_t segment_base, int64_t end);
 
 // ---- recovery_point.c
 struct log_dir_mark plog_mark_here(const struct plog *l);
-// Writes what recovery needs besides the log itself, as of the written end: indexes, epochs, producer snapshot.
+// Writes what recovery needs besides the log itself and plog_mark_here(), as of the written end: epochs, producer snapshot,
+// and the indexes, unless only a few entries are missing.
 enum rc plog_write_derived(struct plog *l);
+// The indexes, every entry.
+enum rc plog_write_indexes(struct plog *l);
 // The producer snapshot at the written end, when there is anything to keep.
 enum rc plog_write_snapshot(struct plog *l);
 // Moves the recovery point back to `at`, durably, before anything past it is cut. RC_AGAIN: it is on its way to the shard

@@ -65,8 +65,9 @@ static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r
     enum rc rc = plog_file(l, kind, l->active.base_offset, 0, &file);
     if (rc == RC_NOT_FOUND) {
         // The offset index is made by its first entry: a young segment has none, and one that was lost shows by how far
-        // it would have to reach.
-        *whole = kind == STORE_FILE_INDEX;
+        // it would have to reach. A point may have left out both.
+        *whole = kind == STORE_FILE_INDEX || (r->from.timed && l->active.index.file_bytes == 0 &&
+                                              r->from.position < l->store->config.index_waits_bytes);
         return RC_OK;
     }
     if (rc == RC_OK)
@@ -91,6 +92,7 @@ static enum rc recovery_load_index(struct plog *l, const struct plog_recovery *r
         if (kind == STORE_FILE_INDEX && e.position < r->from.position && e.relative < offset_end &&
             (e.position > 0 || keep == 1)) {
             t->last_key = e.relative;
+            l->active.index_written = e.position;
             l->active.bytes_since_index = r->from.position - e.position;
             break;
         }
@@ -149,12 +151,16 @@ static enum rc recovery_load_active(struct plog *l, struct plog_recovery *r, boo
     enum rc rc = recovery_load_index(l, r, STORE_FILE_INDEX, &l->active.index, &whole_index);
     if (rc == RC_OK)
         rc = recovery_load_index(l, r, STORE_FILE_TIME_INDEX, &l->active.time_index, &whole_time);
+    if (rc == RC_OK && r->from.timed && r->from.timestamp > l->active.timestamp_max) {
+        l->active.timestamp_max = r->from.timestamp;
+        l->active.timestamp_max_offset = r->from.offset - 1;
+    }
     if (rc == RC_OK && r->segments[r->current].has_txn_index)
         rc = plog_cut_txn_index(l, l->active.base_offset, r->from.offset);
     if (rc == RC_OK)
         rc = recovery_probe_index(l, &whole_index);
-    // A mark always leaves the greatest timestamp in the time index. An index that ends far before the point has lost
-    // entries: between two of them lies the interval and one batch.
+    // A mark has the greatest timestamp or leaves it in the time index. An index that ends far before the point has lost
+    // entries: between two of them lies the interval and one batch, and behind the last what a point leaves out.
     bool far = l->active.bytes_since_index > 4 * (uint64_t)l->config->index_interval_bytes + (2u << 20);
     if (r->from.position > 0)
         *whole = whole_index && whole_time && !far && l->active.timestamp_max_offset != OFFSET_NONE;

@@ -6,7 +6,7 @@
 // A recovery point at X is made in this order, and in no other:
 //
 //   1. plog_checkpoint():       everything below X is in the .log files (X is the written end)
-//   2. plog_write_derived():    indexes, epochs and producer snapshot up to X are written
+//   2. plog_write_derived():    epochs and producer snapshot up to X are written, and indexes but for a few entries
 //   3. LOG_DIR_SYNC:            one sync of the whole file system makes 1 and 2 durable, names included
 //   4. plog_checkpoint_synced(): only when it succeeded, the checkpoint is moved to X
 //
@@ -19,11 +19,15 @@
 
 struct log_dir_mark plog_mark_here(const struct plog *l)
 {
+    const struct segment_active *a = &l->active;
+    const bool timed = a->timestamp_max_offset != OFFSET_NONE && a->timestamp_max_offset == l->written - 1;
     return (struct log_dir_mark){
         .offset = l->written,
-        .segment_base = l->active.base_offset,
-        .position = l->active.bytes,
+        .segment_base = a->base_offset,
+        .position = a->bytes,
         .leader_epoch = epoch_cache_latest(&l->epochs),
+        .timed = timed,
+        .timestamp = timed ? a->timestamp_max : 0,
     };
 }
 
@@ -115,15 +119,21 @@ enum rc plog_write_snapshot(struct plog *l)
 }
 
 // The greatest timestamp so far goes to the time index, so that recovery need not look for it below the mark.
-static enum rc plog_write_indexes(struct plog *l)
+enum rc plog_write_indexes(struct plog *l)
 {
     enum rc rc = plog_put_time_index(l, &l->active);
     return rc ? rc : plog_tails_write(l, &l->active);
 }
 
+static bool plog_indexes_can_wait(const struct plog *l)
+{
+    const struct segment_active *a = &l->active;
+    return a->bytes - a->index_written < l->store->config.index_waits_bytes && plog_mark_here(l).timed;
+}
+
 enum rc plog_write_derived(struct plog *l)
 {
-    enum rc rc = plog_write_indexes(l);
+    enum rc rc = plog_indexes_can_wait(l) ? RC_OK : plog_write_indexes(l);
     if (rc == RC_OK)
         rc = plog_write_epochs(l);
     if (rc == RC_OK)
@@ -136,12 +146,13 @@ static struct checkpoint_record plog_record(const struct plog *l, enum checkpoin
 {
     return (struct checkpoint_record){
         .type = (uint8_t)type,
-        .flags = clean ? CHECKPOINT_FLAG_CLEAN : 0,
+        .flags = (uint16_t)((clean ? CHECKPOINT_FLAG_CLEAN : 0) | (at->timed ? CHECKPOINT_FLAG_TIMED : 0)),
         .id = l->id,
         .offset = at->offset,
         .segment_base = at->segment_base,
         .position = at->position,
         .leader_epoch = at->leader_epoch,
+        .timestamp = at->timestamp,
     };
 }
 

@@ -217,7 +217,7 @@ static enum rc rebuild_begin(struct plog *l, struct plog_recovery *r, struct seg
     index_tail_deinit(&a->index);
     index_tail_deinit(&a->time_index);
     a->base_offset = base_offset;
-    a->bytes = a->bytes_since_index = 0;
+    a->bytes = a->bytes_since_index = a->index_written = 0;
     a->timestamp_max = TIMESTAMP_NONE;
     a->timestamp_max_offset = OFFSET_NONE;
     a->index.last_key = a->time_index.last_key = -1;

@@ -362,7 +362,8 @@ enum rc plog_truncate(struct plog *l, int64_t offset)
     // there, so that everything derived follows from the batches that stay. It never goes forward: of what lies behind
     // it neither the bytes nor the file of the epochs are known to be on the disk.
     int64_t from = l->recovery_base < s.base_offset ? plog_segment_of(l, l->recovery_base).base_offset : s.base_offset;
-    const struct log_dir_mark at = {from, from, 0, epoch_cache_at(&l->epochs, from - 1)};
+    const struct log_dir_mark at = {
+        .offset = from, .segment_base = from, .leader_epoch = epoch_cache_at(&l->epochs, from - 1)};
     if (plog_is_pinned_from(l, from))
         return RC_AGAIN;
     plog_lower_high_watermark(l, h.base_offset < offset ? h.base_offset : offset);

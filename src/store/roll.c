@@ -130,9 +130,12 @@ static enum rc plog_index_beside_time(struct plog *l, struct segment_active *a)
 
 enum rc plog_tails_write(struct plog *l, struct segment_active *a)
 {
+    const uint32_t last = a->index.bytes ? be32(a->index.p + a->index.bytes - 4) : a->index_written;
     enum rc rc = plog_tail_write(l, a->base_offset, &a->index, plog_index_kind(a));
-    if (rc == RC_OK)
-        rc = plog_index_beside_time(l, a);
+    if (rc)
+        return rc;
+    a->index_written = last;
+    rc = plog_index_beside_time(l, a);
     return rc ? rc : plog_tail_write(l, a->base_offset, &a->time_index, plog_time_index_kind(a));
 }
 

@@ -47,6 +47,7 @@ struct segment_active {
     int64_t made_ms;         // wall time of its creation
     int64_t jitter_ms;       // subtracted from segment.ms
     struct index_tail index, time_index;
+    uint32_t index_written; // position of the last entry that is in the file of the index, 0: there is none
     bool made;
     bool beside; // its indexes are built again, beside those that are there
 };

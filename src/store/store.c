@@ -17,6 +17,7 @@ const struct store_config STORE_CONFIG_DEFAULT = {
     .unsynced_log_bytes_max = 64u << 20,
     .unsynced_bytes_max = 256u << 20,
     .mark_bytes = 8u << 20,
+    .index_waits_bytes = 512u << 10,
     .producers_max = 100000,
     .producer_expiry_ms = INT64_C(86400000),
     .compact = COMPACT_CONFIG_DEFAULT,

@@ -26,6 +26,11 @@ struct store_config {
     uint64_t unsynced_log_bytes_max; // a recovery point is made past this: 64 MiB
     uint64_t unsynced_bytes_max;     // over all logs of the shard: 256 MiB
     uint64_t mark_bytes;             // a written mark is made past this: 8 MiB
+    // A recovery point leaves so much of a segment without an index: 512 KiB, 0 nothing. The entries gathered for it are
+    // written with those that follow, or when the log rests or begins another segment; lost in a crash they leave the index
+    // that much sparser. With thousands of partitions a point comes for every batch or two, and two files written for each
+    // would cost as much as the log.
+    uint32_t index_waits_bytes;
     uint32_t producers_max;          // producer entries of the shard; the oldest idle ones are forgotten beyond it
     int64_t producer_expiry_ms;      // producer.id.expiration.ms
     struct compact_config compact;

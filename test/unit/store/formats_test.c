@@ -188,6 +188,11 @@ Test(checkpoint, record_survives_and_every_flipped_bit_is_seen)
     cr_assert_eq(checkpoint_decode(raw, &back), RC_OK);
     cr_assert(back.type == r.type && back.flags == r.flags && topic_partition_eq(back.id, r.id) && back.offset == 1 &&
               back.segment_base == 2 && back.position == 3 && back.leader_epoch == 4 && back.boot == 5);
+    r.flags |= CHECKPOINT_FLAG_TIMED;
+    r.timestamp = 6;
+    checkpoint_encode(&r, raw);
+    cr_assert_eq(checkpoint_decode(raw, &back), RC_OK);
+    cr_assert(back.flags == r.flags && back.timestamp == 6 && back.boot == 0 && back.leader_epoch == 4);
     for (unsigned bit = 0; bit < sizeof(raw) * 8; bit++) {
         raw[bit / 8] ^= (uint8_t)(1u << bit % 8);
         cr_assert_eq(checkpoint_decode(raw, &back), RC_CORRUPT);

@@ -261,6 +261,7 @@ static void run(uint64_t seed, unsigned steps)
     f.store_config.files_max = 8;
     f.store_config.mark_bytes = below(&m, 20000);
     f.store_config.unsynced_log_bytes_max = below(&m, 100000);
+    f.store_config.index_waits_bytes = (uint32_t)below(&m, 3) * 8000;
     fixture_open(&f);
     for (unsigned i = 0; i < steps; i++)
         step(&f, &m);

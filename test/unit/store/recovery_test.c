@@ -76,6 +76,14 @@ static void checkpoint_now(struct fixture *f)
     cr_assert_eq(f->log.recovery_point, f->log.written);
 }
 
+// Every recovery point writes the whole index.
+static void open_indexed(struct fixture *f)
+{
+    f->store_config = STORE_CONFIG_DEFAULT;
+    f->store_config.index_waits_bytes = 0;
+    fixture_open(f);
+}
+
 Test(recovery, scans_only_past_the_recovery_point)
 {
     struct fixture f = {0};
@@ -195,7 +203,7 @@ Test(recovery, rebuilds_indexes_that_are_gone)
 {
     struct fixture f = {0};
     static uint8_t before[2][4096], after[2][4096];
-    fixture_open(&f);
+    open_indexed(&f);
     fixture_fill(&f, 200, 1000);
     checkpoint_now(&f);
     size_t n = fixture_read_file(&f, INDEX0, before[0], 4096), m = fixture_read_file(&f, TIME0, before[1], 4096);
@@ -257,7 +265,7 @@ Test(recovery, an_index_is_built_beside_and_put_in_its_place_whole)
 {
     struct fixture f = {0};
     static uint8_t before[4096], after[4096];
-    fixture_open(&f);
+    open_indexed(&f);
     fixture_fill(&f, 200, 1000);
     checkpoint_now(&f);
     size_t n = fixture_read_file(&f, INDEX0, before, sizeof(before));
@@ -283,7 +291,7 @@ Test(recovery, an_index_is_built_beside_and_put_in_its_place_whole)
 Test(recovery, short_and_lying_indexes_only_cost_time)
 {
     struct fixture f = {0};
-    fixture_open(&f);
+    open_indexed(&f);
     fixture_fill(&f, 300, 1000);
     checkpoint_now(&f);
     uint64_t n = fixture_size(&f, INDEX0);
@@ -619,7 +627,7 @@ Test(recovery, half_an_entry_of_the_time_index_is_none)
     struct fixture f = {.config = PLOG_CONFIG_DEFAULT};
     uint8_t torn[TIME_INDEX_ENTRY_BYTES] = {0};
     f.config.index_interval_bytes = 0;
-    fixture_open(&f);
+    open_indexed(&f);
     fixture_fill(&f, 43, 100);
     checkpoint_now(&f);
     uint64_t size = fixture_size(&f, TIME0);
@@ -636,5 +644,94 @@ Test(recovery, half_an_entry_of_the_time_index_is_none)
     cr_assert_eq(fixture_append(&f, later, NULL), RC_OK);
     expect_time(&f, 1042, 42);
     expect_time(&f, 1043, 44);
+    fixture_close(&f);
+}
+
+// What a log knows of its batches, whose offsets count from 0 and timestamps from 1000.
+static void expect_found(struct fixture *f, int64_t count)
+{
+    for (int64_t offset = 0; offset < count; offset += 7) {
+        struct plog_slice slice;
+        const struct plog_read read = {.offset = offset, .bound = count, .bytes_max = 5000};
+        cr_assert_eq(plog_read(&f->log, &read, &slice, NULL), RC_OK);
+        cr_assert_eq(slice.first_offset, offset);
+        plog_slice_release(&slice);
+        expect_time(f, 1000 + offset, offset);
+    }
+    cr_assert_eq(f->log.active.timestamp_max, 1000 + count - 1);
+    cr_assert_eq(f->log.active.timestamp_max_offset, count - 1);
+}
+
+// A start finds all it needs beside the log: nothing is scanned and no index built again.
+static void expect_nothing_built(struct fixture *f)
+{
+    f->last_line[0] = 0;
+    cr_assert_eq(fixture_recover(f).scanned_bytes, 0);
+    cr_assert_not(strstr(f->last_line, "building the index"), "%s", f->last_line);
+}
+
+static void fill_on(struct fixture *f, int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++)
+        cr_assert_eq(
+            fixture_append(f, (struct batch_spec){.records = 1, .value_bytes = 1000, .timestamp = 1000 + i}, NULL), RC_OK);
+}
+
+// With thousands of partitions a recovery point comes for every batch or two: it writes no file but the checkpoint's.
+Test(recovery, a_point_does_not_write_an_index_of_a_few_entries)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fill_on(&f, 0, 30);
+    checkpoint_now(&f);
+    cr_assert_not(fixture_exists(&f, INDEX0) || fixture_exists(&f, TIME0));
+    cr_assert(log_dir_find(&f.dir, f.log.id)->recovery_point.timed);
+    cr_assert_eq(log_dir_entries_replace(&f.dir), RC_OK, "the image has it too");
+    fixture_settle(&f);
+    for (int crash = 0; crash < 2; crash++) {
+        crash ? fixture_die(&f) : fixture_power_cut(&f);
+        expect_nothing_built(&f);
+        cr_assert_not(fixture_exists(&f, INDEX0) || fixture_exists(&f, TIME0));
+        expect_found(&f, 30);
+    }
+    cr_assert_eq(plog_rest(&f.log), RC_OK);
+    cr_assert(fixture_exists(&f, INDEX0) && fixture_size(&f, TIME0) == TIME_INDEX_ENTRY_BYTES, "the greatest so far");
+    fill_on(&f, 30, 31);
+    cr_assert_eq(f.log.active.index.bytes, INDEX_ENTRY_BYTES, "the gap ends with the next batch");
+    fixture_close(&f);
+}
+
+// However often it crashes, what an index lacks stays below the bound, and no start builds it again.
+Test(recovery, crashes_do_not_add_up_what_an_index_lacks)
+{
+    struct fixture f = {.store_config = STORE_CONFIG_DEFAULT};
+    f.store_config.index_waits_bytes = 40000;
+    fixture_open(&f);
+    for (int64_t n = 0; n < 300; n += 15) {
+        fill_on(&f, n, n + 15);
+        checkpoint_now(&f);
+        cr_assert_lt(f.log.active.bytes - f.log.active.index_written, 40000u + 4096 + 1100);
+        n % 2 ? fixture_die(&f) : fixture_power_cut(&f);
+        expect_nothing_built(&f);
+        expect_found(&f, n + 15);
+    }
+    cr_assert_gt(fixture_size(&f, INDEX0), 5 * INDEX_ENTRY_BYTES);
+    fixture_close(&f);
+}
+
+// The timestamp is the last batch's or is in the time index; a point behind which an older one lies says neither.
+Test(recovery, a_point_whose_last_batch_is_not_the_newest_leaves_its_time_in_the_index)
+{
+    struct fixture f = {0};
+    fixture_open(&f);
+    fill_on(&f, 0, 10);
+    cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 1, .value_bytes = 10, .timestamp = 5}, NULL), RC_OK);
+    checkpoint_now(&f);
+    cr_assert_not(log_dir_find(&f.dir, f.log.id)->recovery_point.timed);
+    cr_assert_gt(fixture_size(&f, TIME0), 0);
+    fixture_power_cut(&f);
+    expect_nothing_built(&f);
+    cr_assert(f.log.active.timestamp_max == 1009 && f.log.active.timestamp_max_offset == 9);
+    expect_time(&f, 1009, 9);
     fixture_close(&f);
 }
