@@ -46,12 +46,13 @@ static void append_free(struct append_job *job)
     free(job);
 }
 
-// Producers' sequences follow what is in the log.
+// Producers' sequences follow what is in the log, and what it knew of them before: of batches below its start that may
+// be less than the model remembers.
 static void sequences_from_model(struct store_slot *s)
 {
     for (int k = 0; k < STORE_PRODUCERS; k++) {
-        int32_t next = 0;
-        for (size_t j = s->model.count; j > 0; j--)
+        int32_t next = s->producers[k].checked_sequence;
+        for (size_t j = s->model.count; j > 0 && s->model.v[j - 1].base_offset >= s->checked_end; j--)
             if (s->model.v[j - 1].producer_id == s->producers[k].id) {
                 next = s->model.v[j - 1].last_sequence + 1;
                 break;

@@ -242,12 +242,14 @@ static void check_producers(struct store_program *g, uint32_t slot)
 {
     struct store_slot *s = &g->w->slots[slot];
     struct producer_check c = {.g = g, .s = s};
+    s->checked_end = plog_written_end(&g->logs[slot]);
     enum rc rc = plog_each_producer(&g->logs[slot], check_producer, &c);
     for (int k = 0; k < STORE_PRODUCERS; k++) {
         struct store_producer *p = &s->producers[k];
         const struct model_batch *b = last_batch_of(s, p->id, s->model.start_seen);
         if (!c.seen[k])
             p->next_sequence = 0;
+        p->checked_sequence = p->next_sequence;
         if (rc == RC_OK && !c.seen[k] && b && !s->model.tainted_ever)
             model_fail(&s->model, &g->w->sim, "%s: producer %lld is forgotten, its batch at offset %lld is not",
                        s->topic, (long long)p->id, (long long)b->base_offset);

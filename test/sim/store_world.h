@@ -16,6 +16,7 @@ struct store_producer {
     int64_t id;
     int16_t epoch;
     int32_t next_sequence;
+    int32_t checked_sequence; // the next one by what the log knew when it was last checked
 };
 
 struct store_slot { // one partition, over all lives of the process
@@ -29,6 +30,7 @@ struct store_slot { // one partition, over all lives of the process
     struct model_keys keys; // of a compacted log
     enum sim_death since; // the worst that happened since the log was last checked
     struct store_producer producers[STORE_PRODUCERS];
+    int64_t checked_end; // where the log ended then
     int32_t leader_epoch;
 };
 
