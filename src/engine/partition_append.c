@@ -138,19 +138,23 @@ static void append_written(struct plog_append *log, enum rc rc)
 static void append_queue(struct partition *p, struct partition_append *op)
 {
     struct engine_shard *es = p->es;
+    bool other = op->recompressed.n > 0;
+    uint8_t *batch = other ? op->recompressed.p : op->records;
+    size_t bytes = other ? op->recompressed.n : op->bytes;
     enum rc rc = partition_open(p);
     if (rc == RC_OK && op->all && p->replica)
         rc = replica_append_allowed(p);
     if (rc == RC_OK && p->begun_epoch != p->leader_epoch)
         rc = plog_begin_epoch(&p->log, p->leader_epoch);
     if (rc != RC_OK) {
+        if (!op->internal)
+            plog_note_refused(&p->log, bytes_of(batch, bytes));
         partition_append_finish(op, rc);
         return;
     }
     p->begun_epoch = p->leader_epoch;
-    bool other = op->recompressed.n > 0;
-    op->log = (struct plog_append){.batch = other ? op->recompressed.p : op->records,
-                                   .bytes = other ? op->recompressed.n : op->bytes,
+    op->log = (struct plog_append){.batch = batch,
+                                   .bytes = bytes,
                                    .flags = op->internal ? PLOG_APPEND_INTERNAL : 0,
                                    .leader_epoch = p->leader_epoch,
                                    .done = append_written};

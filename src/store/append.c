@@ -48,34 +48,43 @@ static enum rc plog_header_of(const struct plog_append *op, struct batch_header 
     return RC_OK;
 }
 
-// Below the reserve. What the producer has in flight behind this batch must not be taken in before it.
-static enum rc plog_refuse(struct plog *l, struct plog_append *op, const struct batch_header *h, bool follower)
+void plog_note_refused(struct plog *l, struct bytes batch)
 {
     struct producer_append a;
-    if (!follower && batch_has_producer(h)) {
-        plog_producer_append_of(h, bytes_of(op->batch, op->bytes), &a);
-        if (!a.control && plog_judge_producer(l, op, &a) == RC_OK && !op->duplicate)
-            producer_state_refuse(&l->producers, &a, io_now_ns(l->store->io));
-    }
-    return RC_NO_SPACE;
+    struct producer_batch original;
+    struct batch_header h;
+    bool lasts = l->state == PLOG_OPEN || l->state == PLOG_UNMADE || l->state == PLOG_AT_REST || l->state == PLOG_UNCLEAN;
+    if (!lasts || batch_header_read(batch, &h) != RC_OK || !batch_has_producer(&h))
+        return;
+    plog_producer_append_of(&h, batch, &a);
+    if (!a.control && producer_state_check(&l->producers, &a, &original) == PRODUCER_NEW)
+        producer_state_refuse(&l->producers, &a, io_now_ns(l->store->io));
+}
+
+static bool plog_refusal_passes(enum rc rc)
+{
+    return rc == RC_NO_SPACE || rc == RC_NO_FILES || rc == RC_AGAIN;
 }
 
 enum rc plog_append(struct plog *l, struct plog_append *op)
 {
     struct batch_header h;
     struct producer_append a;
-    enum rc rc = plog_ready(l);
-    if (rc == RC_OK)
-        rc = plog_header_of(op, &h);
-    if (rc == RC_OK)
-        rc = plog_reset_finish(l);
+    bool follower = (op->flags & PLOG_APPEND_FOLLOWER) != 0;
+    enum rc rc = plog_header_of(op, &h);
     if (rc)
         return rc;
     if (op->bytes > l->config->segment_bytes)
         return RC_RECORD_LIST_TOO_LARGE;
-    bool follower = (op->flags & PLOG_APPEND_FOLLOWER) != 0;
-    if (log_dir_lacks_space(l->dir, l->store->io))
-        return plog_refuse(l, op, &h, follower);
+    rc = plog_ready(l);
+    if (rc == RC_OK)
+        rc = plog_reset_finish(l);
+    if (rc == RC_OK && log_dir_lacks_space(l->dir, l->store->io))
+        rc = RC_NO_SPACE;
+    if (!follower && plog_refusal_passes(rc))
+        plog_note_refused(l, bytes_of(op->batch, op->bytes));
+    if (rc)
+        return rc;
     if (follower && h.base_offset < l->next)
         return RC_OFFSET_OUT_OF_RANGE;
     op->log = l;

@@ -185,10 +185,16 @@ enum rc plog_future_take(struct plog *l, struct plog *f, struct bytes topic_name
     e.high_watermark = l->high_watermark;
     e.cleaned = l->first_dirty;
     e.moves = moves;
+    struct producer_state refused = {.registry = &store->producers};
+    producer_state_hand_on_refused(&l->producers, &refused);
     (void)log_dir_put(dir, &removed);
     plog_detach(f);
     (void)plog_delete(l); // a folder that fails meanwhile keeps a log that nobody believes any more
-    return plog_attach(l, store, dir, topic_name, id, config, &e);
+    enum rc rc = plog_attach(l, store, dir, topic_name, id, config, &e);
+    if (rc == RC_OK)
+        producer_state_hand_on_refused(&refused, &l->producers);
+    producer_state_deinit(&refused);
+    return rc;
 }
 
 void plog_future_drop(struct plog *f)

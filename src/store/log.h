@@ -265,7 +265,13 @@ struct plog_append {
 // RC_RECORD_LIST_TOO_LARGE (larger than a segment), RC_NO_SPACE (below the reserve), RC_OFFLINE, RC_CORRUPT (damaged
 // log), RC_AGAIN (not recovered yet), RC_NOMEM, RC_NO_FILES, RC_OFFSET_OUT_OF_RANGE (FOLLOWER: base offset below the
 // log's next), RC_INVALID_RECORD (the header does not describe op->bytes: the caller did not validate).
+// A refusal that passes by itself (RC_NO_SPACE, RC_NO_FILES, RC_AGAIN) is noted as below.
 enum rc plog_append(struct plog *l, struct plog_append *op);
+// A batch of a client is refused for a reason that passes, before it came to plog_append(). What its producer has in
+// flight behind it may arrive when the reason has passed: of a producer the log does not know it is not taken in first,
+// where Kafka would take any sequence and call this one out of order when it comes again. In memory only; nothing
+// happens for a batch without a producer.
+void plog_note_refused(struct plog *l, struct bytes batch);
 // Hands everything queued to the kernel in one gathered write, unless one is in flight: then it is called again by the
 // log itself. Rolls segments as needed. Call once a turn after plog_append(). May call done().
 void plog_flush(struct plog *l);

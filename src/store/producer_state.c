@@ -74,19 +74,43 @@ static void producer_entry_touch(struct producer_entry *e, uint64_t now_ns)
     list_push_back(by_age, &e->age);
 }
 
-void producer_state_clear(struct producer_state *s)
+static void producer_state_drop(struct producer_state *s, bool refused_too)
 {
     for (struct map_node *n = map_first(&s->map), *next; n; n = next) {
+        struct producer_entry *e = container_of(n, struct producer_entry, node);
         next = map_next(&s->map, n);
-        producer_state_remove(s, container_of(n, struct producer_entry, node));
+        if (refused_too || !e->refused)
+            producer_state_remove(s, e);
     }
-    ASSERT(s->map.count == 0 && s->open_txns == 0);
+    ASSERT(s->open_txns == 0);
+}
+
+void producer_state_clear(struct producer_state *s)
+{
+    producer_state_drop(s, false);
     s->changed = true;
+}
+
+void producer_state_hand_on_refused(struct producer_state *s, struct producer_state *to)
+{
+    for (struct map_node *n = map_first(&s->map), *next; n; n = next) {
+        struct producer_entry *e = container_of(n, struct producer_entry, node);
+        next = map_next(&s->map, n);
+        if (!e->refused || e->pending || producer_state_find(to, e->producer_id))
+            continue;
+        map_remove(&s->map, n);
+        if (map_insert(&to->map, n, map_hash_u64((uint64_t)e->producer_id)) == RC_OK) {
+            e->home = to;
+            continue;
+        }
+        list_remove(&e->home->registry->by_age, &e->age);
+        free(e);
+    }
 }
 
 void producer_state_deinit(struct producer_state *s)
 {
-    producer_state_clear(s);
+    producer_state_drop(s, true);
     map_deinit(&s->map);
     s->changed = false;
 }

@@ -117,7 +117,11 @@ void producer_state_refuse(struct producer_state *s, const struct producer_appen
 // is remembered as refused.
 void producer_state_commit(struct producer_undo *undo);
 void producer_state_undo(struct producer_state *s, struct producer_undo *undo);
+// Forgets what the log says. What was refused stays: that was never in the log.
 void producer_state_clear(struct producer_state *s);
+// Hands what was refused on to `to`, of the same registry, unless it knows the producer: a log that goes on in another
+// folder. Short of memory a note is lost.
+void producer_state_hand_on_refused(struct producer_state *s, struct producer_state *to);
 // The lowest first offset of an open transaction, or OFFSET_NONE.
 int64_t producer_state_first_unstable(const struct producer_state *s);
 

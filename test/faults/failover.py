@@ -231,7 +231,9 @@ def coordinator_killed(weir):
 
 
 def fewer_replicas(weir):
-    """acks=1 and 0 with a follower down; with two of three replicas down acks=all is NOT_ENOUGH_REPLICAS, until they return."""
+    """acks=1 and 0 with a follower down; with two of three replicas down acks=all is NOT_ENOUGH_REPLICAS, until they return,
+
+    and then what a producer had in flight behind the first batch that was refused is not taken in before it."""
     with Three(weir, count=5) as cluster:
         cluster.create('t', 1, min_insync_replicas='2')
         cluster.whole('t')
@@ -249,13 +251,20 @@ def fewer_replicas(weir):
         until(lambda: len(topic_state(own, 't')[1][0][2]) == 1, 10, cluster.log_ends)
         with cluster.raw(leader) as c:
             assert produced(c, 't', b'd') == 19, 'acks=all is NOT_ENOUGH_REPLICAS'
+            made = c.call('InitProducerId', 3, {'transactional_id': None, 'transaction_timeout_ms': 60000,
+                                                'producer_id': -1, 'producer_epoch': -1})
+            first, second = (batch(v, producer_id=made['producer_id'], producer_epoch=made['producer_epoch'],
+                                   base_sequence=n) for n, v in enumerate((b'g', b'h')))
+            assert c.produce('t', first)['error_code'] == 19
             assert produced(c, 't', b'e', acks=1) == 0
         for number in followers:
             cluster.node(number).start()
         cluster.whole('t')
         with cluster.raw(cluster.state('t')[0]) as c:
             assert produced(c, 't', b'f') == 0
-            assert c.end('t') == 5, 'five records, the end is %d' % c.end('t')
+            codes = [c.produce('t', b)['error_code'] for b in (second, first, second)]
+            assert codes == [45, 0, 0], 'the second batch, the first, the second again: %s' % codes
+            assert c.end('t') == 7, 'seven records, the end is %d' % c.end('t')
 
 
 def two_of_three_gone(weir):

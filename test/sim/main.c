@@ -57,6 +57,8 @@ static const struct regression {
     {"folder-fails-in-the-middle-of-a-swap", &scenario_store, 20402, 20000, 20, true},
     {"snapshot-of-a-log-that-was-lost", &scenario_store, 40011, 20000, 20, true},
     {"name-of-a-topic-torn", &scenario_node, 76000291, 50000, 20, true},
+    {"log-start-raised-in-a-move", &scenario_node, 7400000333, 50000, 20, true},
+    {"second-batch-after-a-move", &scenario_node, 7400001302, 50000, 20, true},
     {"transfer-that-cannot-begin", &scenario_quorum, 2, 30000, 20, true},
     {"prepared-over-a-restart", &scenario_quorum, 24, 30000, 20, true},
     {"refused-without-pause", &scenario_quorum, 59, 30000, 20, true},

@@ -141,6 +141,18 @@ static void produce(int32_t sequence)
                                                         .base_sequence = sequence}, &op), RC_OK);
 }
 
+// The first batch of a producer finds no space.
+static void refuse(int64_t producer_id)
+{
+    const uint64_t reserve = f.dir.reserve_bytes;
+    struct plog_append op;
+    f.dir.reserve_bytes = UINT64_MAX / 4;
+    f.dir.space_checked_ns = 0;
+    cr_assert_eq(fixture_append(&f, (struct batch_spec){.records = 1, .producer_id = producer_id}, &op), RC_NO_SPACE);
+    f.dir.reserve_bytes = reserve;
+    f.dir.space_checked_ns = 0;
+}
+
 Test(future, takes_the_place_of_its_log_with_everything_that_is_known)
 {
     begin();
@@ -155,6 +167,7 @@ Test(future, takes_the_place_of_its_log_with_everything_that_is_known)
     copy();
     cr_assert_eq(f.log.written, 47);
     f.log.high_watermark = 45;
+    refuse(78);
     settle();
     cr_assert_eq(plog_future_seal(&future, &f.log), RC_OK);
     sync_other();
@@ -174,6 +187,9 @@ Test(future, takes_the_place_of_its_log_with_everything_that_is_known)
     struct batch_spec again = {.records = 1, .value_bytes = 300, .timestamp = 5, .producer_id = 77, .base_sequence = 2};
     cr_assert_eq(fixture_append(&f, again, &op), RC_OK);
     cr_assert(op.duplicate && op.base_offset == 42, "it knows its producers");
+    again.producer_id = 78;
+    again.base_sequence = 1;
+    cr_assert_eq(fixture_append(&f, again, &op), RC_OUT_OF_ORDER_SEQUENCE, "the one before it was refused where it was");
     produce(4);
     cr_assert_eq(f.log.written, 48);
     cr_assert_null(log_dir_find(&f.dir, f.log.id), "the old folder's checkpoint has forgotten it");
