@@ -59,7 +59,16 @@ def describe():
                 break
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     return {'processor': model, 'cores': os.cpu_count(), 'memory_bytes': memory, 'kernel': 'Linux ' + '.'.join(platform.release().split('.')[:2]),
-            'load_average': os.getloadavg()[0]}
+            'load_average': os.getloadavg()[0], 'congestion_control': congestion_control()}
+
+
+def congestion_control():
+    """TCP's, on loopback too: bbr paces what is sent there with a timer, which costs the sender something."""
+    try:
+        with open('/proc/sys/net/ipv4/tcp_congestion_control') as file:
+            return file.read().strip()
+    except OSError:
+        return 'unknown'
 
 
 WARM = 2 << 30                  # more than most runs write

@@ -86,10 +86,12 @@ def table(runs):
     for run in used:
         about = run['about']
         versions = sorted({row['version'] for row, of in found.values() if of is run and row.get('version')})
-        out.append('%s: %s UTC, %s%d pairs, Apache Kafka %s, %s, %s, load average %.1f before it began, `%s`' % (
+        machine = about['machine']
+        control = machine.get('congestion_control')
+        out.append('%s: %s UTC, %s%d pairs, Apache Kafka %s, %s, %s%s, load average %.1f before it began, `%s`' % (
             letters[id(run)], about['date'], ''.join('weir %s, ' % version for version in versions), about['pairs'],
-            about['kafka'], about['machine']['processor'], about['machine']['kernel'], about['machine']['load_average'],
-            about['command']))
+            about['kafka'], machine['processor'], machine['kernel'], ' with %s' % control if control else '',
+            machine['load_average'], about['command']))
         out.append('')
     return '\n'.join(out).rstrip() + '\n'
 
