@@ -126,21 +126,58 @@ void checkpoint_close(struct checkpoint *c)
         io_file_close(&c->file);
 }
 
+static enum rc checkpoint_write(struct checkpoint *c, const uint8_t *records, size_t bytes)
+{
+    enum rc rc = io_file_write_now(&c->file, records, bytes, c->bytes);
+    if (rc)
+        return rc;
+    c->bytes += bytes;
+    if (io_file_is_open(&c->next)) {
+        rc = io_file_write_now(&c->next, records, bytes, c->next_bytes);
+        if (rc)
+            return rc;
+        c->next_bytes += bytes;
+    }
+    return RC_OK;
+}
+
+static enum rc checkpoint_write_gathered(struct checkpoint *c)
+{
+    enum rc rc = c->gathered_bytes ? checkpoint_write(c, c->gathered, c->gathered_bytes) : RC_OK;
+    if (rc == RC_OK)
+        c->gathered_bytes = 0;
+    return rc;
+}
+
 enum rc checkpoint_append(struct checkpoint *c, const struct checkpoint_record *r)
 {
     uint8_t raw[CHECKPOINT_RECORD_BYTES];
-    checkpoint_encode(r, raw);
-    enum rc rc = io_file_write_now(&c->file, raw, sizeof(raw), c->bytes);
-    if (rc)
-        return rc;
-    c->bytes += sizeof(raw);
-    if (io_file_is_open(&c->next)) {
-        rc = io_file_write_now(&c->next, raw, sizeof(raw), c->next_bytes);
+    const bool spares_work = (r->type == CHECKPOINT_RECOVERY_POINT && !(r->flags & CHECKPOINT_FLAG_RESET)) ||
+                             r->type == CHECKPOINT_HIGH_WATERMARK;
+    const bool gather = c->gathers && spares_work;
+    if (!gather || c->gathered_bytes == sizeof(c->gathered)) {
+        enum rc rc = checkpoint_write_gathered(c);
         if (rc)
             return rc;
-        c->next_bytes += sizeof(raw);
     }
-    return RC_OK;
+    if (gather) {
+        checkpoint_encode(r, c->gathered + c->gathered_bytes);
+        c->gathered_bytes += CHECKPOINT_RECORD_BYTES;
+        return RC_OK;
+    }
+    checkpoint_encode(r, raw);
+    return checkpoint_write(c, raw, sizeof(raw));
+}
+
+void checkpoint_gather_begin(struct checkpoint *c)
+{
+    c->gathers = true;
+}
+
+enum rc checkpoint_gather_end(struct checkpoint *c)
+{
+    c->gathers = false;
+    return checkpoint_write_gathered(c);
 }
 
 static void checkpoint_next_path(const struct checkpoint *c, char out[IO_PATH_BYTES_MAX])

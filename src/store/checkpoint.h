@@ -18,7 +18,7 @@
 #include "io/io.h"
 #include "model/ids.h"
 
-enum { CHECKPOINT_RECORD_BYTES = 64, CHECKPOINT_VERSION = 1 };
+enum { CHECKPOINT_RECORD_BYTES = 64, CHECKPOINT_VERSION = 1, CHECKPOINT_GATHERED_MAX = 64 };
 
 enum checkpoint_type {
     CHECKPOINT_BOOT = 1,           // a process started: hash of the boot id
@@ -60,6 +60,9 @@ struct checkpoint {
     char path[IO_PATH_BYTES_MAX];
     uint64_t bytes; // valid length; appends go here
     uint64_t next_bytes;
+    bool gathers;
+    uint32_t gathered_bytes;
+    uint8_t gathered[CHECKPOINT_GATHERED_MAX * CHECKPOINT_RECORD_BYTES];
 };
 
 void checkpoint_encode(const struct checkpoint_record *r, uint8_t out[CHECKPOINT_RECORD_BYTES]);
@@ -73,6 +76,11 @@ enum rc checkpoint_open(struct checkpoint *c, struct io *io, struct trace_sink *
 void checkpoint_close(struct checkpoint *c);
 // Appends one record inline, to both files while one replaces the other; not synced. RC_NO_SPACE, RC_IO.
 enum rc checkpoint_append(struct checkpoint *c, const struct checkpoint_record *r);
+// Between begin and end records that only spare a start work (recovery points but those of a cut, high watermarks) are
+// gathered and written together: a sync makes points of hundreds of logs at once. Any other record goes behind what is
+// gathered, at once. An error of end: what is gathered stays so and goes before the next record, whose error it is then.
+void checkpoint_gather_begin(struct checkpoint *c);
+enum rc checkpoint_gather_end(struct checkpoint *c);
 // Replacement by a file with only the records in `image` (encoded): begin writes it beside the old one; the caller
 // syncs c->next; finish gives it the name; the caller syncs the folder. A crash at any moment leaves one whole file.
 enum rc checkpoint_replace_begin(struct checkpoint *c, struct io *io, struct bytes image);

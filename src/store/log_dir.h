@@ -31,8 +31,10 @@ struct log_dir;
 struct log_dir_op;
 struct log_dir_entry;
 
-// IDLE -> SYNCING -> IDLE; IDLE -> NEXT_FILE -> NEXT_NAME -> IDLE while the checkpoint is replaced.
-enum log_dir_sync_state { LOG_DIR_IDLE, LOG_DIR_SYNCING, LOG_DIR_NEXT_FILE, LOG_DIR_NEXT_NAME };
+// IDLE -> SYNCING -> HELD -> IDLE; IDLE -> NEXT_FILE -> NEXT_NAME -> HELD -> IDLE while the checkpoint is replaced.
+// HELD: nothing new begins. Those who waited are told, and what they note is gathered; or many are about to ask for a
+// sync, log_dir_hold().
+enum log_dir_sync_state { LOG_DIR_IDLE, LOG_DIR_SYNCING, LOG_DIR_NEXT_FILE, LOG_DIR_NEXT_NAME, LOG_DIR_HELD };
 
 // What an operation asks of the folder.
 enum log_dir_request {
@@ -165,6 +167,10 @@ struct log_dir *log_dir_choose(struct log_dir *const *dirs, unsigned count);
 const struct log_dir_entry *log_dir_find(const struct log_dir *d, struct topic_partition id);
 // Hands op over; see enum log_dir_request. On an offline folder it is done with RC_OFFLINE.
 void log_dir_submit(struct log_dir *d, struct log_dir_op *op);
+// Many operations are about to be submitted: none of their syncs begins before log_dir_release(), so that they share one.
+// Owner's shard, within one call of the loop. False, and nothing to release: the folder is another shard's or at work.
+bool log_dir_hold(struct log_dir *d);
+void log_dir_release(struct log_dir *d);
 // The owner's half of log_dir_submit(): what `forward` calls on the owner's shard.
 void log_dir_run(struct log_dir *d, struct log_dir_op *op);
 // A PUT nobody waits for: RC_OK says that it is written or, on another shard, on its way. RC_NO_SPACE and RC_NOMEM

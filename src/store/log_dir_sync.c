@@ -60,7 +60,7 @@ static void log_dir_synced(struct io_op *io_op, enum rc rc, size_t bytes)
     struct log_dir *d = container_of(io_op, struct log_dir, sync_op);
     enum log_dir_sync_state state = d->sync_state;
     (void)bytes;
-    d->sync_state = LOG_DIR_IDLE;
+    d->sync_state = LOG_DIR_HELD;
     if (rc == RC_OK && state == LOG_DIR_NEXT_FILE) {
         rc = checkpoint_replace_finish(&d->checkpoint, d->io);
         if (rc == RC_OK) {
@@ -76,6 +76,7 @@ static void log_dir_synced(struct io_op *io_op, enum rc rc, size_t bytes)
     struct list_node *n;
     while ((n = list_pop_front(&d->syncing)))
         list_push_back(&done, n);
+    checkpoint_gather_begin(&d->checkpoint);
     while ((n = list_pop_front(&done))) {
         struct log_dir_op *op = list_entry(n, struct log_dir_op, link);
         enum rc op_rc = rc;
@@ -83,7 +84,10 @@ static void log_dir_synced(struct io_op *io_op, enum rc rc, size_t bytes)
             op_rc = log_dir_note_stop(d);
         log_dir_finish(op, op_rc);
     }
-    log_dir_advance(d);
+    rc = checkpoint_gather_end(&d->checkpoint);
+    if (rc && rc != RC_NO_SPACE && !log_dir_is_offline(d))
+        log_dir_fail(d, d->io, rc, "writing", d->checkpoint.path);
+    log_dir_release(d);
 }
 
 // The one file all operations of the group want, or NULL when they want more.
@@ -133,6 +137,21 @@ static void log_dir_advance(struct log_dir *d)
         io_file_sync(&d->sync_op, file);
     else
         io_file_sync_all(&d->sync_op, &d->self);
+}
+
+bool log_dir_hold(struct log_dir *d)
+{
+    if (d->forward || d->sync_state != LOG_DIR_IDLE)
+        return false;
+    d->sync_state = LOG_DIR_HELD;
+    return true;
+}
+
+void log_dir_release(struct log_dir *d)
+{
+    ASSERT(d->sync_state == LOG_DIR_HELD);
+    d->sync_state = LOG_DIR_IDLE;
+    log_dir_advance(d);
 }
 
 static void log_dir_copy_entry(const struct log_dir *d, struct topic_partition id, struct log_dir_entry *out)

@@ -161,7 +161,8 @@ static enum rc recovery_load_active(struct plog *l, struct plog_recovery *r, boo
         rc = recovery_probe_index(l, &whole_index);
     // A mark has the greatest timestamp or leaves it in the time index. An index that ends far before the point has lost
     // entries: between two of them lies the interval and one batch, and behind the last what a point leaves out.
-    bool far = l->active.bytes_since_index > 4 * (uint64_t)l->config->index_interval_bytes + (2u << 20);
+    bool far = l->active.bytes_since_index >
+               4 * (uint64_t)l->config->index_interval_bytes + (2u << 20) + l->store->config.index_waits_bytes;
     if (r->from.position > 0)
         *whole = whole_index && whole_time && !far && l->active.timestamp_max_offset != OFFSET_NONE;
     return rc;

@@ -128,7 +128,8 @@ enum rc plog_write_indexes(struct plog *l)
 static bool plog_indexes_can_wait(const struct plog *l)
 {
     const struct segment_active *a = &l->active;
-    return a->bytes - a->index_written < l->store->config.index_waits_bytes && plog_mark_here(l).timed;
+    return a->bytes - a->index_written < l->store->config.index_waits_bytes && plog_mark_here(l).timed &&
+           a->index.bytes <= STORE_INDEX_WAITS_ENTRIES * INDEX_ENTRY_BYTES;
 }
 
 enum rc plog_write_derived(struct plog *l)

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { STORE_CHECKPOINTS_MAX = 64, STORE_EXPIRE_A_STEP = 256, STORE_RESTS_A_LOOK = 4 };
+enum { STORE_CHECKPOINTS_MAX = 256, STORE_EXPIRE_A_STEP = 256, STORE_RESTS_A_LOOK = 4 };
 
 #define STORE_RETRY_NS UINT64_C(60000000000)
 
@@ -17,7 +17,7 @@ const struct store_config STORE_CONFIG_DEFAULT = {
     .unsynced_log_bytes_max = 64u << 20,
     .unsynced_bytes_max = 256u << 20,
     .mark_bytes = 8u << 20,
-    .index_waits_bytes = 512u << 10,
+    .index_waits_bytes = 8u << 20,
     .producers_max = 100000,
     .producer_expiry_ms = INT64_C(86400000),
     .compact = COMPACT_CONFIG_DEFAULT,
@@ -201,21 +201,37 @@ static bool store_serve_due(struct store *s, uint64_t deadline_ns)
     return true;
 }
 
-// Over all logs too much is unsynced: those unsynced for longest go first, one group that shares one sync.
-static void store_serve_total(struct store *s)
+// Over all logs too much is unsynced: those unsynced for longest go first, one group that shares one sync. False: the
+// budget is used up, and the group goes on.
+static bool store_serve_total(struct store *s, uint64_t deadline_ns)
 {
-    uint64_t covered = 0;
-    if (s->unsynced_bytes <= s->config.unsynced_bytes_max || s->checkpoints)
-        return;
-    for (struct list_node *n = list_first(&s->unsynced_logs), *next; n; n = next) {
+    bool held[LOG_DIRS_MAX] = {0}, goes_on = true;
+    struct list_node *n;
+    if (s->group_bytes == 0 && s->unsynced_bytes > s->config.unsynced_bytes_max && s->checkpoints == 0)
+        s->group_bytes = s->unsynced_bytes - s->config.unsynced_bytes_max / 2;
+    if (s->group_bytes == 0)
+        return true;
+    for (unsigned i = 0; i < s->dir_count; i++)
+        held[i] = log_dir_hold(s->dirs[i]);
+    while (goes_on && (n = list_first(&s->unsynced_logs)) && s->checkpoints < STORE_CHECKPOINTS_MAX) {
         struct plog *l = list_entry(n, struct plog, unsynced_link);
-        next = list_next(&s->unsynced_logs, n);
-        if (s->checkpoints >= STORE_CHECKPOINTS_MAX || s->unsynced_bytes - covered <= s->config.unsynced_bytes_max / 2)
+        if (l->checkpointing) // once around
             break;
-        covered += l->unsynced_bytes;
+        list_remove(&s->unsynced_logs, n);
+        list_push_back(&s->unsynced_logs, n);
+        const uint64_t bytes = l->unsynced_bytes;
         if (l->state == PLOG_OPEN && !log_dir_is_offline(l->dir))
             store_start_checkpoint(s, l);
+        s->group_bytes -= bytes < s->group_bytes ? bytes : s->group_bytes;
+        goes_on = s->group_bytes && io_clock_ns(s->io) < deadline_ns;
     }
+    const bool over = s->group_bytes == 0 || goes_on; // enough of them, or no more to take
+    if (over)
+        s->group_bytes = 0;
+    for (unsigned i = 0; i < s->dir_count; i++)
+        if (held[i])
+            log_dir_release(s->dirs[i]);
+    return over;
 }
 
 // ------------------------------------------------------------------------------------------------ rest
@@ -274,7 +290,7 @@ bool store_work(struct store *s, uint64_t budget_ns, uint64_t *next_ns)
     bool more = false;
     s->work_known = false;
     more = !store_serve_due(s, deadline);
-    store_serve_total(s);
+    more = !store_serve_total(s, deadline) || more;
     uint64_t next = store_serve_producers(s, now);
     if (!more)
         next = earlier(next, store_serve_rest(s, now, deadline, &more));

@@ -19,6 +19,7 @@
 struct log_dir;
 struct plog;
 
+enum { STORE_INDEX_WAITS_ENTRIES = 128 }; // with small batches half a MiB to look through, and 3 KiB of memory a log
 #define STORE_REST_NS UINT64_C(10000000000) // a log not used for this long gives up its files and buffers
 
 struct store_config {
@@ -26,10 +27,10 @@ struct store_config {
     uint64_t unsynced_log_bytes_max; // a recovery point is made past this: 64 MiB
     uint64_t unsynced_bytes_max;     // over all logs of the shard: 256 MiB
     uint64_t mark_bytes;             // a written mark is made past this: 8 MiB
-    // A recovery point leaves so much of a segment without an index: 512 KiB, 0 nothing. The entries gathered for it are
-    // written with those that follow, or when the log rests or begins another segment; lost in a crash they leave the index
-    // that much sparser. With thousands of partitions a point comes for every batch or two, and two files written for each
-    // would cost as much as the log.
+    // A recovery point leaves so much of a segment without an index, and at most STORE_INDEX_WAITS_ENTRIES: 8 MiB, 0
+    // nothing. The entries gathered for it are written with those that follow, or when the log rests or begins another
+    // segment; lost in a crash they leave the index that much sparser. With thousands of partitions a point comes for every
+    // batch or two, and two files written for each would cost as much as the log.
     uint32_t index_waits_bytes;
     uint32_t producers_max;          // producer entries of the shard; the oldest idle ones are forgotten beyond it
     int64_t producer_expiry_ms;      // producer.id.expiration.ms
@@ -69,6 +70,7 @@ struct store {
     struct list unsynced_logs; // oldest unsynced bytes first
     struct list due_logs;      // a mark or a recovery point is wanted
     uint64_t unsynced_bytes;
+    uint64_t group_bytes; // what the group of recovery points that is being made has yet to cover, 0: none is
     uint32_t checkpoints; // recovery points under way that the store started
     uint64_t cuts;        // times that snapshots were dropped from a log because of its offsets
     struct store_trash *trash;

@@ -93,7 +93,7 @@ static void boot(struct sim_process *p)
     config.unsynced_log_bytes_max = sim_between(&w->sim, 4 << 10, 256 << 10);
     config.unsynced_bytes_max = sim_between(&w->sim, 16 << 10, 1 << 20);
     config.mark_bytes = sim_between(&w->sim, 4 << 10, 128 << 10);
-    config.index_waits_bytes = (const uint32_t[]){0, 8 << 10, 512 << 10}[w->sim.seed % 3];
+    config.index_waits_bytes = (const uint32_t[]){0, 8 << 10, 8 << 20}[w->sim.seed % 3];
     config.compact.backoff_ms = (int64_t)sim_between(&w->sim, 0, 200);
     config.compact.io_buffer_bytes = (uint32_t)sim_between(&w->sim, 0, 256 << 10);
     config.compact.map_bytes_max = sim_between(&w->sim, 0, 3000); // some tables hold less than there are keys

@@ -7,9 +7,12 @@
 #include "store/index.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 Test(segment, names)
@@ -228,6 +231,68 @@ Test(checkpoint, cuts_a_torn_tail_and_steps_over_damage)
     cr_assert_eq(checkpoint_open(&c, io, NULL, path, count_record, &last), RC_OK);
     cr_assert_eq(last, 8);
     cr_assert_eq(c.bytes, 9 * 64);
+    checkpoint_close(&c);
+    io_destroy(io);
+    close(fd);
+    unlink(path);
+}
+
+static enum rc put(struct checkpoint *c, enum checkpoint_type type, uint16_t flags, int64_t offset)
+{
+    return checkpoint_append(c, &(struct checkpoint_record){.type = (uint8_t)type, .flags = flags, .offset = offset});
+}
+
+static enum rc expect_next(void *context, const struct checkpoint_record *r)
+{
+    int64_t *last = context;
+    cr_assert_eq(r->offset, *last + 1, "in the order they were put");
+    *last = r->offset;
+    return RC_OK;
+}
+
+static int64_t records_in(int fd)
+{
+    struct stat st;
+    cr_assert_eq(fstat(fd, &st), 0);
+    return st.st_size / CHECKPOINT_RECORD_BYTES;
+}
+
+// Points of many logs are written together; what a start must not miss waits for nothing, and nothing passes it.
+Test(checkpoint, gathers_only_what_spares_work)
+{
+    char path[] = "/tmp/weir-checkpoint-XXXXXX";
+    struct io *io;
+    struct checkpoint c;
+    const struct io_config config = {.engine = IO_ENGINE_EPOLL};
+    struct rlimit unlimited;
+    int64_t last = -1, n = 0;
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0);
+    cr_assert_eq(io_create(&io, &config), RC_OK);
+    cr_assert_eq(checkpoint_open(&c, io, NULL, path, expect_next, &last), RC_OK);
+    cr_assert(put(&c, CHECKPOINT_HIGH_WATERMARK, 0, n++) == RC_OK && records_in(fd) == n, "nobody has begun");
+    checkpoint_gather_begin(&c);
+    cr_assert(put(&c, CHECKPOINT_RECOVERY_POINT, CHECKPOINT_FLAG_CLEAN, n++) == RC_OK && records_in(fd) == n - 1);
+    cr_assert(put(&c, CHECKPOINT_HIGH_WATERMARK, 0, n++) == RC_OK && records_in(fd) == n - 2);
+    cr_assert(put(&c, CHECKPOINT_DIRTY, 0, n++) == RC_OK && records_in(fd) == n, "all of them");
+    cr_assert(put(&c, CHECKPOINT_RECOVERY_POINT, CHECKPOINT_FLAG_RESET, n++) == RC_OK && records_in(fd) == n, "of a cut");
+    for (int i = 0; i < CHECKPOINT_GATHERED_MAX + 3; i++)
+        cr_assert_eq(put(&c, CHECKPOINT_RECOVERY_POINT, 0, n++), RC_OK);
+    cr_assert_eq(records_in(fd), n - 3, "no more than there is room for");
+    cr_assert(checkpoint_gather_end(&c) == RC_OK && records_in(fd) == n);
+    checkpoint_gather_begin(&c);
+    cr_assert_eq(put(&c, CHECKPOINT_RECOVERY_POINT, 0, n++), RC_OK);
+    // No space: it is kept, and goes before the next.
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){(rlim_t)c.bytes, unlimited.rlim_max}), 0);
+    cr_assert_neq(checkpoint_gather_end(&c), RC_OK);
+    cr_assert_neq(put(&c, CHECKPOINT_START, 0, n), RC_OK);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    cr_assert(put(&c, CHECKPOINT_START, 0, n++) == RC_OK && records_in(fd) == n);
+    checkpoint_close(&c);
+    cr_assert_eq(checkpoint_open(&c, io, NULL, path, expect_next, &last), RC_OK);
+    cr_assert_eq(last, n - 1);
     checkpoint_close(&c);
     io_destroy(io);
     close(fd);
