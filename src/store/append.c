@@ -71,12 +71,11 @@ enum rc plog_append(struct plog *l, struct plog_append *op)
     struct batch_header h;
     struct producer_append a;
     bool follower = (op->flags & PLOG_APPEND_FOLLOWER) != 0;
-    enum rc rc = plog_header_of(op, &h);
-    if (rc)
-        return rc;
-    if (op->bytes > l->config->segment_bytes)
-        return RC_RECORD_LIST_TOO_LARGE;
-    rc = plog_ready(l);
+    enum rc rc = plog_ready(l);
+    if (rc == RC_OK)
+        rc = plog_header_of(op, &h);
+    if (rc == RC_OK && op->bytes > l->config->segment_bytes)
+        rc = RC_RECORD_LIST_TOO_LARGE;
     if (rc == RC_OK)
         rc = plog_reset_finish(l);
     if (rc == RC_OK && log_dir_lacks_space(l->dir, l->store->io))
