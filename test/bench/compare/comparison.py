@@ -234,7 +234,8 @@ class Comparison:
         goal = row.goal
         if row.floor:
             goal = dataclasses.replace(goal, own=row.floor[1] * taken['floor'][row.floor[0]])
-        if self.honest and peer and not (row.unit == 'ms' and 'p99' in row.metric and out['not_held']):
+        latency = row.unit == 'ms' and ('p50' in row.metric or 'p99' in row.metric)
+        if self.honest and peer and not (latency and out['not_held']):
             out['judged'] = judge.judge(goal, figures['weir'], figures[peer])
         return out
 
