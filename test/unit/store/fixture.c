@@ -218,15 +218,20 @@ static void fixture_appended(struct plog_append *op, enum rc rc)
 
 enum rc fixture_append(struct fixture *f, struct batch_spec spec, struct plog_append *op)
 {
+    return fixture_append_to(f, &f->log, spec, op);
+}
+
+enum rc fixture_append_to(struct fixture *f, struct plog *l, struct batch_spec spec, struct plog_append *op)
+{
     struct made_batch b;
     struct fixture_op w = {.op.done = fixture_appended};
     fixture_make(&b, spec);
     w.op.batch = b.bytes;
     w.op.bytes = b.n;
     w.op.leader_epoch = f->leader_epoch ? f->leader_epoch : 3;
-    enum rc rc = plog_append(&f->log, &w.op);
+    enum rc rc = plog_append(l, &w.op);
     if (rc == RC_OK) {
-        plog_flush(&f->log);
+        plog_flush(l);
         while (!w.done)
             io_poll(f->io, 1000000);
         rc = w.rc;

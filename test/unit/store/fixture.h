@@ -60,6 +60,8 @@ struct batch_spec {
 void fixture_make(struct made_batch *b, struct batch_spec spec);
 // Appends and waits; returns done()'s rc, or plog_append()'s.
 enum rc fixture_append(struct fixture *f, struct batch_spec spec, struct plog_append *op);
+// The same to a log of the fixture's store that the caller has attached.
+enum rc fixture_append_to(struct fixture *f, struct plog *l, struct batch_spec spec, struct plog_append *op);
 // Appends count batches of one record with value_bytes each.
 void fixture_fill(struct fixture *f, unsigned count, size_t value_bytes);
 // Reads every batch from log start to the end through slices; checks offsets and checksums. Returns records.
